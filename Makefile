@@ -1,0 +1,65 @@
+# Every target makes what it needs: a virtual environment in .venv, then the packages.
+#   make demo            train a network on the CPU
+#   make test            the tests (make test-all: the slow ones too)
+#   make check           ruff and mypy
+#   make bench           timings
+#   make generate        rewrite generated/ from the definitions
+#   make clean           remove what these targets wrote, .venv included
+# PYTHON chooses the interpreter of a new .venv; ARGS is handed to the command that runs.
+
+PYTHON ?= python3
+ARGS ?=
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet
+PYTEST := $(BIN)/python -m pytest -rs -n 2
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-all check bench generate clean
+
+help:
+	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
+
+demo: .venv/stamp-run
+	$(BIN)/gradproof demo $(ARGS)
+
+test: .venv/stamp-dev
+	$(PYTEST) -m "not slow" $(ARGS)
+
+test-all: .venv/stamp-dev
+	$(PYTEST) $(ARGS)
+
+check: .venv/stamp-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+bench: .venv/stamp-run
+	$(BIN)/gradproof bench $(ARGS)
+
+generate: .venv/stamp-dev
+	$(BIN)/gradproof generate $(ARGS)
+
+clean:
+	rm -rf .venv build dist *.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp is written last, so a step that was interrupted is done again.
+.venv/stamp-venv:
+	@command -v "$(PYTHON)" >/dev/null || { \
+	    echo "gradproof needs Python 3.11 or newer, and '$(PYTHON)' was not found:" \
+	        "make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else \
+	    "gradproof needs Python 3.11 or newer, and %s is %d.%d: make PYTHON=/path/to/python3.11" \
+	    % (sys.executable, *sys.version_info[:2]))'
+	"$(PYTHON)" -m venv .venv
+	@touch $@
+
+.venv/stamp-run: pyproject.toml .venv/stamp-venv
+	$(PIP) -e '.[cpu]'
+	@touch $@
+
+.venv/stamp-dev: pyproject.toml .venv/stamp-venv
+	$(PIP) -e '.[cpu,dev,oclgrind,prove]'
+	@touch .venv/stamp-run $@

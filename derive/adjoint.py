@@ -1,0 +1,215 @@
+"""Differentiation: from a definition to the definition of its gradients.
+
+For a scalar loss and t[i] = f(..., X[s(i, j)], ...), summed over j or not, the chain rule says,
+per occurrence of X,
+
+    dloss/dX[p] = sum over i, j of [s(i, j) = p] * dloss/dt[i] * df/dX[s(i, j)],
+
+and the contributions of all occurrences add. The Kronecker delta stays as the guard s - p = 0: the
+adjoint is again a definition in the index language. `eliminate` turns it into loops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import sympy as sp
+
+from gradproof.derive.errors import DefinitionError
+from gradproof.derive.expr import (
+    Guard,
+    Read,
+    Reduce,
+    IsZero,
+    fresh,
+    integer,
+    reads,
+    reduces,
+    substitute,
+)
+from gradproof.derive.language import Definition, Equation, Tensor
+
+PREFIX = "grad_"
+
+
+@dataclass(frozen=True)
+class Occurrence:
+    """One place where an operand is read: the loops and guards around it, and the local slope.
+
+    `shape` gives the extents of the equation's own indices, `bound` the reduction's indices."""
+
+    equation: Equation
+    shape: tuple[sp.Expr, ...]
+    read: Read
+    bound: tuple[tuple[sp.Symbol, sp.Expr], ...]
+    guards: tuple[Guard, ...]
+    slope: sp.Expr
+
+
+def prepare(d: Definition) -> Definition:
+    """The forward system in the form that differentiation reads.
+
+    Every reduction that its equation uses non-linearly gets a name, and every maximum the position
+    it was taken at: max_j f(j) = sum over j of [j = argmax_j f(j)] * f(j).
+    """
+    equations: list[Equation] = []
+    tensors = list(d.tensors)
+    for e in d.equations:
+        named, e = _name_nonlinear(e, d)
+        for extra in (*named, e):
+            equations.append(extra)
+            if extra is not e:
+                tensors.append(Tensor(extra.target, d.tensor(e.target).shape))
+            for position in _positions(extra):
+                equations.append(position)
+                tensors.append(Tensor(position.target, d.tensor(e.target).shape, "int"))
+    return replace(d, tensors=tuple(tensors), equations=tuple(equations))
+
+
+def adjoint(d: Definition) -> Definition:
+    """Gradients of every differentiable input, given those of the outputs, as a definition.
+
+    d: a prepared definition. Returns the system `grad_X[p] = ...` in reverse order of use; its
+    inputs are the forward tensors it reads and the cotangents `grad_<output>`.
+    Errors: DefinitionError where an output is an integer tensor.
+    """
+    for name in d.outputs:
+        if d.tensor(name).dtype != "real":
+            raise DefinitionError(f"{d.name}: output {name} holds integers; it has no gradient")
+    wanted = set(d.differentiable) | {e.target for e in d.equations}
+    equations: list[Equation] = []
+    for name in [*reversed([e.target for e in d.equations]), *d.differentiable]:
+        if d.tensor(name).dtype == "real" and name in wanted and name not in d.outputs:
+            equations.append(_gradient(d, name))
+    grads = [Tensor(PREFIX + t.name, t.shape) for t in d.tensors if t.dtype == "real"]
+    computed = {e.target for e in equations}
+    known = {t.name: t for t in (*d.tensors, *grads)}
+    used = {r.tensor for e in equations for r in reads(e.body)}
+    inputs = [n for n in known if n in used and n not in computed]
+    return replace(
+        d,
+        name=f"{d.name}_backward",
+        tensors=tuple(known[n] for n in (*inputs, *(e.target for e in equations))),
+        inputs=tuple(inputs),
+        outputs=tuple(PREFIX + n for n in d.differentiable),
+        equations=tuple(equations),
+        optional=(),
+        constant=(),
+    )
+
+
+def occurrences(d: Definition, operand: str) -> Iterator[Occurrence]:
+    """Every place where the system reads `operand`, with the derivative there."""
+    for e in d.equations:
+        target = d.tensor(e.target)
+        if target.dtype == "real":
+            yield from _slopes(e, target.shape, operand)
+
+
+def positional(e: Equation) -> sp.Expr:
+    """The right side with each maximum written as the sum that picks its position."""
+
+    def pick(k: int, r: Reduce) -> Reduce:
+        chosen = Read(_position_name(e, k), *e.indices)
+        return Reduce("sum", r.indices, (*r.guards, IsZero(row_major(r.indices) - chosen)), r.body)
+
+    maxima = [r for r in reduces(e.body) if r.kind == "max"]
+    return substitute(e.body, {r: pick(k, r) for k, r in enumerate(maxima)})
+
+
+def row_major(indices: Iterable[tuple[sp.Symbol, sp.Expr]]) -> sp.Expr:
+    """The position of a tuple of indices: (i*KH + ...) in Horner's form, expanded."""
+    position: sp.Expr = sp.Integer(0)
+    for i, extent in indices:
+        position = position * extent + i
+    return sp.expand(position)
+
+
+def _slopes(e: Equation, shape: tuple[sp.Expr, ...], operand: str) -> Iterator[Occurrence]:
+    body = positional(e)
+    outer = {r: sp.Symbol(f"_R{k}", real=True) for k, r in enumerate(reduces(body))}
+    flat = substitute(body, outer)
+    for read in (r for r in reads(flat) if r.tensor == operand):
+        yield Occurrence(e, shape, read, (), (), _diff(flat, read).xreplace(_back(outer)))
+    for r, stand_in in outer.items():
+        weight = sp.diff(flat, stand_in)
+        for read in (o for o in reads(r.body) if o.tensor == operand):
+            slope = weight.xreplace(_back(outer)) * _diff(r.body, read)
+            if slope != 0:
+                yield Occurrence(e, shape, read, r.indices, r.guards, slope)
+
+
+def _diff(e: sp.Expr, read: Read) -> sp.Expr:
+    x = sp.Symbol("_x", real=True)
+    return sp.diff(e.xreplace({read: x}), x).xreplace({x: read})
+
+
+def _back(names: Mapping[sp.Basic, sp.Symbol]) -> dict[sp.Symbol, sp.Basic]:
+    return {v: k for k, v in names.items()}
+
+
+def _gradient(d: Definition, operand: str) -> Equation:
+    places = list(occurrences(d, operand))
+    p = _operand_indices(d, operand, places)
+    body = sp.Add(*[_contribution(o, p) for o in places])
+    return Equation(PREFIX + operand, p, body)
+
+
+def _contribution(o: Occurrence, p: tuple[sp.Symbol, ...]) -> sp.Expr:
+    """sum over the loops around one occurrence of [subscripts = p] * cotangent * slope."""
+    around = (*zip(o.equation.indices, o.shape, strict=True), *o.bound)
+    loops = [i for i, _ in around]
+    taken = {str(i) for i in (*p, *loops)}
+    rename: dict[sp.Basic, sp.Basic] = {}
+    for i in loops:
+        if i in p:
+            rename[i] = integer(fresh(str(i), taken))
+            taken.add(str(rename[i]))
+    deltas = [IsZero(s.xreplace(rename) - q) for s, q in zip(o.read.subscripts, p, strict=True)]
+    guards = [*deltas, *(g.xreplace(rename) for g in o.guards)]
+    cotangent = Read(PREFIX + o.equation.target, *o.equation.indices)
+    bound = [(i.xreplace(rename), extent) for i, extent in around]
+    return Reduce("sum", bound, guards, (cotangent * o.slope).xreplace(rename))
+
+
+def _operand_indices(
+    d: Definition, operand: str, places: list[Occurrence]
+) -> tuple[sp.Symbol, ...]:
+    """Readable names for the gradient's own indices: the one used in the definition, else h for
+    an extent H, else p0, p1, ...; never the name of a tensor, a scalar or a size."""
+    names = {t.name for t in d.tensors} | {s for s, _ in d.scalars}
+    taken = names | {str(s) for s in (*d.sizes, *(s for s, _ in d.derived))}
+    chosen: list[str] = []
+    for k, extent in enumerate(d.tensor(operand).shape):
+        plain = [str(o.read.subscripts[k]) for o in places if o.read.subscripts[k].is_Symbol]
+        lower = [str(extent).lower()] if extent.is_Symbol else []
+        given = [letters[k]] if (letters := dict(d.subscripts).get(operand)) else []
+        options = [*given, *plain, *lower, f"p{k}"]
+        chosen.append(next(n for n in options if n not in taken and n not in chosen))
+    return tuple(map(integer, chosen))
+
+
+def _name_nonlinear(e: Equation, d: Definition) -> tuple[list[Equation], Equation]:
+    outer = {r: sp.Symbol(f"_R{k}", real=True) for k, r in enumerate(reduces(e.body))}
+    flat = substitute(e.body, outer)
+    named: list[Equation] = []
+    for r, stand_in in outer.items():
+        slope = sp.diff(flat, stand_in)
+        if slope.free_symbols & set(outer.values()):
+            name = fresh(f"{e.target}_{r.kind}{len(named)}", {t.name for t in d.tensors})
+            named.append(Equation(name, e.indices, r))
+            e = replace(e, body=substitute(e.body, {r: Read(name, *e.indices)}))
+    return named, e
+
+
+def _positions(e: Equation) -> list[Equation]:
+    maxima = [r for r in reduces(e.body) if r.kind == "max"]
+    return [
+        Equation(_position_name(e, k), e.indices, Reduce("argmax", r.indices, r.guards, r.body))
+        for k, r in enumerate(maxima)
+    ]
+
+
+def _position_name(e: Equation, k: int) -> str:
+    return f"{e.target}_argmax" + (str(k) if k else "")

@@ -1,0 +1,1 @@
+"""One file per operator. A file that defines a `Definition` here is found; there is no list."""

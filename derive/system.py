@@ -1,0 +1,40 @@
+"""An operator with its derivative: forward and backward systems, ready to be lowered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+from gradproof.derive.adjoint import PREFIX, adjoint, prepare
+from gradproof.derive.eliminate import eliminate
+from gradproof.derive.language import Definition
+from gradproof.derive.simplify import prune, simplify
+
+
+@dataclass(frozen=True)
+class System:
+    """`forward` computes outputs and what the backward pass reads; `raw` is the adjoint with its
+    Kronecker deltas, `backward` the same after elimination (None: nothing is differentiable)."""
+
+    forward: Definition
+    raw: Definition | None
+    backward: Definition | None
+
+    @property
+    def saved(self) -> tuple[str, ...]:
+        """The forward tensors that the backward pass reads."""
+        if self.backward is None:
+            return ()
+        return tuple(n for n in self.backward.inputs if not n.startswith(PREFIX))
+
+
+@cache
+def derive(d: Definition) -> System:
+    """Differentiate an operator with respect to all its differentiable operands."""
+    if not d.differentiable:
+        return System(d, None, None)
+    forward = prepare(d)
+    raw = adjoint(forward)
+    backward = simplify(eliminate(raw), forward)
+    keep = {*d.outputs, *(n for n in backward.inputs if not n.startswith(PREFIX))}
+    return System(prune(forward, keep - set(d.inputs)), raw, backward)

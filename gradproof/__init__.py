@@ -1,0 +1,71 @@
+"""Train convolutional networks on any OpenCL device, with gradients that are derived and proved.
+
+The names of PyTorch are reached from here: `gp.nn`, `gp.optim`, `gp.data`, `gp.functional`,
+`gp.tensor`, `gp.no_grad`, `gp.save`, `gp.load`. Importing the package loads none of them; each is
+imported when it is first used, so that `gradproof --help` needs no OpenCL.
+
+>>> import gradproof as gp
+>>> gp.__version__
+'0.1.0'
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+# public name -> where it lives: a module, or "module:attribute"; read by __getattr__
+_WHERE = {
+    "Tensor": "gradproof.runtime.tensor:Tensor",
+    "data": "gradproof.runtime.data",
+    "devices": "gradproof.runtime.device:list_devices",
+    "functional": "gradproof.runtime.functional",
+    "load": "gradproof.runtime.serialization:load",
+    "manual_seed": "gradproof.runtime.random:manual_seed",
+    "nn": "gradproof.runtime.nn",
+    "no_grad": "gradproof.runtime.tensor:no_grad",
+    "optim": "gradproof.runtime.optim",
+    "save": "gradproof.runtime.serialization:save",
+    "tensor": "gradproof.runtime.tensor:tensor",
+    "use_device": "gradproof.runtime.device:use_device",
+}
+
+__all__ = [
+    "Tensor",
+    "__version__",
+    "data",
+    "devices",
+    "functional",
+    "load",
+    "manual_seed",
+    "nn",
+    "no_grad",
+    "optim",
+    "save",
+    "tensor",
+    "use_device",
+]
+
+if TYPE_CHECKING:  # the same table for type checkers and editors
+    from gradproof.runtime import data, functional, nn, optim
+    from gradproof.runtime.device import list_devices as devices
+    from gradproof.runtime.device import use_device
+    from gradproof.runtime.random import manual_seed
+    from gradproof.runtime.serialization import load, save
+    from gradproof.runtime.tensor import Tensor, no_grad, tensor
+else:  # hidden from type checkers: they would then accept any name
+
+    def __getattr__(name: str) -> object:
+        """Import a public name when it is first used (PEP 562)."""
+        if name not in _WHERE:
+            raise AttributeError(f"module 'gradproof' has no attribute {name!r}")
+        module_name, _, attribute = _WHERE[name].partition(":")
+        value = import_module(module_name)
+        if attribute:
+            value = getattr(value, attribute)
+        globals()[name] = value
+        return value
+
+    def __dir__() -> list[str]:
+        """List the public names, imported or not."""
+        return sorted(set(globals()) | set(_WHERE))

@@ -1,0 +1,116 @@
+"""CIFAR-10, binary version.
+
+Source of the format: A. Krizhevsky, "The CIFAR-10 dataset", section "Binary version". A record is
+one label byte and 3072 pixel bytes, the red, green and blue 32x32 planes in row-major order.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradproof.runtime.data.dataset import (
+    Dataset,
+    check_labels,
+    dataset_from_file,
+    to_unit_range,
+)
+from gradproof.runtime.errors import DataError
+
+IMAGE_SHAPE = (3, 32, 32)
+RECORD_BYTES = 1 + 3 * 32 * 32
+NUM_CLASSES = 10
+TRAIN_NAMES = tuple(f"data_batch_{k}.bin" for k in range(1, 6))
+TEST_NAME = "test_batch.bin"
+CLASSES_NAME = "batches.meta.txt"
+ALL_CIFAR_NAMES = (*TRAIN_NAMES, TEST_NAME, CLASSES_NAME)
+
+
+def load_cifar10(folder: Path) -> Dataset:
+    """CIFAR-10 from the seven files of its binary version in ``folder``.
+
+    Shapes: ``x_train`` (50000, 3, 32, 32) and ``x_test`` (10000, 3, 32, 32) for the published
+    files, whose five training batches are joined in order. Units: pixels level/255.
+
+    Errors: ``DataError`` naming the files that are missing, and for all that
+    ``read_cifar_batch`` and ``read_class_names`` refuse.
+
+    >>> load_cifar10(Path("no-such-folder"))
+    Traceback (most recent call last):
+    gradproof.runtime.errors.DataError: no-such-folder: no data_batch_1.bin, data_batch_2.bin, \
+data_batch_3.bin, data_batch_4.bin, data_batch_5.bin, test_batch.bin, batches.meta.txt, \
+expected the binary version of CIFAR-10
+    """
+    missing = [name for name in ALL_CIFAR_NAMES if not (folder / name).is_file()]
+    if missing:
+        raise DataError(
+            f"{folder}: no {', '.join(missing)}, expected the binary version of CIFAR-10"
+        )
+    classes = read_class_names(folder / CLASSES_NAME)
+    batches = [read_cifar_batch(folder / name) for name in TRAIN_NAMES]
+    x_train = to_unit_range(np.concatenate([images for images, _ in batches]), 255)
+    y_train = np.concatenate([labels for _, labels in batches]).astype(np.int32)
+    images, labels = read_cifar_batch(folder / TEST_NAME)
+    test = to_unit_range(images, 255), labels.astype(np.int32)
+    return dataset_from_file(folder, folder.resolve().name, (x_train, y_train), test, classes)
+
+
+def read_cifar_batch(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Images (N, 3, 32, 32) with levels 0..255 and labels (N,) of one batch file.
+
+    Errors: ``DataError`` for a file that cannot be opened, is empty or no whole number of records
+    long, or holds a label above 9.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "test_batch.bin")
+    ...     _ = path.write_bytes(bytes([6]) + bytes(3072))
+    ...     images, labels = read_cifar_batch(path)
+    >>> images.shape, labels.tolist()
+    ((1, 3, 32, 32), [6])
+    """
+    content = _read_bytes(path)
+    if not content or len(content) % RECORD_BYTES:
+        raise DataError(
+            f"{path}: {len(content)} bytes, expected a positive multiple of {RECORD_BYTES}"
+            " (one label and 3 x 32 x 32 pixels)"
+        )
+    records = np.frombuffer(content, np.uint8).reshape(-1, RECORD_BYTES)
+    labels = records[:, 0]
+    check_labels(str(path), "label", labels, NUM_CLASSES)
+    return records[:, 1:].reshape(-1, *IMAGE_SHAPE), labels
+
+
+def read_class_names(path: Path) -> tuple[str, ...]:
+    """The ten class names of ``batches.meta.txt``, one a line; blank lines do not count.
+
+    Errors: ``DataError`` for a file that cannot be opened, is not UTF-8, or holds another number
+    of names.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "batches.meta.txt")
+    ...     _ = path.write_text("airplane")
+    ...     try:
+    ...         read_class_names(path)
+    ...     except DataError as error:
+    ...         print(str(error).removeprefix(folder))
+    /batches.meta.txt: 1 class names, expected 10, one a line
+    """
+    try:
+        lines = _read_bytes(path).decode("utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 text: {error}") from error
+    names = tuple(line.strip() for line in lines if line.strip())
+    if len(names) != NUM_CLASSES:
+        raise DataError(f"{path}: {len(names)} class names, expected {NUM_CLASSES}, one a line")
+    return names
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error}") from error

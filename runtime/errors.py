@@ -1,0 +1,38 @@
+"""The errors a user can meet: each names the argument, what was given and what was expected."""
+
+from __future__ import annotations
+
+
+class GradproofError(Exception):
+    """Base of every error that gradproof raises on purpose.
+
+    >>> try:
+    ...     raise ShapeError("linear: input has 3 features, expected 4")
+    ... except GradproofError as error:
+    ...     print(error)
+    linear: input has 3 features, expected 4
+    """
+
+
+class ShapeError(GradproofError, ValueError):
+    """A tensor's shape, or a size that follows from it, does not fit."""
+
+
+class DTypeError(GradproofError, TypeError):
+    """An element type that an operator does not take."""
+
+
+class DeviceError(GradproofError, RuntimeError):
+    """No such device, or the device cannot do what was asked."""
+
+
+class BuildError(GradproofError, RuntimeError):
+    """A kernel did not compile on the chosen device."""
+
+
+class DataError(GradproofError, ValueError):
+    """A data file is unreadable, truncated or holds impossible values."""
+
+
+class RunError(GradproofError, RuntimeError):
+    """A run folder exists already, or lacks what is needed from it."""

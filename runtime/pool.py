@@ -1,0 +1,182 @@
+"""Device memory that is reused: buffers come from a pool and go back to it when Python drops them.
+
+`pyopencl.tools.MemoryPool` does the work (size classes, 0.5 µs an allocation). Added here: a
+limit that names what was asked, buffers up to the device's very largest allocation, the peak,
+memory errors that PoCL reports in time, and a retry that first waits for the queue.
+
+**Reuse needs no event wait.** Every command of a device goes through one in-order queue. A buffer
+handed out again is written by a command that is enqueued after all commands of its former owner,
+so the device runs it after them.
+"""
+
+from __future__ import annotations
+
+import logging
+import operator
+
+import numpy as np
+import pyopencl as cl
+from pyopencl.tools import ImmediateAllocator, MemoryPool, PooledBuffer
+
+from gradproof.runtime.errors import DeviceError, ShapeError
+
+log = logging.getLogger(__name__)
+
+MIN_BYTES = 256
+# Sizes with the same leading one and the same 4 bits after it share a class: at most 1/16 is lost.
+_LEADING_BITS = 4
+
+
+class ExactBuffer(cl.Buffer):
+    """A buffer of exactly the size asked for; on release it goes to the device, not the pool.
+
+    Needed where the size class would exceed the device's largest allocation although the
+    request does not: 2**30 bytes on a device that allows 2**30 would round up to 1.06 * 2**30.
+    """
+
+    def __init__(self, pool: BufferPool, nbytes: int) -> None:
+        super().__init__(pool.context, pool.flags, nbytes)
+        if not pool.flags & cl.mem_flags.ALLOC_HOST_PTR:
+            # Drivers allocate on first use: use it now, so that running out of memory shows here.
+            cl.enqueue_copy(pool.queue, self, np.zeros(1, np.uint8))
+        self._pool: BufferPool | None = pool
+        self._nbytes = nbytes
+        pool._exact_bytes += nbytes
+
+    def release(self) -> None:
+        """Give the memory back to the device; a second call does nothing."""
+        pool, self._pool = getattr(self, "_pool", None), None
+        if pool is not None:
+            pool._exact_bytes -= self._nbytes
+            super().release()
+
+    def __del__(self) -> None:
+        self.release()
+
+
+class BufferPool:
+    """Device memory in size classes, for one context and its one in-order queue.
+
+    A buffer belongs to its holder until Python drops the last reference or `release()` is
+    called. A kernel's preset argument does NOT keep it: hold the buffer as long as the kernel
+    may be launched.
+
+    Args:
+        context: context with exactly one device.
+        queue: the in-order queue that all commands of this device go through.
+        exact: no rounding and no reuse, for a simulator: an access past the requested size, or a
+            read of what an earlier owner left, must stay visible to it.
+
+    >>> from gradproof.runtime.device import open_device
+    >>> device = open_device("cpu")
+    >>> pool = BufferPool(device.context, device.queue)
+    >>> buffer = pool.allocate(1000, label="relu.output")
+    >>> pool.bytes_in_use
+    1000
+    >>> del buffer
+    >>> pool.bytes_in_use, pool.bytes_held >= 1000
+    (0, True)
+    >>> pool.trim()
+    >>> pool.bytes_held
+    0
+    """
+
+    def __init__(self, context: cl.Context, queue: cl.CommandQueue, *, exact: bool = False) -> None:
+        if queue.properties & cl.command_queue_properties.OUT_OF_ORDER_EXEC_MODE_ENABLE:
+            raise DeviceError(
+                "buffer pool: the queue runs out of order, expected an in-order queue "
+                "(reuse without event waits relies on the order)"
+            )
+        self.context = context
+        self.queue = queue
+        device = context.devices[0]
+        self._device_name = device.name.strip()
+        self._global_mem = device.global_mem_size
+        self.max_alloc = device.max_mem_alloc_size
+        self.flags = _flags(device)
+        self._pool = MemoryPool(ImmediateAllocator(queue, self.flags), _LEADING_BITS)
+        self._exact = exact
+        self._exact_bytes = 0
+        self._peak = 0
+
+    @property
+    def bytes_in_use(self) -> int:
+        """Bytes asked for by the buffers that are alive (at least 256 each if pooled)."""
+        return self._pool.active_bytes + self._exact_bytes
+
+    @property
+    def bytes_held(self) -> int:
+        """Bytes taken from the device: in use, lost to rounding, or free for reuse."""
+        return self._pool.managed_bytes + self._exact_bytes
+
+    @property
+    def peak_in_use(self) -> int:
+        """The largest `bytes_in_use` since the pool was made."""
+        return self._peak
+
+    def allocate(self, nbytes: int, label: str = "buffer") -> PooledBuffer | ExactBuffer:
+        """A buffer of at least `nbytes` bytes with undefined content.
+
+        Args:
+            nbytes: size in bytes, positive.
+            label: what the memory is for; errors name it.
+
+        Raises:
+            ShapeError: `nbytes` is zero or negative.
+            DeviceError: larger than the device's largest allocation, or the device is out of
+                memory, even after `trim()`.
+        """
+        size = operator.index(nbytes)
+        if size <= 0:
+            raise ShapeError(f"{label}: {size} bytes asked for, expected at least 1")
+        if size > self.max_alloc:
+            raise DeviceError(
+                f"{label}: needs {_mib(size)} in one allocation, but {self._device_name} allows "
+                f"at most {_mib(self.max_alloc)}"
+            )
+        buffer = self._allocate_or_trim(size if self._exact else max(size, MIN_BYTES), label)
+        self._peak = max(self._peak, self.bytes_in_use)
+        return buffer
+
+    def trim(self) -> None:
+        """Give all free buffers back to the device; buffers in use stay.
+
+        Waits for the queue first: a driver frees released memory only when the commands that
+        use it have ended.
+        """
+        self.queue.finish()
+        self._pool.free_held()
+
+    def _allocate_or_trim(self, size: int, label: str) -> PooledBuffer | ExactBuffer:
+        try:
+            return self._take(size)
+        except cl.Error as error:
+            log.debug("%s: %s; trimming the pool and trying again", label, error)
+        try:
+            self.trim()
+            return self._take(size)
+        except cl.Error as error:
+            raise DeviceError(
+                f"{label}: {self._device_name} has no room for {_mib(size)} more: "
+                f"{_mib(self.bytes_in_use)} in use by this process, "
+                f"{_mib(self._global_mem)} on the device ({error})"
+            ) from error
+
+    def _take(self, size: int) -> PooledBuffer | ExactBuffer:
+        if self._exact or self._pool.alloc_size(self._pool.bin_number(size)) > self.max_alloc:
+            return ExactBuffer(self, size)
+        return self._pool.allocate(size)
+
+
+def _flags(device: cl.Device) -> int:
+    """Flags of every buffer: read and write, and on a CPU memory that is taken at once.
+
+    PoCL otherwise takes memory at the first command, and crashes there if none is left. A CPU's
+    device memory is host memory, so nothing is lost; on a GPU it would move the data to the host.
+    """
+    at_once = cl.mem_flags.ALLOC_HOST_PTR if device.type & cl.device_type.CPU else 0
+    return int(cl.mem_flags.READ_WRITE | at_once)
+
+
+def _mib(nbytes: int) -> str:
+    return f"{nbytes} bytes ({nbytes / 2**20:.1f} MiB)"
