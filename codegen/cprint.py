@@ -29,6 +29,8 @@ SUM, QUOTIENT, PRODUCT, ATOM = 1, 2, 3, 4  # how tightly a piece of C binds
 class CPrinter:
     """Prints expressions over the tensors of one kernel."""
 
+    quotient = "/"
+
     def __init__(self, tensors: Sequence[Tensor]) -> None:
         self.tensors: Mapping[str, Tensor] = {t.name: t for t in tensors}
 
@@ -51,7 +53,8 @@ class CPrinter:
             return " * ".join([self.index(e.base, ATOM)] * int(e.exp)), PRODUCT
         a = e.args
         if isinstance(e, Quo):
-            return f"{self.index(a[0], PRODUCT)} / {self.index(a[1], ATOM)}", QUOTIENT
+            above, below = self.index(a[0], PRODUCT), self.index(a[1], ATOM)
+            return f"{above} {self.quotient} {below}", QUOTIENT
         if isinstance(e, Rem):
             return f"{self.index(a[0], PRODUCT)} % {self.index(a[1], ATOM)}", QUOTIENT
         if isinstance(e, FloorQuo):

@@ -12,7 +12,7 @@ import jinja2
 import sympy as sp
 
 from gradproof.codegen.cprint import ATOM, CPrinter
-from gradproof.derive.expr import FloorQuo, FloorRem, Philox
+from gradproof.derive.expr import FloorQuo, FloorRem, Philox, reads, reduces
 from gradproof.derive.language import Definition
 from gradproof.derive.nest import Accumulator, For, Let, Nest, Statement, Update, When
 from gradproof.derive.show import text
@@ -26,15 +26,15 @@ class Argument:
     kind: str  # "read", "write", "scalar", "sizes"
     dtype: str  # "real", "int", "uint"
 
-    @property
-    def declaration(self) -> str:
-        """The argument in OpenCL C."""
+    def declaration(self, *, in_place: bool) -> str:
+        """The argument in OpenCL C. A kernel that may work in place promises no `restrict`."""
         ctype = {"real": "REAL", "int": "int", "uint": "uint"}[self.dtype]
+        star = "*" if in_place else "*restrict "
         match self.kind:
             case "read":
-                return f"__global const {ctype} *restrict {self.name}"
+                return f"__global const {ctype} {star}{self.name}"
             case "write":
-                return f"__global {ctype} *restrict {self.name}"
+                return f"__global {ctype} {star}{self.name}"
             case "scalar":
                 return f"const {ctype} {self.name}"
             case _:
@@ -50,6 +50,7 @@ class Kernel:
     equation: str
     arguments: tuple[Argument, ...]
     work_items: str
+    in_place: bool
     text: str
 
 
@@ -77,10 +78,11 @@ def render_kernel(d: Definition, nest: Nest, name: str) -> Kernel:
         printer.index if nest.target.dtype == "int" else printer.value
     )(_integer_names(nest))
     equation = text(nest.equation)
+    in_place = works_in_place(nest)
     body = environment().get_template("reference.cl.j2").render(
         name=name,
         equation=textwrap.wrap(equation, 96, subsequent_indent="    ", break_long_words=False),
-        arguments=[a.declaration for a in arguments],
+        arguments=[a.declaration(in_place=in_place) for a in arguments],
         sizes=_sizes(d, nest),
         total=printer.index(nest.total),
         decode=_decode(nest, printer),
@@ -88,7 +90,13 @@ def render_kernel(d: Definition, nest: Nest, name: str) -> Kernel:
         target=nest.target.name,
         value=value,
     )
-    return Kernel(name, nest.target.name, equation, arguments, str(nest.total), body)
+    return Kernel(name, nest.target.name, equation, arguments, str(nest.total), in_place, body)
+
+
+def works_in_place(nest: Nest) -> bool:
+    """Each work-item reads only the elements at its own place: the target may be an operand."""
+    e = nest.equation
+    return not reduces(e.body) and all(r.subscripts == e.indices for r in reads(e.body))
 
 
 def render_program(d: Definition, kernels: Iterable[Kernel], nests: Iterable[Nest]) -> str:

@@ -2,10 +2,11 @@
 
 A guard c*v + r = 0 on a bound index v is solved, in this order of preference:
 
-1. mixed radix: v = c with extent m beside h with coefficient m gives h = t // m, c = t % m;
-2. coefficient +-1: v = -+r, kept in range by guards;
-3. positive coefficient c: v = t / c exactly when c divides t and 0 <= t / c < extent;
-4. nothing to solve (A[i, i], a label): the equation stays a guard.
+1. mixed radix: v with extent m beside h with coefficient m gives h = t // m, v = t % m;
+2. the first index in order that can be solved, so an output's index before a tap's: with
+   coefficient +-1, v = -+r kept in range by guards; with a positive coefficient c, v = t / c
+   exactly where c divides t and 0 <= t / c < extent;
+3. nothing to solve (A[i, i], a label): the equation stays a guard.
 
 An index that stands under a quotient by m is first split in two, v = m*q + r, which is a bijection
 when m divides its extent. What the elimination leaves gathers: one element of the gradient, one
@@ -107,7 +108,8 @@ def _next(s: State, scope: Scope) -> State | None:
     arithmetic = [z for z in s.deltas if not z.has(Read)]
     labels = [z for z in s.deltas if z.has(Read)]  # only once no arithmetic is left to solve
     for deltas, rule in (
-        *((arithmetic, rule) for rule in (_mixed_radix, _unit, _divided)),
+        (arithmetic, _mixed_radix),
+        (arithmetic, _unit_or_divided),
         (labels, _unit),
     ):
         for delta, (v, extent) in product(deltas, s.loops):
@@ -136,6 +138,12 @@ def _mixed_radix(
         after = s.put(found, {h, v}, step, delta)
         return _with(after, NonNeg(t), NonNeg(extent * h_extent - 1 - t))
     return None
+
+
+def _unit_or_divided(
+    s: State, scope: Scope, delta: IsZero, v: sp.Symbol, extent: sp.Expr, c: sp.Expr, r: sp.Expr
+) -> State | None:
+    return (_unit if c in (1, -1) else _divided)(s, scope, delta, v, extent, c, r)
 
 
 def _unit(

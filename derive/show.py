@@ -22,10 +22,10 @@ class _Text(StrPrinter):
         return f"{e.tensor}[{inner}]" if e.subscripts else e.tensor
 
     def _print_Quo(self, e: Quo) -> str:
-        return f"⌊{self.doprint(e.args[0])} / {self.parenthesize(e.args[1], 50)}⌋"
+        return f"⌊{self.parenthesize(e.args[0], 50)}/{self.parenthesize(e.args[1], 50)}⌋"
 
     def _print_Rem(self, e: Rem) -> str:
-        return f"({self.doprint(e.args[0])} mod {self.parenthesize(e.args[1], 50)})"
+        return f"({self.parenthesize(e.args[0], 50)} mod {self.parenthesize(e.args[1], 50)})"
 
     def _print_Reduce(self, e: Reduce) -> str:
         under = ",".join(f"{i}<{self.doprint(n)}" for i, n in e.indices)

@@ -1,0 +1,50 @@
+// add: generated from its definition, do not edit.
+//
+// Build options: REAL is float or double. Each size is a macro, either a number (-D SIZE_N=32) or a
+// place in the kernels' last argument (-D SIZE_N=sizes[3]); the text stays the same.
+//
+// T elements.
+#pragma OPENCL FP_CONTRACT ON
+
+// z[i] = R[i] + Y[i]
+__kernel void add_z(
+    __global const REAL *Y,
+    __global const REAL *R,
+    __global REAL *z,
+    __global const int *restrict sizes)
+{
+    const int T = SIZE_T;
+    const int id = get_global_id(0);
+    if (id < T) {
+        const int i = id;
+        z[id] = R[i] + Y[i];
+    }
+}
+
+// grad_Y[i] = grad_z[i]
+__kernel void add_grad_Y(
+    __global const REAL *grad_z,
+    __global REAL *grad_Y,
+    __global const int *restrict sizes)
+{
+    const int T = SIZE_T;
+    const int id = get_global_id(0);
+    if (id < T) {
+        const int i = id;
+        grad_Y[id] = grad_z[i];
+    }
+}
+
+// grad_R[i] = grad_z[i]
+__kernel void add_grad_R(
+    __global const REAL *grad_z,
+    __global REAL *grad_R,
+    __global const int *restrict sizes)
+{
+    const int T = SIZE_T;
+    const int id = get_global_id(0);
+    if (id < T) {
+        const int i = id;
+        grad_R[id] = grad_z[i];
+    }
+}

@@ -1,0 +1,97 @@
+// avg_pool2d: generated from its definition, do not edit.
+//
+// Build options: REAL is float or double. Each size is a macro, either a number (-D SIZE_N=32) or a
+// place in the kernels' last argument (-D SIZE_N=sizes[3]); the text stays the same.
+//
+// The padding counts as zeros: every window divides by KH*KW.
+#pragma OPENCL FP_CONTRACT ON
+
+// z[n, c, x, y] = Σ_{i<KH,j<KW} Y[n, c, -PT + SH*x + i, -PL + SW*y + j]/(KH*KW)
+__kernel void avg_pool2d_z(
+    __global const REAL *restrict Y,
+    __global REAL *restrict z,
+    __global const int *restrict sizes)
+{
+    const int C = SIZE_C;
+    const int H = SIZE_H;
+    const int KH = SIZE_KH;
+    const int KW = SIZE_KW;
+    const int N = SIZE_N;
+    const int PL = SIZE_PL;
+    const int PT = SIZE_PT;
+    const int SH = SIZE_SH;
+    const int SW = SIZE_SW;
+    const int W = SIZE_W;
+    const int OH = SIZE_OH;
+    const int OW = SIZE_OW;
+    const int id = get_global_id(0);
+    if (id < C * N * OH * OW) {
+        const int n = id / (C * OH * OW);
+        const int c = id / (OH * OW) % C;
+        const int x = id / OW % OH;
+        const int y = id % OW;
+        REAL sum0 = 0;
+        for (int i = 0; i < KH; i++) {
+            const int sum0_u0 = SH * x + i - PT;
+            if (0 <= sum0_u0 && sum0_u0 < H) {
+                REAL sum0_j = 0;
+                for (int j = 0; j < KW; j++) {
+                    const int sum0_u1 = SW * y + j - PL;
+                    if (0 <= sum0_u1 && sum0_u1 < W) {
+                        sum0_j += Y[((n * C + c) * H + sum0_u0) * W + sum0_u1];
+                    }
+                }
+                sum0 += sum0_j;
+            }
+        }
+        z[id] = sum0 / ((REAL)KH * (REAL)KW);
+    }
+}
+
+// grad_Y[n, c, u, v] = Σ_{i<KH,j<KW} [i ≤ PT + u] [SH divides PT - i + u] [⌊(PT - i + u)/SH⌋ + 1 ≤
+//     OH] [j ≤ PL + v] [SW divides PL - j + v] [⌊(PL - j + v)/SW⌋ + 1 ≤ OW] grad_z[n, c, ⌊(PT - i
+//     + u)/SH⌋, ⌊(PL - j + v)/SW⌋]/(KH*KW)
+__kernel void avg_pool2d_grad_Y(
+    __global const REAL *restrict grad_z,
+    __global REAL *restrict grad_Y,
+    __global const int *restrict sizes)
+{
+    const int C = SIZE_C;
+    const int H = SIZE_H;
+    const int KH = SIZE_KH;
+    const int KW = SIZE_KW;
+    const int N = SIZE_N;
+    const int PL = SIZE_PL;
+    const int PT = SIZE_PT;
+    const int SH = SIZE_SH;
+    const int SW = SIZE_SW;
+    const int W = SIZE_W;
+    const int OH = SIZE_OH;
+    const int OW = SIZE_OW;
+    const int id = get_global_id(0);
+    if (id < C * H * N * W) {
+        const int n = id / (C * H * W);
+        const int c = id / (H * W) % C;
+        const int u = id / W % H;
+        const int v = id % W;
+        REAL sum0 = 0;
+        for (int i = 0; i < KH; i++) {
+            if (i <= PT + u && (PT + u - i) % SH == 0) {
+                const int sum0_q0 = (PT + u - i) / SH;
+                if (sum0_q0 < OH) {
+                    REAL sum0_j = 0;
+                    for (int j = 0; j < KW; j++) {
+                        if (j <= PL + v && (PL + v - j) % SW == 0) {
+                            const int sum0_q1 = (PL + v - j) / SW;
+                            if (sum0_q1 < OW) {
+                                sum0_j += grad_z[((n * C + c) * OH + sum0_q0) * OW + sum0_q1];
+                            }
+                        }
+                    }
+                    sum0 += sum0_j;
+                }
+            }
+        }
+        grad_Y[id] = sum0 / ((REAL)KH * (REAL)KW);
+    }
+}

@@ -1,0 +1,358 @@
+// batch_norm: generated from its definition, do not edit.
+//
+// Build options: REAL is float or double. Each size is a macro, either a number (-D SIZE_N=32) or a
+// place in the kernels' last argument (-D SIZE_N=sizes[3]); the text stays the same.
+//
+// N samples, C channels, L positions (H*W for images, 1 for vectors); biased variance.
+#pragma OPENCL FP_CONTRACT ON
+
+// mean[c] = Σ_{n<N,l<L} X[n, c, l]/(L*N)
+__kernel void batch_norm_mean(
+    __global const REAL *restrict X,
+    __global REAL *restrict mean,
+    __global const int *restrict sizes)
+{
+    const int C = SIZE_C;
+    const int L = SIZE_L;
+    const int N = SIZE_N;
+    const int id = get_global_id(0);
+    if (id < C) {
+        const int c = id;
+        REAL sum0 = 0;
+        for (int n = 0; n < N; n++) {
+            REAL sum0_l = 0;
+            for (int l = 0; l < L; l++) {
+                sum0_l += X[(n * C + c) * L + l];
+            }
+            sum0 += sum0_l;
+        }
+        mean[id] = sum0 / ((REAL)L * (REAL)N);
+    }
+}
+
+// var[c] = Σ_{n<N,l<L} (-mean[c] + X[n, c, l])**2/(L*N)
+__kernel void batch_norm_var(
+    __global const REAL *restrict X,
+    __global const REAL *restrict mean,
+    __global REAL *restrict var,
+    __global const int *restrict sizes)
+{
+    const int C = SIZE_C;
+    const int L = SIZE_L;
+    const int N = SIZE_N;
+    const int id = get_global_id(0);
+    if (id < C) {
+        const int c = id;
+        REAL sum0 = 0;
+        for (int n = 0; n < N; n++) {
+            REAL sum0_l = 0;
+            for (int l = 0; l < L; l++) {
+                sum0_l += (X[(n * C + c) * L + l] - mean[c]) * (X[(n * C + c) * L + l] - mean[c]);
+            }
+            sum0 += sum0_l;
+        }
+        var[id] = sum0 / ((REAL)L * (REAL)N);
+    }
+}
+
+// y[n, c, l] = beta[c] + (-mean[c] + X[n, c, l])*gamma[c]/sqrt(eps + var[c])
+__kernel void batch_norm_y(
+    __global const REAL *restrict X,
+    __global const REAL *restrict gamma,
+    __global const REAL *restrict beta,
+    __global const REAL *restrict mean,
+    __global const REAL *restrict var,
+    __global REAL *restrict y,
+    const REAL eps,
+    __global const int *restrict sizes)
+{
+    const int C = SIZE_C;
+    const int L = SIZE_L;
+    const int N = SIZE_N;
+    const int id = get_global_id(0);
+    if (id < C * L * N) {
+        const int n = id / (C * L);
+        const int c = id / L % C;
+        const int l = id % L;
+        y[id] = beta[c] + (X[(n * C + c) * L + l] - mean[c]) * gamma[c] / sqrt(eps + var[c]);
+    }
+}
+
+// grad_var[c] = -gamma[c]*Σ_{n<N,l<L} (-mean[c] + X[n, c, l])*grad_y[n, c, l]/(2*(eps +
+//     var[c])**(3/2))
+__kernel void batch_norm_grad_var(
+    __global const REAL *restrict X,
+    __global const REAL *restrict gamma,
+    __global const REAL *restrict mean,
+    __global const REAL *restrict var,
+    __global const REAL *restrict grad_y,
+    __global REAL *restrict grad_var,
+    const REAL eps,
+    __global const int *restrict sizes)
+{
+    const int C = SIZE_C;
+    const int L = SIZE_L;
+    const int N = SIZE_N;
+    const int id = get_global_id(0);
+    if (id < C) {
+        const int c = id;
+        REAL sum0 = 0;
+        for (int n = 0; n < N; n++) {
+            REAL sum0_l = 0;
+            for (int l = 0; l < L; l++) {
+                sum0_l += (X[(n * C + c) * L + l] - mean[c]) * grad_y[(n * C + c) * L + l];
+            }
+            sum0 += sum0_l;
+        }
+        grad_var[id] = -sum0 * gamma[c] / ((REAL)2 * (eps + var[c]) * sqrt(eps + var[c]));
+    }
+}
+
+// grad_mean[c] = -gamma[c]*Σ_{n<N,l<L} grad_y[n, c, l]/sqrt(eps + var[c])
+__kernel void batch_norm_grad_mean(
+    __global const REAL *restrict gamma,
+    __global const REAL *restrict var,
+    __global const REAL *restrict grad_y,
+    __global REAL *restrict grad_mean,
+    const REAL eps,
+    __global const int *restrict sizes)
+{
+    const int C = SIZE_C;
+    const int L = SIZE_L;
+    const int N = SIZE_N;
+    const int id = get_global_id(0);
+    if (id < C) {
+        const int c = id;
+        REAL sum0 = 0;
+        for (int n = 0; n < N; n++) {
+            REAL sum0_l = 0;
+            for (int l = 0; l < L; l++) {
+                sum0_l += grad_y[(n * C + c) * L + l];
+            }
+            sum0 += sum0_l;
+        }
+        grad_mean[id] = -sum0 * gamma[c] / sqrt(eps + var[c]);
+    }
+}
+
+// grad_X[n, c, l] = gamma[c]*grad_y[n, c, l]/sqrt(eps + var[c]) + (-2*mean[c] + 2*X[n, c,
+//     l])*grad_var[c]/(L*N) + grad_mean[c]/(L*N)
+__kernel void batch_norm_grad_X(
+    __global const REAL *restrict X,
+    __global const REAL *restrict gamma,
+    __global const REAL *restrict mean,
+    __global const REAL *restrict var,
+    __global const REAL *restrict grad_y,
+    __global const REAL *restrict grad_var,
+    __global const REAL *restrict grad_mean,
+    __global REAL *restrict grad_X,
+    const REAL eps,
+    __global const int *restrict sizes)
+{
+    const int C = SIZE_C;
+    const int L = SIZE_L;
+    const int N = SIZE_N;
+    const int id = get_global_id(0);
+    if (id < C * L * N) {
+        const int n = id / (C * L);
+        const int c = id / L % C;
+        const int l = id % L;
+        grad_X[id] = gamma[c] * grad_y[(n * C + c) * L + l] / sqrt(eps + var[c]) + ((REAL)2 * X[(n * C + c) * L + l] - (REAL)2 * mean[c]) * grad_var[c] / ((REAL)L * (REAL)N) + grad_mean[c] / ((REAL)L * (REAL)N);
+    }
+}
+
+// grad_gamma[c] = Σ_{n<N,l<L} (-mean[c] + X[n, c, l])*grad_y[n, c, l]/sqrt(eps + var[c])
+__kernel void batch_norm_grad_gamma(
+    __global const REAL *restrict X,
+    __global const REAL *restrict mean,
+    __global const REAL *restrict var,
+    __global const REAL *restrict grad_y,
+    __global REAL *restrict grad_gamma,
+    const REAL eps,
+    __global const int *restrict sizes)
+{
+    const int C = SIZE_C;
+    const int L = SIZE_L;
+    const int N = SIZE_N;
+    const int id = get_global_id(0);
+    if (id < C) {
+        const int c = id;
+        REAL sum0 = 0;
+        for (int n = 0; n < N; n++) {
+            REAL sum0_l = 0;
+            for (int l = 0; l < L; l++) {
+                sum0_l += (X[(n * C + c) * L + l] - mean[c]) * grad_y[(n * C + c) * L + l];
+            }
+            sum0 += sum0_l;
+        }
+        grad_gamma[id] = sum0 / sqrt(eps + var[c]);
+    }
+}
+
+// grad_beta[c] = Σ_{n<N,l<L} grad_y[n, c, l]
+__kernel void batch_norm_grad_beta(
+    __global const REAL *restrict grad_y,
+    __global REAL *restrict grad_beta,
+    __global const int *restrict sizes)
+{
+    const int C = SIZE_C;
+    const int L = SIZE_L;
+    const int N = SIZE_N;
+    const int id = get_global_id(0);
+    if (id < C) {
+        const int c = id;
+        REAL sum0 = 0;
+        for (int n = 0; n < N; n++) {
+            REAL sum0_l = 0;
+            for (int l = 0; l < L; l++) {
+                sum0_l += grad_y[(n * C + c) * L + l];
+            }
+            sum0 += sum0_l;
+        }
+        grad_beta[id] = sum0;
+    }
+}
+
+// y[n, c, l] = beta[c] + (-mean[c] + X[n, c, l])/sqrt(eps + var[c])
+__kernel void batch_norm_without_gamma_y(
+    __global const REAL *restrict X,
+    __global const REAL *restrict beta,
+    __global const REAL *restrict mean,
+    __global const REAL *restrict var,
+    __global REAL *restrict y,
+    const REAL eps,
+    __global const int *restrict sizes)
+{
+    const int C = SIZE_C;
+    const int L = SIZE_L;
+    const int N = SIZE_N;
+    const int id = get_global_id(0);
+    if (id < C * L * N) {
+        const int n = id / (C * L);
+        const int c = id / L % C;
+        const int l = id % L;
+        y[id] = beta[c] + (X[(n * C + c) * L + l] - mean[c]) / sqrt(eps + var[c]);
+    }
+}
+
+// grad_var[c] = -Σ_{n<N,l<L} (-mean[c] + X[n, c, l])*grad_y[n, c, l]/(2*(eps + var[c])**(3/2))
+__kernel void batch_norm_without_gamma_grad_var(
+    __global const REAL *restrict X,
+    __global const REAL *restrict mean,
+    __global const REAL *restrict var,
+    __global const REAL *restrict grad_y,
+    __global REAL *restrict grad_var,
+    const REAL eps,
+    __global const int *restrict sizes)
+{
+    const int C = SIZE_C;
+    const int L = SIZE_L;
+    const int N = SIZE_N;
+    const int id = get_global_id(0);
+    if (id < C) {
+        const int c = id;
+        REAL sum0 = 0;
+        for (int n = 0; n < N; n++) {
+            REAL sum0_l = 0;
+            for (int l = 0; l < L; l++) {
+                sum0_l += (X[(n * C + c) * L + l] - mean[c]) * grad_y[(n * C + c) * L + l];
+            }
+            sum0 += sum0_l;
+        }
+        grad_var[id] = -sum0 / ((REAL)2 * (eps + var[c]) * sqrt(eps + var[c]));
+    }
+}
+
+// grad_mean[c] = -Σ_{n<N,l<L} grad_y[n, c, l]/sqrt(eps + var[c])
+__kernel void batch_norm_without_gamma_grad_mean(
+    __global const REAL *restrict var,
+    __global const REAL *restrict grad_y,
+    __global REAL *restrict grad_mean,
+    const REAL eps,
+    __global const int *restrict sizes)
+{
+    const int C = SIZE_C;
+    const int L = SIZE_L;
+    const int N = SIZE_N;
+    const int id = get_global_id(0);
+    if (id < C) {
+        const int c = id;
+        REAL sum0 = 0;
+        for (int n = 0; n < N; n++) {
+            REAL sum0_l = 0;
+            for (int l = 0; l < L; l++) {
+                sum0_l += grad_y[(n * C + c) * L + l];
+            }
+            sum0 += sum0_l;
+        }
+        grad_mean[id] = -sum0 / sqrt(eps + var[c]);
+    }
+}
+
+// grad_X[n, c, l] = grad_y[n, c, l]/sqrt(eps + var[c]) + (-2*mean[c] + 2*X[n, c,
+//     l])*grad_var[c]/(L*N) + grad_mean[c]/(L*N)
+__kernel void batch_norm_without_gamma_grad_X(
+    __global const REAL *restrict X,
+    __global const REAL *restrict mean,
+    __global const REAL *restrict var,
+    __global const REAL *restrict grad_y,
+    __global const REAL *restrict grad_var,
+    __global const REAL *restrict grad_mean,
+    __global REAL *restrict grad_X,
+    const REAL eps,
+    __global const int *restrict sizes)
+{
+    const int C = SIZE_C;
+    const int L = SIZE_L;
+    const int N = SIZE_N;
+    const int id = get_global_id(0);
+    if (id < C * L * N) {
+        const int n = id / (C * L);
+        const int c = id / L % C;
+        const int l = id % L;
+        grad_X[id] = grad_y[(n * C + c) * L + l] / sqrt(eps + var[c]) + ((REAL)2 * X[(n * C + c) * L + l] - (REAL)2 * mean[c]) * grad_var[c] / ((REAL)L * (REAL)N) + grad_mean[c] / ((REAL)L * (REAL)N);
+    }
+}
+
+// y[n, c, l] = (-mean[c] + X[n, c, l])*gamma[c]/sqrt(eps + var[c])
+__kernel void batch_norm_without_beta_y(
+    __global const REAL *restrict X,
+    __global const REAL *restrict gamma,
+    __global const REAL *restrict mean,
+    __global const REAL *restrict var,
+    __global REAL *restrict y,
+    const REAL eps,
+    __global const int *restrict sizes)
+{
+    const int C = SIZE_C;
+    const int L = SIZE_L;
+    const int N = SIZE_N;
+    const int id = get_global_id(0);
+    if (id < C * L * N) {
+        const int n = id / (C * L);
+        const int c = id / L % C;
+        const int l = id % L;
+        y[id] = (X[(n * C + c) * L + l] - mean[c]) * gamma[c] / sqrt(eps + var[c]);
+    }
+}
+
+// y[n, c, l] = (-mean[c] + X[n, c, l])/sqrt(eps + var[c])
+__kernel void batch_norm_without_gamma_without_beta_y(
+    __global const REAL *restrict X,
+    __global const REAL *restrict mean,
+    __global const REAL *restrict var,
+    __global REAL *restrict y,
+    const REAL eps,
+    __global const int *restrict sizes)
+{
+    const int C = SIZE_C;
+    const int L = SIZE_L;
+    const int N = SIZE_N;
+    const int id = get_global_id(0);
+    if (id < C * L * N) {
+        const int n = id / (C * L);
+        const int c = id / L % C;
+        const int l = id % L;
+        y[id] = (X[(n * C + c) * L + l] - mean[c]) / sqrt(eps + var[c]);
+    }
+}

@@ -1,0 +1,112 @@
+// softmax_cross_entropy: generated from its definition, do not edit.
+//
+// Build options: REAL is float or double. Each size is a macro, either a number (-D SIZE_N=32) or a
+// place in the kernels' last argument (-D SIZE_N=sizes[3]); the text stays the same.
+//
+// N samples, C classes, label t[n]; divisor is N for the mean and 1 for the sum.
+#pragma OPENCL FP_CONTRACT ON
+
+// m[n] = max_{c<C} a[n, c]
+__kernel void softmax_cross_entropy_m(
+    __global const REAL *restrict a,
+    __global REAL *restrict m,
+    __global const int *restrict sizes)
+{
+    const int C = SIZE_C;
+    const int N = SIZE_N;
+    const int id = get_global_id(0);
+    if (id < N) {
+        const int n = id;
+        REAL max0 = -INFINITY;
+        for (int c = 0; c < C; c++) {
+            const REAL term = a[n * C + c];
+            if (term > max0 || term != term) {
+                max0 = term;
+            }
+        }
+        m[id] = max0;
+    }
+}
+
+// s[n] = Σ_{c<C} exp(-m[n] + a[n, c])
+__kernel void softmax_cross_entropy_s(
+    __global const REAL *restrict a,
+    __global const REAL *restrict m,
+    __global REAL *restrict s,
+    __global const int *restrict sizes)
+{
+    const int C = SIZE_C;
+    const int N = SIZE_N;
+    const int id = get_global_id(0);
+    if (id < N) {
+        const int n = id;
+        REAL sum0 = 0;
+        for (int c = 0; c < C; c++) {
+            sum0 += exp(a[n * C + c] - m[n]);
+        }
+        s[id] = sum0;
+    }
+}
+
+// loss = Σ_{n<N} (log(s[n]) + m[n] - a[n, t[n]])/divisor
+__kernel void softmax_cross_entropy_loss(
+    __global const REAL *restrict a,
+    __global const int *restrict t,
+    __global const REAL *restrict m,
+    __global const REAL *restrict s,
+    __global REAL *restrict loss,
+    const REAL divisor,
+    __global const int *restrict sizes)
+{
+    const int C = SIZE_C;
+    const int N = SIZE_N;
+    const int id = get_global_id(0);
+    if (id < 1) {
+        REAL sum0 = 0;
+        for (int n = 0; n < N; n++) {
+            sum0 += log(s[n]) + m[n] - a[n * C + t[n]];
+        }
+        loss[id] = sum0 / divisor;
+    }
+}
+
+// grad_s[n] = grad_loss/(divisor*s[n])
+__kernel void softmax_cross_entropy_grad_s(
+    __global const REAL *restrict s,
+    __global const REAL *restrict grad_loss,
+    __global REAL *restrict grad_s,
+    const REAL divisor,
+    __global const int *restrict sizes)
+{
+    const int N = SIZE_N;
+    const int id = get_global_id(0);
+    if (id < N) {
+        const int n = id;
+        grad_s[id] = grad_loss[0] / (divisor * s[n]);
+    }
+}
+
+// grad_a[n, c] = exp(-m[n] + a[n, c])*grad_s[n] + [c = t[n]] (-grad_loss/divisor)
+__kernel void softmax_cross_entropy_grad_a(
+    __global const REAL *restrict a,
+    __global const int *restrict t,
+    __global const REAL *restrict m,
+    __global const REAL *restrict grad_loss,
+    __global const REAL *restrict grad_s,
+    __global REAL *restrict grad_a,
+    const REAL divisor,
+    __global const int *restrict sizes)
+{
+    const int C = SIZE_C;
+    const int N = SIZE_N;
+    const int id = get_global_id(0);
+    if (id < C * N) {
+        const int n = id / C;
+        const int c = id % C;
+        REAL sum0 = 0;
+        if (c == t[n]) {
+            sum0 += -grad_loss[0] / divisor;
+        }
+        grad_a[id] = sum0 + exp(a[n * C + c] - m[n]) * grad_s[n];
+    }
+}

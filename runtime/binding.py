@@ -1,0 +1,166 @@
+"""An operator with all its sizes known: checked shapes, and the geometry of its launches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from itertools import product
+
+from gradproof.runtime.errors import ShapeError
+from gradproof.runtime.manifest import KernelSpec, Operator, Variant, Window
+from gradproof.runtime.sizes import factors, names_in, size_expression
+
+LARGEST = 2**31 - 1  # addresses in the kernels are 32-bit
+
+
+@dataclass(frozen=True, eq=False)
+class Binding:
+    """`sizes` holds every size of the operator, given, solved from shapes, or derived."""
+
+    operator: Operator
+    variant: Variant
+    size_values: tuple[tuple[str, int], ...]
+
+    @cached_property
+    def sizes(self) -> dict[str, int]:
+        """Size name -> value, in the operator's order."""
+        return dict(self.size_values)
+
+    def shape(self, tensor: str) -> tuple[int, ...]:
+        """The shape of a tensor of the operator."""
+        spec = self.variant.tensors[tensor]
+        return tuple(size_expression(n)(self.sizes) for n in spec.shape)
+
+    def work_items(self, kernel: KernelSpec) -> int:
+        """The number of elements that a kernel computes."""
+        return size_expression(kernel.work_items)(self.sizes)
+
+    def forward(self, wanted: frozenset[str]) -> tuple[KernelSpec, ...]:
+        """The forward kernels, in order, that compute `wanted`."""
+        return _needed(self.operator, self.variant.forward, wanted)
+
+    def backward(self, wanted: frozenset[str]) -> tuple[KernelSpec, ...]:
+        """The backward kernels, in order, that compute `wanted`."""
+        return _needed(self.operator, self.variant.backward, wanted)
+
+
+@lru_cache(maxsize=None)
+def _needed(
+    operator: Operator, kernels: tuple[str, ...], wanted: frozenset[str]
+) -> tuple[KernelSpec, ...]:
+    missing, chosen = set(wanted), []
+    for name in reversed(kernels):
+        spec = operator.kernels[name]
+        if spec.target in missing:
+            chosen.append(spec)
+            missing |= set(spec.reads)
+    return tuple(reversed(chosen))
+
+
+def bind(
+    operator: Operator,
+    variant: Variant,
+    shapes: Mapping[str, tuple[int, ...]],
+    given: Mapping[str, int],
+    label: str,
+) -> Binding:
+    """Solve all sizes from the operands' shapes and the given ones, and check every condition.
+
+    Errors: ShapeError names the layer (`label`) or operand, what was given and what is expected.
+    """
+    try:
+        return _bind(operator, variant, tuple(shapes.items()), tuple(given.items()))
+    except ShapeError as error:
+        raise ShapeError(f"{label}: {error}") from None
+
+
+@lru_cache(maxsize=4096)
+def _bind(
+    operator: Operator,
+    variant: Variant,
+    shapes: tuple[tuple[str, tuple[int, ...]], ...],
+    given: tuple[tuple[str, int], ...],
+) -> Binding:
+    sizes = dict(given)
+    for tensor, shape in shapes:
+        _check_rank(operator, variant, tensor, shape)
+    progress = True
+    while progress:
+        progress = any([_solve_shape(operator, variant, sizes, t, s) for t, s in shapes])
+    for name, bound in operator.lower.items():
+        if name in sizes and sizes[name] < bound:
+            raise ShapeError(f"size {name} is {sizes[name]}, it must be at least {bound}")
+    for condition, message in operator.requires:
+        if not size_expression(condition)(sizes):
+            values = ", ".join(f"{n}={sizes[n]}" for n in names_in(condition))
+            raise ShapeError(f"{message} ({values})")
+    for name, expression in operator.derived.items():
+        sizes[name] = size_expression(expression)(sizes)
+    for window in operator.windows:
+        _check_window(window, sizes)
+    binding = Binding(operator, variant, tuple((n, sizes[n]) for n in operator.sizes))
+    _check_addresses(binding)
+    return binding
+
+
+def _check_rank(op: Operator, variant: Variant, tensor: str, shape: tuple[int, ...]) -> None:
+    expected = variant.tensors[tensor].shape
+    if len(shape) != len(expected):
+        raise ShapeError(
+            f"{op.names.get(tensor, tensor)} has shape {shape}, "
+            f"expected {len(expected)} dimensions ({', '.join(expected)})"
+        )
+
+
+def _solve_shape(
+    op: Operator, variant: Variant, sizes: dict[str, int], tensor: str, shape: tuple[int, ...]
+) -> bool:
+    """Bind what the dimensions of one tensor determine; True if anything new was learned."""
+    learned = False
+    for k, (text, value) in enumerate(zip(variant.tensors[tensor].shape, shape, strict=True)):
+        unknown = [n for n in names_in(text) if n not in sizes]
+        where = f"{op.names.get(tensor, tensor)} has shape {shape}: dimension {k} is {value}"
+        if not unknown:
+            expected = size_expression(text)(sizes)
+            if expected != value:
+                raise ShapeError(f"{where}, expected {expected} (= {text})")
+        elif len(unknown) == 1 and factors(text) is not None:
+            known = 1
+            for n in factors(text) or ():
+                known *= sizes.get(n, 1)
+            if known == 0 or value % known:
+                raise ShapeError(f"{where}, which {known} does not divide (= {text})")
+            sizes[unknown[0]] = value // known
+            learned = True
+    return learned
+
+
+def _check_window(w: Window, sizes: Mapping[str, int]) -> None:
+    """Every window has an element: for each outer index some inner one falls inside."""
+    subscript, extent = size_expression(w.subscript), size_expression(w.extent)(sizes)
+    inner = [range(size_expression(n)(sizes)) for _, n in w.inner]
+    for outside in product(*[range(size_expression(n)(sizes)) for _, n in w.outer]):
+        env = dict(sizes) | dict(zip((i for i, _ in w.outer), outside, strict=True))
+        names = [i for i, _ in w.inner]
+        if not any(
+            0 <= subscript(env | dict(zip(names, taps, strict=True))) < extent
+            for taps in product(*inner)
+        ):
+            at = ", ".join(f"{i}={v}" for (i, _), v in zip(w.outer, outside, strict=True))
+            raise ShapeError(
+                f"the window at {at} lies wholly in the padding and has no element to choose "
+                f"from; use less padding or dilation, or a larger window"
+            )
+
+
+def _check_addresses(b: Binding) -> None:
+    for name in b.variant.tensors:
+        shape, count = b.shape(name), 1
+        for n in shape:
+            count *= n
+        if count > LARGEST:
+            raise ShapeError(
+                f"{b.operator.names.get(name, name)} of shape {shape} has {count} elements; "
+                f"32-bit addresses reach {LARGEST}"
+            )

@@ -1,0 +1,220 @@
+"""The one place between layers and kernels: operands in, results out.
+
+A launch is a kernel object with its arguments set. While a `Tape` records, every launch is kept
+and can be enqueued again with the same buffers: one training step, replayed on new data that
+`Tensor.copy_` put in place. Scalars that change from step to step (learning rate, dropout's call
+number) are given as functions and asked again at each replay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gradproof.runtime.binding import Binding
+from gradproof.runtime.errors import DeviceError, DTypeError
+from gradproof.runtime.manifest import KernelSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyopencl as cl
+
+    from gradproof.runtime.device import Device
+    from gradproof.runtime.tensor import Tensor
+
+Scalar = float | int | Callable[[], float | int]
+REALS = {"float32": "float", "float64": "double"}
+# Work-group sizes: one group runs on one core, so a CPU gets small groups where elements are few.
+CPU_GROUPS, CPU_SMALL, GPU_GROUP, SIMULATOR_GROUP = 64, 8, 64, 16
+
+
+@dataclass
+class Launch:
+    """A kernel with its arguments set, and what keeps its buffers alive."""
+
+    device: Device
+    kernel: cl.Kernel
+    global_size: tuple[int, ...]
+    local_size: tuple[int, ...]
+    keep: tuple[Any, ...]
+    changing: tuple[tuple[int, type[np.generic], Callable[[], float | int]], ...] = ()
+
+    def __call__(self) -> None:
+        for position, kind, value in self.changing:
+            self.kernel.set_arg(position, kind(value()))
+        self.device.launch(self.kernel, self.global_size, self.local_size)
+
+
+@dataclass
+class Tape:
+    """What was launched while recording, in order.
+
+    >>> tape = Tape()
+    >>> len(tape)
+    0
+    """
+
+    actions: list[Callable[[], None]] = field(default_factory=list)
+
+    def replay(self) -> None:
+        """Do everything again, on the same buffers."""
+        for action in self.actions:
+            action()
+
+    def __len__(self) -> int:
+        return len(self.actions)
+
+
+_tapes: list[Tape] = []
+
+
+@contextmanager
+def record() -> Iterator[Tape]:
+    """Record every launch inside the block; the block itself runs as usual."""
+    tape = Tape()
+    _tapes.append(tape)
+    try:
+        yield tape
+    finally:
+        _tapes.remove(tape)
+
+
+def host_effect(action: Callable[[], None]) -> None:
+    """Do something on the host now, and again at every replay of a step that is being recorded."""
+    action()
+    for tape in _tapes:
+        tape.actions.append(action)
+
+
+def execute(
+    binding: Binding,
+    kernels: Iterable[KernelSpec],
+    operands: Mapping[str, Tensor],
+    scalars: Mapping[str, Scalar],
+    *,
+    into: Mapping[str, Tensor] | None = None,
+    label: str,
+) -> dict[str, Tensor]:
+    """Run kernels in order on operands; every tensor that they compute is returned by name.
+
+    into: target -> tensor to write to, in place of a new one. scalars: a function is asked at
+    every launch. Errors: DTypeError and DeviceError where operands do not go together.
+    """
+    from gradproof.runtime.tensor import Tensor
+
+    tensors = dict(operands)
+    dtype, device = _common(binding, tensors, label)
+    computed: dict[str, Tensor] = {}
+    for spec in kernels:
+        target = (into or {}).get(spec.target)
+        if target is None:
+            whole = binding.variant.tensors[spec.target].dtype == "int"
+            shape = binding.shape(spec.target)
+            target = Tensor.empty(shape, "int32" if whole else dtype, device, label)
+        computed[spec.target] = tensors[spec.target] = target
+        _launch(binding, spec, tensors, scalars, dtype, device)
+        target.storage.version += 1
+    return computed
+
+
+def _common(
+    binding: Binding, tensors: Mapping[str, Tensor], label: str
+) -> tuple[str, Device]:
+    """The real dtype and the device that all operands share."""
+    names = binding.operator.names
+    dtype, first, device = None, "", None
+    for name, t in tensors.items():
+        spec = binding.variant.tensors[name]
+        shown = names.get(name, name)
+        kind = str(t.dtype)
+        if (spec.dtype == "int") != (kind == "int32"):
+            expected = "int32" if spec.dtype == "int" else "float32 or float64"
+            raise DTypeError(f"{label}: {shown} has dtype {kind}, expected {expected}")
+        if spec.dtype == "real":
+            if dtype is not None and kind != dtype:
+                raise DTypeError(f"{label}: {first} has dtype {dtype}, but {shown} has {kind}")
+            dtype, first = kind, first or shown
+        if device is not None and t.device is not device:
+            raise DeviceError(
+                f"{label}: operands are on different devices, {device.info.name} and "
+                f"{t.device.info.name}"
+            )
+        device = t.device
+    if dtype is None or device is None:
+        raise DTypeError(f"{label}: there is no real operand")
+    if dtype == "float64" and not device.info.fp64:
+        raise DeviceError(f"{label}: {device.info.name} has no float64; use float32")
+    return dtype, device
+
+
+def _launch(
+    binding: Binding,
+    spec: KernelSpec,
+    tensors: Mapping[str, Tensor],
+    scalars: Mapping[str, Scalar],
+    dtype: str,
+    device: Device,
+) -> None:
+    kernel = _kernel(binding, spec.name, dtype, device, bool(_tapes))
+    keep: list[Any] = []
+    changing = []
+    for position, a in enumerate(spec.arguments):
+        if a.kind == "scalar":
+            kind = np.uint32 if a.dtype == "uint" else np.dtype(dtype).type
+            value = scalars[a.name]
+            if callable(value):
+                changing.append((position, kind, value))
+            else:
+                kernel.set_arg(position, kind(value))
+            continue
+        buffer = _sizes(binding, device) if a.kind == "sizes" else tensors[a.name].buffer
+        keep.append(buffer)
+        kernel.set_arg(position, buffer)
+    global_size, local_size = _geometry(binding.work_items(spec), device)
+    launch = Launch(device, kernel, global_size, local_size, tuple(keep), tuple(changing))
+    launch()
+    for tape in _tapes:
+        tape.actions.append(launch)
+
+
+def _kernel(
+    binding: Binding, name: str, dtype: str, device: Device, own: bool
+) -> cl.Kernel:
+    """A kernel object; a recorded launch needs one of its own, since it keeps its arguments."""
+    build = _build.__wrapped__ if own else _build
+    return build(binding, name, dtype, device)
+
+
+@lru_cache(maxsize=None)
+def _build(binding: Binding, name: str, dtype: str, device: Device) -> cl.Kernel:
+    op = binding.operator
+    options = [f"-DREAL={REALS[dtype]}"]
+    options += [f"-DSIZE_{s}=sizes[{k}]" for k, s in enumerate(op.sizes)]
+    return device.build(op.source, options, [name], label=op.name)[name]
+
+
+@lru_cache(maxsize=None)
+def _sizes(binding: Binding, device: Device) -> Any:
+    """The operator's sizes as the last argument of each of its kernels."""
+    from gradproof.runtime.tensor import upload
+
+    return upload(np.fromiter(binding.sizes.values(), np.int32, len(binding.sizes)), device)
+
+
+@lru_cache(maxsize=4096)
+def _geometry(items: int, device: Device) -> tuple[tuple[int], tuple[int]]:
+    info = device.info
+    if info.kind == "simulator":
+        local = SIMULATOR_GROUP
+    elif info.kind == "cpu":
+        local = CPU_GROUPS if items >= 4 * CPU_GROUPS * info.compute_units else CPU_SMALL
+    else:
+        local = GPU_GROUP
+    local = min(local, info.max_work_group)
+    return (-(-items // local) * local,), (local,)

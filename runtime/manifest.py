@@ -1,0 +1,160 @@
+"""What generated/manifest.json says: operators, their kernels, shapes and conditions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from gradproof.runtime.errors import GradproofError
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Argument:
+    """A kernel argument. kind: read, write, scalar or sizes; dtype: real, int or uint."""
+
+    name: str
+    kind: str
+    dtype: str
+
+
+@dataclass(frozen=True, eq=False)
+class KernelSpec:
+    """A kernel: the tensor it computes, its arguments in order, its number of work-items."""
+
+    name: str
+    target: str
+    arguments: tuple[Argument, ...]
+    work_items: str
+    in_place: bool
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The tensors that it reads."""
+        return tuple(a.name for a in self.arguments if a.kind == "read")
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """A tensor of an operator: shape in size expressions, dtype real or int."""
+
+    shape: tuple[str, ...]
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Window:
+    """One axis of a maximum that skips what lies outside; see `Operator.windows`."""
+
+    subscript: str
+    extent: str
+    outer: tuple[tuple[str, str], ...]
+    inner: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Variant:
+    """An operator with a set of optional operands left out."""
+
+    name: str
+    without: tuple[str, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    differentiable: tuple[str, ...]
+    saved: tuple[str, ...]
+    tensors: Mapping[str, TensorSpec]
+    forward: tuple[str, ...]
+    backward: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Operator:
+    """One operator: program text, sizes and conditions, kernels, variants."""
+
+    name: str
+    source: str = field(repr=False)
+    sizes: tuple[str, ...]
+    lower: Mapping[str, int]
+    derived: Mapping[str, str]
+    requires: tuple[tuple[str, str], ...]
+    scalars: Mapping[str, str]
+    names: Mapping[str, str]
+    labels: Mapping[str, str]
+    windows: tuple[Window, ...]
+    kernels: Mapping[str, KernelSpec]
+    variants: Mapping[str, Variant]
+
+    def without(self, *operands: str) -> Variant:
+        """The variant that leaves out exactly these optional operands."""
+        for v in self.variants.values():
+            if set(v.without) == set(operands):
+                return v
+        raise GradproofError(f"{self.name}: {', '.join(operands)} cannot be left out")
+
+
+def parse_operator(name: str, entry: Mapping[str, Any], source: str) -> Operator:
+    """One entry of a manifest, with the text of its kernels."""
+    kernels = {
+        k: KernelSpec(
+            k,
+            v["target"],
+            tuple(Argument(a["name"], a["kind"], a["dtype"]) for a in v["arguments"]),
+            v["work_items"],
+            v["in_place"],
+        )
+        for k, v in entry["kernels"].items()
+    }
+    windows = tuple(
+        Window(w["subscript"], w["extent"], tuple(w["outer"].items()), tuple(w["inner"].items()))
+        for w in entry["windows"]
+    )
+    return Operator(
+        name,
+        source,
+        tuple(entry["sizes"]),
+        entry["lower"],
+        entry["derived"],
+        tuple((r["condition"], r["message"]) for r in entry["requires"]),
+        entry["scalars"],
+        entry["names"],
+        entry["labels"],
+        windows,
+        kernels,
+        {k: _variant(k, v) for k, v in entry["variants"].items()},
+    )
+
+
+def _variant(name: str, entry: Mapping[str, Any]) -> Variant:
+    tensors = {
+        t: TensorSpec(tuple(v["shape"]), v["dtype"]) for t, v in entry["tensors"].items()
+    }
+    lists = ("without", "inputs", "outputs", "differentiable", "saved")
+    return Variant(
+        name,
+        *(tuple(entry[k]) for k in lists),
+        tensors,
+        tuple(entry["forward"]),
+        tuple(entry["backward"]),
+    )
+
+
+@cache
+def operators() -> dict[str, Operator]:
+    """All generated operators by name.
+
+    >>> operators()["conv2d"].variants["conv2d"].inputs
+    ('Y', 'w', 'b')
+    """
+    folder = resources.files("gradproof.generated")
+    manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+    if manifest.get("format") != FORMAT:
+        raise GradproofError(f"manifest.json has format {manifest.get('format')}, not {FORMAT}")
+    return {
+        name: parse_operator(name, entry, (folder / entry["file"]).read_text("utf-8"))
+        for name, entry in manifest["operators"].items()
+    }

@@ -1,0 +1,86 @@
+"""Linear layers, and the flattening before them."""
+
+from __future__ import annotations
+
+from numpy.typing import DTypeLike
+
+from gradproof.runtime import functional as F
+from gradproof.runtime.errors import ShapeError
+from gradproof.runtime.nn.arguments import float_dtype, integer
+from gradproof.runtime.nn.init import kaiming_uniform
+from gradproof.runtime.nn.module import Module
+from gradproof.runtime.tensor import Parameter, Tensor
+
+
+class Linear(Module):
+    """y = x Aᵀ + b.
+
+    Shapes: input (N, in_features), output (N, out_features), weight A (out_features,
+    in_features), bias b (out_features,) or None. dtype: float32 or float64.
+    PyTorch: torch.nn.Linear.
+
+    Errors: ShapeError for sizes below 1, DTypeError for another dtype; in calls, what
+    `functional.linear` raises.
+
+    >>> Linear(4, 2, bias=False)
+    Linear(in_features=4, out_features=2, bias=False)
+    """
+
+    weight: Parameter
+    bias: Parameter | None
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        dtype: DTypeLike = "float32",
+    ) -> None:
+        super().__init__()
+        self.in_features = integer("Linear", "in_features", in_features)
+        self.out_features = integer("Linear", "out_features", out_features)
+        kind = float_dtype("Linear", dtype)
+        shape = (self.out_features, self.in_features)
+        self.weight = Parameter(kaiming_uniform(shape, self.in_features, kind))
+        start = kaiming_uniform(shape[:1], self.in_features, kind) if bias else None
+        self.register_parameter("bias", None if start is None else Parameter(start))
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, in_features) -> (N, out_features)."""
+        return F.linear(input, self.weight, self.bias, label=self.error_label())
+
+    def extra_repr(self) -> str:
+        """As torch.nn.Linear."""
+        return (
+            f"in_features={self.in_features}, out_features={self.out_features},"
+            f" bias={self.bias is not None}"
+        )
+
+
+class Flatten(Module):
+    """Merge the dimensions `start_dim` to `end_dim` into one; all but the first by default.
+
+    Shapes: (N, C, H, W) -> (N, C·H·W). Copies nothing. PyTorch: torch.nn.Flatten.
+
+    Errors: ShapeError for dimensions that the input does not have.
+
+    >>> from gradproof.runtime.tensor import tensor
+    >>> Flatten()(tensor([[[1.0, 2.0], [3.0, 4.0]]])).shape
+    (1, 4)
+    """
+
+    def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
+        super().__init__()
+        self.start_dim, self.end_dim = start_dim, end_dim
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Merge the dimensions."""
+        try:
+            return input.flatten(self.start_dim, self.end_dim)
+        except ShapeError as error:
+            raise ShapeError(f"{self.error_label()}: {error}") from error
+
+    def extra_repr(self) -> str:
+        """As torch.nn.Flatten."""
+        return f"start_dim={self.start_dim}, end_dim={self.end_dim}"

@@ -1,0 +1,293 @@
+"""Tensors: a buffer on a device with a shape, a dtype, a layout and a place in the graph."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gradproof.runtime.device import Device, current_device
+from gradproof.runtime.errors import DataError, DTypeError, GradproofError, ShapeError
+from gradproof.runtime.layout import ROW_MAJOR, Layout
+
+if TYPE_CHECKING:
+    from gradproof.runtime.autograd import Node
+
+DTYPES = ("float32", "float64", "int32")
+
+
+class Storage:
+    """Device memory that views share, and how often it was written after its creation."""
+
+    def __init__(self, buffer: Any, device: Device) -> None:
+        self.buffer = buffer
+        self.device = device
+        self.version = 0
+
+
+class Tensor:
+    """An array on an OpenCL device. Made by `gp.tensor`, by layers and by `Tensor.empty`.
+
+    shape: tuple of ints; dtype: float32, float64 or int32. Arithmetic is the operators' alone.
+
+    >>> import gradproof as gp
+    >>> t = gp.tensor([[1.0, 2.0], [3.0, 4.0]])
+    >>> t.shape, str(t.dtype)
+    ((2, 2), 'float32')
+    >>> t.numpy()[1]
+    array([3., 4.], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        *,
+        layout: Layout = ROW_MAJOR,
+        requires_grad: bool = False,
+    ) -> None:
+        self.storage, self.shape, self.dtype, self.layout = storage, shape, dtype, layout
+        self.requires_grad = requires_grad
+        self.grad: Tensor | None = None
+        self.node: Node | None = None
+        self.output = ""
+        self.value_range: tuple[int, int] | None = None  # of an integer tensor, where known
+        self.value_limit: tuple[int, str] | None = None  # labels: number of classes, and whose
+
+    @staticmethod
+    def empty(
+        shape: tuple[int, ...], dtype: str, device: Device | None = None, label: str = "tensor"
+    ) -> Tensor:
+        """A tensor whose elements are not set. shape: ints; dtype: one of DTYPES.
+
+        Errors: DeviceError where the device has not that much memory, naming `label`.
+        """
+        device = device or current_device()
+        kind = np.dtype(dtype)
+        buffer = device.pool.allocate(max(1, math.prod(shape)) * kind.itemsize, label)
+        return Tensor(Storage(buffer, device), shape, kind)
+
+    # -- what it is -----------------------------------------------------------------------------
+    @property
+    def device(self) -> Device:
+        """The device that holds the buffer."""
+        return self.storage.device
+
+    @property
+    def buffer(self) -> Any:
+        """The OpenCL buffer."""
+        return self.storage.buffer
+
+    @property
+    def ndim(self) -> int:
+        """The number of dimensions."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return math.prod(self.shape)
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise ShapeError("a tensor without dimensions has no length")
+        return self.shape[0]
+
+    def __repr__(self) -> str:
+        text = np.array2string(self.numpy(), prefix="tensor(", separator=", ")
+        grad = ", requires_grad=True" if self.requires_grad else ""
+        kind = "" if self.dtype == np.float32 else f", dtype={self.dtype}"
+        return f"tensor({text}{kind}{grad})"
+
+    # -- host and device ------------------------------------------------------------------------
+    def numpy(self) -> np.ndarray[Any, Any]:
+        """A copy on the host. Waits for the kernels that compute it."""
+        import pyopencl as cl
+
+        out = np.empty(self.shape, self.dtype)
+        cl.enqueue_copy(self.device.queue, out, self.buffer, is_blocking=True)
+        return out
+
+    def item(self) -> float | int:
+        """The one element as a Python number. Errors: ShapeError where there are more."""
+        if self.size != 1:
+            raise ShapeError(f"item() takes a tensor of one element, not of shape {self.shape}")
+        value: float | int = self.numpy().reshape(()).item()
+        return value
+
+    def copy_(self, source: Tensor | np.ndarray[Any, Any]) -> Tensor:
+        """Overwrite the elements, in place. source: same shape; cast only int to int, real to real.
+
+        Errors: ShapeError, DTypeError; DataError for labels beyond the number of classes that this
+        tensor is used with.
+        """
+        import pyopencl as cl
+
+        array = source.numpy() if isinstance(source, Tensor) else np.asarray(source)
+        if array.shape != self.shape:
+            raise ShapeError(f"copy_: source has shape {array.shape}, expected {self.shape}")
+        if (array.dtype.kind == "f") != (self.dtype.kind == "f"):
+            raise DTypeError(f"copy_: source has dtype {array.dtype}, expected {self.dtype}")
+        if self.dtype.kind == "i":
+            self.value_range = _range(array)
+            self.check_values()
+        host = np.ascontiguousarray(array, self.dtype)
+        cl.enqueue_copy(self.device.queue, self.buffer, host, is_blocking=True)
+        self.storage.version += 1
+        return self
+
+    def check_values(self) -> None:
+        """Labels lie in 0..limit-1. Errors: DataError names the value and the range."""
+        if self.value_limit is None or self.value_range is None:
+            return
+        limit, label = self.value_limit
+        low, high = self.value_range
+        if low < 0 or high >= limit:
+            wrong = low if low < 0 else high
+            raise DataError(f"{label}: label {wrong} is out of range, expected 0 to {limit - 1}")
+
+    # -- views ----------------------------------------------------------------------------------
+    def reshape(self, *shape: int | Sequence[int]) -> Tensor:
+        """The same elements in another shape; one extent may be -1. Differentiable, copies nothing.
+
+        Errors: ShapeError where the numbers of elements differ.
+        """
+        wanted = _shape(shape)
+        known = math.prod(n for n in wanted if n != -1)
+        if wanted.count(-1) == 1 and known and self.size % known == 0:
+            wanted = tuple(self.size // known if n == -1 else n for n in wanted)
+        if math.prod(wanted) != self.size or any(n < 0 for n in wanted):
+            raise ShapeError(
+                f"reshape: shape {self.shape} has {self.size} elements, {wanted} does not fit"
+            )
+        from gradproof.runtime.autograd import view
+
+        return view(self, wanted)
+
+    def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+        """Merge dimensions start_dim..end_dim into one. Errors: ShapeError for a wrong dimension."""
+        rank = max(self.ndim, 1)
+        first, last = (d + rank if d < 0 else d for d in (start_dim, end_dim))
+        if not 0 <= first <= last < rank:
+            raise ShapeError(
+                f"flatten: dimensions {start_dim} to {end_dim} of a tensor of shape {self.shape}"
+            )
+        merged = math.prod(self.shape[first : last + 1])
+        return self.reshape(*self.shape[:first], merged, *self.shape[last + 1 :])
+
+    def detach(self) -> Tensor:
+        """The same elements, outside the graph."""
+        out = Tensor(self.storage, self.shape, self.dtype, layout=self.layout)
+        out.value_range = self.value_range
+        return out
+
+    # -- differentiation ------------------------------------------------------------------------
+    def backward(self, gradient: Tensor | None = None) -> None:
+        """Add d self / d leaf to `.grad` of every leaf that requires it.
+
+        gradient: cotangent of the same shape; may be left out for a tensor of one element.
+        Errors: ShapeError, GradproofError where nothing requires a gradient.
+        """
+        from gradproof.runtime.autograd import backward
+
+        backward(self, gradient)
+
+    def __add__(self, other: object) -> Tensor:
+        if not isinstance(other, Tensor):
+            return NotImplemented
+        from gradproof.runtime.functional import add
+
+        return add(self, other)
+
+
+class Parameter(Tensor):
+    """A tensor that a module owns and an optimizer updates; `requires_grad` is True."""
+
+    def __init__(self, data: Tensor | np.ndarray[Any, Any] | Sequence[Any]) -> None:
+        source = data if isinstance(data, Tensor) else tensor(data)
+        super().__init__(source.storage, source.shape, source.dtype, requires_grad=True)
+
+
+def tensor(
+    data: Any, dtype: Any = None, *, requires_grad: bool = False, device: Device | None = None
+) -> Tensor:
+    """A tensor from a NumPy array, a list or a number, on the current device.
+
+    dtype: float32, float64 or int32; by default float64 arrays stay so, other reals become float32
+    and integers int32. Errors: DTypeError for other dtypes and for integers beyond 32 bits;
+    ShapeError for ragged lists; GradproofError for an integer tensor that requires a gradient.
+
+    >>> tensor([1, 2, 3]).dtype
+    dtype('int32')
+    """
+    try:
+        array = np.asarray(data)
+    except ValueError as error:
+        raise ShapeError(f"tensor: {error}") from None
+    if dtype is None:
+        double = isinstance(data, np.ndarray | np.generic) and array.dtype == np.float64
+        dtype = "int32" if array.dtype.kind in "iub" else "float64" if double else "float32"
+    kind = np.dtype(dtype)
+    if kind.name not in DTYPES or array.dtype.kind not in "iubf":
+        raise DTypeError(f"tensor: dtype {array.dtype} to {kind}; expected one of {DTYPES}")
+    if kind.kind == "i" and array.dtype.kind == "f":
+        raise DTypeError(f"tensor: {array.dtype} values would lose their fractions as {kind}")
+    bounds = _range(array) if kind.kind == "i" else None
+    if bounds and not -(2**31) <= bounds[0] <= bounds[1] < 2**31:
+        raise DTypeError(f"tensor: values {bounds[0]} to {bounds[1]} do not fit 32 bits")
+    if requires_grad and kind.kind == "i":
+        raise GradproofError("tensor: an integer tensor has no gradient")
+    device = device or current_device()
+    host = np.ascontiguousarray(array, kind)
+    out = Tensor(Storage(upload(host, device), device), array.shape, kind)
+    out.requires_grad = requires_grad
+    out.value_range = bounds
+    return out
+
+
+def upload(host: np.ndarray[Any, Any], device: Device) -> Any:
+    """A new buffer that holds a contiguous host array."""
+    import pyopencl as cl
+
+    buffer = device.pool.allocate(max(host.nbytes, 1), "tensor")
+    if host.nbytes:
+        cl.enqueue_copy(device.queue, buffer, host, is_blocking=True)
+    return buffer
+
+
+_grad_enabled = True
+
+
+def is_grad_enabled() -> bool:
+    """Whether operators are recorded for `backward`."""
+    return _grad_enabled
+
+
+@contextmanager
+def no_grad() -> Iterator[None]:
+    """Record nothing inside the block: for evaluation.
+
+    >>> with no_grad():
+    ...     print(is_grad_enabled())
+    False
+    """
+    global _grad_enabled
+    before, _grad_enabled = _grad_enabled, False
+    try:
+        yield
+    finally:
+        _grad_enabled = before
+
+
+def _range(array: np.ndarray[Any, Any]) -> tuple[int, int] | None:
+    return (int(array.min()), int(array.max())) if array.size else None
+
+
+def _shape(shape: tuple[int | Sequence[int], ...]) -> tuple[int, ...]:
+    if len(shape) == 1 and not isinstance(shape[0], int):
+        return tuple(int(n) for n in shape[0])  # type: ignore[union-attr]
+    return tuple(int(n) for n in shape)  # type: ignore[arg-type]
