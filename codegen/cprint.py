@@ -73,7 +73,8 @@ class CPrinter:
         for t, show in terms:
             negative = t.could_extract_minus_sign()
             piece = show(-t if negative else t, QUOTIENT)
-            out += (" - " if negative else " + ") + piece if out else ("-" if negative else "") + piece
+            sign = (" - " if negative else " + ") if out else ("-" if negative else "")
+            out += sign + piece
         return out
 
     def element(self, read: Read) -> str:
@@ -187,6 +188,17 @@ class CPrinter:
         whole = all(a.is_integer for a in c.args)
         left, right = (self.index(a) if whole else self.value(a) for a in c.args)
         return f"{left} {sign} {right}"
+
+
+class SizePrinter(CPrinter):
+    """As C, but a quotient rounds down whatever its sign, as Python's `//` does."""
+
+    quotient = "//"
+
+
+def size_text(e: sp.Expr) -> str:
+    """A size expression in Python's syntax, `//` rounding down."""
+    return SizePrinter(()).index(e)
 
 
 def _ordered(e: sp.Expr) -> list[sp.Expr]:

@@ -24,7 +24,7 @@ def render_all(definitions: Iterable[Definition] | None = None) -> dict[str, str
     """File name -> text, for the given operators or all of them; the same on every machine."""
     chosen = operators().values() if definitions is None else definitions
     programs = [build_program(d) for d in chosen]
-    files = {f"{p.name}.cl": p.text for p in programs}
+    files = {name: text for p in programs for name, text in p.files.items()}
     manifest = {"format": FORMAT, "operators": {p.name: p.entry for p in programs}}
     files["manifest.json"] = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
     return files

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import sympy as sp
 
-from gradproof.codegen.cprint import CPrinter
+from gradproof.codegen.contraction import contraction
+from gradproof.codegen.cprint import CPrinter, size_text
+from gradproof.codegen.lanes import Tiled, render_tiled, render_tiled_program
 from gradproof.codegen.render import Kernel, render_kernel, render_program
 from gradproof.derive.expr import Read, Reduce, reads, reduces
-from gradproof.derive.language import Definition, Equation
+from gradproof.derive.language import Definition, Equation, Tensor
 from gradproof.derive.nest import Nest, lower
 from gradproof.derive.show import text
 from gradproof.derive.system import System, derive
@@ -19,10 +21,10 @@ from gradproof.derive.system import System, derive
 
 @dataclass(frozen=True)
 class Program:
-    """The text of one operator's kernels and what a host must know to launch them."""
+    """The files with one operator's kernels, and what a host must know to launch them."""
 
     name: str
-    text: str
+    files: dict[str, str]
     entry: dict[str, Any]
 
 
@@ -31,22 +33,20 @@ def build_program(d: Definition) -> Program:
 
     A kernel that two variants share is written once.
     """
-    nests: dict[tuple[str, str], tuple[Kernel, Nest]] = {}
+    kernels = _Kernels()
     variants: dict[str, Any] = {}
     for variant in d.variants():
         system = derive(variant)
-        forward = [_kernel(system.forward, e, variant, nests) for e in system.forward.equations]
-        backward = system.backward
-        reverse = (
-            [_kernel(backward, e, variant, nests) for e in backward.equations] if backward else []
-        )
+        forward = kernels.of(system.forward, variant.name)
+        backward = kernels.of(system.backward, variant.name) if system.backward else []
         without = [t for t, _ in d.optional if t not in variant.inputs]
-        variants[variant.name] = _variant(variant, without, system, forward, reverse)
-    kernels = [k for k, _ in nests.values()]
-    program = render_program(d, kernels, [n for _, n in nests.values()])
+        variants[variant.name] = _variant(variant, without, system, forward, backward)
+    reference = render_program(d, [k for k, _ in kernels.reference], kernels.nests)
+    files = {f"{d.name}.cl": reference}
+    files |= {f"{t.kernel.name}.cl": render_tiled_program(t) for t in kernels.tiled.values()}
     entry = {
         "file": f"{d.name}.cl",
-        "sha256": hashlib.sha256(program.encode()).hexdigest(),
+        "sha256": {name: hashlib.sha256(text.encode()).hexdigest() for name, text in files.items()},
         "description": " ".join(d.doc.split()),
         "sizes": [str(s) for s in (*d.sizes, *(s for s, _ in d.derived))],
         "lower": {str(s): bound for s, bound in d.lower},
@@ -58,32 +58,43 @@ def build_program(d: Definition) -> Program:
         "names": dict(d.names),
         "labels": {t.name: size_text(t.values) for t in d.tensors if t.values is not None},
         "windows": _windows(d),
-        "kernels": {k.name: _kernel_entry(k, n) for k, n in nests.values()},
+        "kernels": {
+            k.name: _kernel_entry(k, n.total, kernels.tiled.get(k.name))
+            for k, n in kernels.reference
+        },
         "variants": variants,
     }
-    return Program(d.name, program, entry)
+    return Program(d.name, files, entry)
 
 
-def size_text(e: sp.Expr) -> str:
-    """A size expression in Python's syntax, `//` rounding down."""
-    return SizePrinter(()).index(e)
+@dataclass
+class _Kernels:
+    """The kernels of one operator so far, each equation once."""
 
+    found: dict[tuple[str, tuple[Tensor, ...]], tuple[Kernel, Nest]] = field(default_factory=dict)
+    tiled: dict[str, Tiled] = field(default_factory=dict)
 
-class SizePrinter(CPrinter):
-    """As C, but a quotient rounds down whatever its sign, as Python's `//` does."""
+    @property
+    def reference(self) -> list[tuple[Kernel, Nest]]:
+        return list(self.found.values())
 
-    quotient = "//"
+    @property
+    def nests(self) -> list[Nest]:
+        return [n for _, n in self.found.values()]
 
+    def of(self, d: Definition, variant: str) -> list[str]:
+        """The names of the kernels of a system's equations, rendering those that are new."""
+        return [self._kernel(d, e, f"{variant}_{e.target}") for e in d.equations]
 
-def _kernel(
-    d: Definition, e: Equation, variant: Definition, nests: dict[tuple[str, str], Any]
-) -> str:
-    """Render the kernel of one equation unless the same one is there; return its name."""
-    nest = lower(d, e)
-    key = (text(e), "".join(str(t) for t in nest.tensors))
-    if key not in nests:
-        nests[key] = (render_kernel(d, nest, f"{variant.name}_{e.target}"), nest)
-    return str(nests[key][0].name)
+    def _kernel(self, d: Definition, e: Equation, name: str) -> str:
+        nest = lower(d, e)
+        key = (text(e), nest.tensors)
+        if key not in self.found:
+            self.found[key] = (render_kernel(d, nest, name), nest)
+            staged = contraction(d, e)
+            if staged is not None:
+                self.tiled[name] = render_tiled(staged, name)
+        return self.found[key][0].name
 
 
 def _variant(
@@ -107,14 +118,20 @@ def _variant(
     }
 
 
-def _kernel_entry(k: Kernel, nest: Nest) -> dict[str, Any]:
-    return {
+def _kernel_entry(k: Kernel, work_items: sp.Expr, tiled: Tiled | None) -> dict[str, Any]:
+    entry = {
         "target": k.target,
         "equation": k.equation,
         "arguments": [{"name": a.name, "kind": a.kind, "dtype": a.dtype} for a in k.arguments],
-        "work_items": size_text(nest.total),
+        "work_items": size_text(work_items),
         "in_place": k.in_place,
     }
+    if tiled is not None:
+        steps = [_kernel_entry(p, n.total, None) for p, n in tiled.packs]
+        packs = {p.name: step for (p, _), step in zip(tiled.packs, steps, strict=True)}
+        main = {"arguments": _kernel_entry(tiled.kernel, sp.Integer(0), None)["arguments"]}
+        entry["tiled"] = {**tiled.entry, "file": f"{tiled.kernel.name}.cl", **main, "packs": packs}
+    return entry
 
 
 def _windows(d: Definition) -> list[dict[str, Any]]:

@@ -74,21 +74,23 @@ def render_kernel(d: Definition, nest: Nest, name: str) -> Kernel:
         *(Argument(n, "scalar", t) for n, t in nest.scalars),
         Argument("sizes", "sizes", "int"),
     )
-    value = (
-        printer.index if nest.target.dtype == "int" else printer.value
-    )(_integer_names(nest))
+    value = (printer.index if nest.target.dtype == "int" else printer.value)(_integer_names(nest))
     equation = text(nest.equation)
     in_place = works_in_place(nest)
-    body = environment().get_template("reference.cl.j2").render(
-        name=name,
-        equation=textwrap.wrap(equation, 96, subsequent_indent="    ", break_long_words=False),
-        arguments=[a.declaration(in_place=in_place) for a in arguments],
-        sizes=_sizes(d, nest),
-        total=printer.index(nest.total),
-        decode=_decode(nest, printer),
-        accumulators=[_accumulator(a, printer) for a in nest.accumulators],
-        target=nest.target.name,
-        value=value,
+    body = (
+        environment()
+        .get_template("reference.cl.j2")
+        .render(
+            name=name,
+            equation=textwrap.wrap(equation, 96, subsequent_indent="    ", break_long_words=False),
+            arguments=[a.declaration(in_place=in_place) for a in arguments],
+            sizes=_sizes(d, nest),
+            total=printer.index(nest.total),
+            decode=_decode(nest, printer),
+            accumulators=[_accumulator(a, printer) for a in nest.accumulators],
+            target=nest.target.name,
+            value=value,
+        )
     )
     return Kernel(name, nest.target.name, equation, arguments, str(nest.total), in_place, body)
 
@@ -102,9 +104,14 @@ def works_in_place(nest: Nest) -> bool:
 def render_program(d: Definition, kernels: Iterable[Kernel], nests: Iterable[Nest]) -> str:
     """One program per operator: helpers that its kernels call, then the kernels."""
     helpers = sorted({h for n in nests for h in _helpers(n)})
-    head = environment().get_template("prelude.cl.j2").render(
-        title=d.name, about=[""] + textwrap.dedent(d.doc).splitlines() if d.doc else [],
-        helpers=helpers,
+    head = (
+        environment()
+        .get_template("prelude.cl.j2")
+        .render(
+            title=d.name,
+            about=["", *textwrap.dedent(d.doc).splitlines()] if d.doc else [],
+            helpers=helpers,
+        )
     )
     return "\n\n".join([head.rstrip(), *(k.text.rstrip() for k in kernels)]) + "\n"
 

@@ -1,0 +1,1 @@
+"""Mathematics only: the index language, its adjoints, their elimination, and loop nests."""

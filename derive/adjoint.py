@@ -19,9 +19,9 @@ import sympy as sp
 from gradproof.derive.errors import DefinitionError
 from gradproof.derive.expr import (
     Guard,
+    IsZero,
     Read,
     Reduce,
-    IsZero,
     fresh,
     integer,
     reads,
@@ -29,6 +29,7 @@ from gradproof.derive.expr import (
     substitute,
 )
 from gradproof.derive.language import Definition, Equation, Tensor
+from gradproof.derive.names import refusal
 
 PREFIX = "grad_"
 
@@ -50,13 +51,14 @@ class Occurrence:
 def prepare(d: Definition) -> Definition:
     """The forward system in the form that differentiation reads.
 
-    Every reduction that its equation uses non-linearly gets a name, and every maximum the position
-    it was taken at: max_j f(j) = sum over j of [j = argmax_j f(j)] * f(j).
+    Every reduction that a derivative of its equation contains gets a name, and every maximum the
+    position it was taken at: max_j f(j) = sum over j of [j = argmax_j f(j)] * f(j).
     """
+    moving = active(d)
     equations: list[Equation] = []
     tensors = list(d.tensors)
     for e in d.equations:
-        named, e = _name_nonlinear(e, d)
+        named, e = _name_nonlinear(e, d, moving)
         for extra in (*named, e):
             equations.append(extra)
             if extra is not e:
@@ -77,10 +79,10 @@ def adjoint(d: Definition) -> Definition:
     for name in d.outputs:
         if d.tensor(name).dtype != "real":
             raise DefinitionError(f"{d.name}: output {name} holds integers; it has no gradient")
-    wanted = set(d.differentiable) | {e.target for e in d.equations}
+    moving = active(d)
     equations: list[Equation] = []
     for name in [*reversed([e.target for e in d.equations]), *d.differentiable]:
-        if d.tensor(name).dtype == "real" and name in wanted and name not in d.outputs:
+        if name in moving and name not in d.outputs:
             equations.append(_gradient(d, name))
     grads = [Tensor(PREFIX + t.name, t.shape) for t in d.tensors if t.dtype == "real"]
     computed = {e.target for e in equations}
@@ -97,6 +99,15 @@ def adjoint(d: Definition) -> Definition:
         optional=(),
         constant=(),
     )
+
+
+def active(d: Definition) -> set[str]:
+    """The real tensors that depend on a differentiable input: all others have no gradient."""
+    found = set(d.differentiable)
+    for e in d.equations:
+        if d.tensor(e.target).dtype == "real" and found & {r.tensor for r in reads(e.body)}:
+            found.add(e.target)
+    return found
 
 
 def occurrences(d: Definition, operand: str) -> Iterator[Occurrence]:
@@ -149,14 +160,20 @@ def _back(names: Mapping[sp.Basic, sp.Symbol]) -> dict[sp.Symbol, sp.Basic]:
     return {v: k for k, v in names.items()}
 
 
-def _gradient(d: Definition, operand: str) -> Equation:
+def contributions(d: Definition, operand: str) -> list[tuple[Occurrence, Reduce]]:
+    """Every occurrence of an operand with its part of the gradient; the parts add."""
     places = list(occurrences(d, operand))
     p = _operand_indices(d, operand, places)
-    body = sp.Add(*[_contribution(o, p) for o in places])
-    return Equation(PREFIX + operand, p, body)
+    return [(o, _contribution(o, p)) for o in places]
 
 
-def _contribution(o: Occurrence, p: tuple[sp.Symbol, ...]) -> sp.Expr:
+def _gradient(d: Definition, operand: str) -> Equation:
+    parts = contributions(d, operand)
+    p = _operand_indices(d, operand, [o for o, _ in parts])
+    return Equation(PREFIX + operand, p, sp.Add(*[part for _, part in parts]))
+
+
+def _contribution(o: Occurrence, p: tuple[sp.Symbol, ...]) -> Reduce:
     """sum over the loops around one occurrence of [subscripts = p] * cotangent * slope."""
     around = (*zip(o.equation.indices, o.shape, strict=True), *o.bound)
     loops = [i for i, _ in around]
@@ -186,18 +203,25 @@ def _operand_indices(
         lower = [str(extent).lower()] if extent.is_Symbol else []
         given = [letters[k]] if (letters := dict(d.subscripts).get(operand)) else []
         options = [*given, *plain, *lower, f"p{k}"]
-        chosen.append(next(n for n in options if n not in taken and n not in chosen))
+        chosen.append(next(n for n in options if n not in (*taken, *chosen) and not refusal(n)))
     return tuple(map(integer, chosen))
 
 
-def _name_nonlinear(e: Equation, d: Definition) -> tuple[list[Equation], Equation]:
+def _name_nonlinear(
+    e: Equation, d: Definition, moving: set[str]
+) -> tuple[list[Equation], Equation]:
+    """Give an equation of its own to every reduction that stands in a slope of `e`."""
     outer = {r: sp.Symbol(f"_R{k}", real=True) for k, r in enumerate(reduces(e.body))}
     flat = substitute(e.body, outer)
+    around = [_diff(flat, x) for x in reads(flat) if x.tensor in moving]
+    slopes = [*around, *(sp.diff(flat, stand_in) for stand_in in outer.values())]
+    needed = set().union(*(slope.free_symbols for slope in slopes))
+    taken = {t.name for t in d.tensors}
     named: list[Equation] = []
     for r, stand_in in outer.items():
-        slope = sp.diff(flat, stand_in)
-        if slope.free_symbols & set(outer.values()):
-            name = fresh(f"{e.target}_{r.kind}{len(named)}", {t.name for t in d.tensors})
+        if stand_in in needed:
+            name = fresh(f"{e.target}_{r.kind}{len(named)}", taken)
+            taken.add(name)
             named.append(Equation(name, e.indices, r))
             e = replace(e, body=substitute(e.body, {r: Read(name, *e.indices)}))
     return named, e

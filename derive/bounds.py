@@ -16,12 +16,13 @@ from gradproof.derive.expr import Quo, Rem, linear
 
 @dataclass(frozen=True)
 class Scope:
-    """What is known of the integers: extents of indices (0 <= i < extent), lower bounds of sizes."""
+    """What is known of integers: extents of indices (0 <= i < extent), lower bounds of sizes."""
 
     extents: Mapping[sp.Symbol, sp.Expr]
     lower: Mapping[sp.Symbol, int]
 
     def with_indices(self, more: Mapping[sp.Symbol, sp.Expr]) -> Scope:
+        """The scope inside a loop over `more` indices."""
         return Scope({**self.extents, **more}, self.lower)
 
 

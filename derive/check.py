@@ -6,24 +6,22 @@ from collections.abc import Iterable, Iterator
 
 import sympy as sp
 
-from gradproof.derive.bounds import Scope, nonneg
+from gradproof.derive.bounds import Scope, nonneg, positive
 from gradproof.derive.errors import DefinitionError
-from gradproof.derive.expr import Guard, NonNeg, Read, Reduce, reduces
-from gradproof.derive.language import OUTSIDE, Definition, Equation
+from gradproof.derive.expr import Divides, Guard, NonNeg, Quo, Read, Reduce, Rem, reduces
+from gradproof.derive.language import OUTSIDE, SCALARS, Definition, Equation
+from gradproof.derive.names import check_names
 
 
 def check(d: Definition) -> Definition:
     """Return `d` unchanged, or raise a DefinitionError that names the operator and the place."""
+    check_names(d)
+    _declarations(d)
     seen = set(d.inputs)
-    for t in d.tensors:
-        if t.outside not in OUTSIDE:
-            raise DefinitionError(f"{d.name}: outside {t.name} is {t.outside!r}, not in {OUTSIDE}")
-    for name in (*d.outputs, *dict(d.optional), *d.constant):
-        if name not in {t.name for t in d.tensors}:
-            raise DefinitionError(f"{d.name}: there is no tensor {name!r}")
     for e in d.equations:
         if e.target in seen:
-            raise DefinitionError(f"{d.name}: {e.target} is defined twice, or read and defined")
+            raise DefinitionError(f"{d.name}: {e.target} is defined twice")
+        _divisors(d, f"in {e.target}", e.body, d.scope(e))
         for read, scope, guards in walk(e.body, d.scope(e), ()):
             if read.tensor not in seen:
                 raise DefinitionError(
@@ -33,9 +31,54 @@ def check(d: Definition) -> Definition:
             _in_bounds(d, e, read, scope, guards)
         for r in reduces(e.body):
             if any(reduces(part) for part in (r.body, *r.guards)):
-                raise DefinitionError(f"{d.name}: {e.target} nests reductions; name the inner one")
+                raise DefinitionError(
+                    f"{d.name}: {e.target} has a reduction inside a reduction; give the inner one "
+                    "an equation of its own"
+                )
         seen.add(e.target)
     return d
+
+
+def _declarations(d: Definition) -> None:
+    """What stands beside the equations speaks of tensors and sizes that exist."""
+    tensors = {t.name for t in d.tensors}
+    for t in d.tensors:
+        if t.outside not in OUTSIDE:
+            raise DefinitionError(f"{d.name}: outside {t.name} is {t.outside!r}, not in {OUTSIDE}")
+    named = (*d.outputs, *dict(d.optional), *d.constant, *dict(d.subscripts), *dict(d.names))
+    for name in named:
+        if name not in tensors:
+            raise DefinitionError(f"{d.name}: there is no tensor {name!r}")
+    for name in d.outputs:
+        if name in d.inputs:
+            raise DefinitionError(f"{d.name}: output {name} is not defined by an equation")
+    for name, letters in d.subscripts:
+        rank = len(d.tensor(name).shape)
+        if len(letters) != rank or len(set(letters)) != rank:
+            raise DefinitionError(
+                f"{d.name}: subscripts of {name} are {' '.join(letters)!r}, expected {rank} letters"
+            )
+    for name, kind in d.scalars:
+        if kind not in SCALARS:
+            raise DefinitionError(f"{d.name}: scalar {name} is {kind!r}, not in {SCALARS}")
+    known = {*d.sizes, *(s for s, _ in d.derived)}
+    for size, _ in d.lower:
+        if size not in known:
+            raise DefinitionError(f"{d.name}: at_least names {size}, which is no size")
+    scope = d.scope()
+    for s, value in d.derived:
+        _divisors(d, f"in size {s}", value, scope)
+    for r in d.requires:
+        _divisors(d, f"in condition {r.guard}", r.guard, scope)
+
+
+def _divisors(d: Definition, place: str, e: sp.Basic, scope: Scope) -> None:
+    """`//`, `%` and `c divides p` are defined for positive divisors."""
+    divisors = {a.args[1] for a in e.atoms(Quo, Rem)} | {g.args[0] for g in e.atoms(Divides)}
+    inner = scope.with_indices({i: n for r in e.atoms(Reduce) for i, n in r.indices})
+    for c in sorted(divisors, key=sp.default_sort_key):
+        if not positive(c, inner):
+            raise DefinitionError(f"{d.name}: {place}, the divisor {c} may be 0 or negative")
 
 
 def walk(
@@ -61,9 +104,7 @@ def implied(p: sp.Expr, scope: Scope, guards: Iterable[Guard], d: Definition) ->
     return any(isinstance(g, NonNeg) and nonneg(p - g.args[0], scope) for g in guards)
 
 
-def _label_reads_as_indices(
-    p: sp.Expr, scope: Scope, d: Definition
-) -> tuple[sp.Expr, Scope]:
+def _label_reads_as_indices(p: sp.Expr, scope: Scope, d: Definition) -> tuple[sp.Expr, Scope]:
     for r in sorted(p.atoms(Read), key=sp.default_sort_key):
         values = d.tensor(r.tensor).values
         if values is not None:

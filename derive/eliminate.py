@@ -16,7 +16,7 @@ loop nest, no scattering.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import product
 
 import sympy as sp
@@ -25,12 +25,12 @@ from gradproof.derive.bounds import Scope, nonneg, positive
 from gradproof.derive.expr import (
     Divides,
     Guard,
+    IsZero,
     NonNeg,
     Quo,
     Read,
     Reduce,
     Rem,
-    IsZero,
     fresh,
     integer,
     linear,
@@ -42,10 +42,40 @@ from gradproof.derive.language import Definition, Equation
 
 @dataclass(frozen=True)
 class Step:
-    """One rule as it was applied, for readers: its name and what it did."""
+    """One rule as it was applied, for readers.
+
+    `solved`: the equation that it removed (None for a split); `found`: what the indices became;
+    `guards`: the conditions that this brought; `after`: the sum as it then stood.
+    """
 
     rule: str
-    detail: str
+    solved: IsZero | None
+    found: tuple[tuple[sp.Symbol, sp.Expr], ...]
+    guards: tuple[Guard, ...]
+    after: Reduce
+
+
+@dataclass(frozen=True)
+class Solution:
+    """A solved sum and how it was found.
+
+    `kept`: the guards of `value`; `dropped`: those that cannot fail, each with the guard that
+    implies it, or None where the ranges of the indices do.
+    """
+
+    value: sp.Expr
+    steps: tuple[Step, ...]
+    kept: tuple[Guard, ...]
+    dropped: tuple[tuple[Guard, Guard | None], ...]
+
+
+@dataclass(frozen=True)
+class Move:
+    """A solution of one equation: the indices it gives, and the guards that keep them in range."""
+
+    rule: str
+    found: Mapping[sp.Symbol, sp.Expr]
+    guards: tuple[Guard, ...]
 
 
 @dataclass(frozen=True)
@@ -56,25 +86,21 @@ class State:
     deltas: tuple[IsZero, ...]
     guards: tuple[Guard, ...]
     body: sp.Expr
-    steps: tuple[Step, ...] = field(default=())
 
-    def put(
-        self,
-        mapping: Mapping[sp.Basic, sp.Basic],
-        gone: set[sp.Symbol],
-        step: Step,
-        solved: IsZero | None = None,
-    ) -> State:
-        """Substitute everywhere; drop the solved loops, the equation that was solved for them, and
-        every equation that became 0 = 0."""
+    def put(self, mapping: Mapping[sp.Basic, sp.Basic], solved: IsZero | None = None) -> State:
+        """Substitute everywhere; drop the indices that were found, the equation that gave them,
+        and every equation that became 0 = 0."""
         deltas = [substitute(z, mapping) for z in self.deltas if z != solved]
         return State(
-            tuple(pair for pair in self.loops if pair[0] not in gone),
+            tuple(pair for pair in self.loops if pair[0] not in mapping),
             tuple(IsZero(z.args[0]) for z in deltas if sp.expand(z.args[0]) != 0),
             tuple(substitute(g, mapping) for g in self.guards),
             substitute(self.body, mapping),
-            (*self.steps, step),
         )
+
+    def reduce(self) -> Reduce:
+        """The sum as it stands."""
+        return Reduce("sum", self.loops, (*self.deltas, *self.guards), self.body)
 
 
 def eliminate(d: Definition) -> Definition:
@@ -85,25 +111,32 @@ def eliminate(d: Definition) -> Definition:
 def eliminate_equation(d: Definition, e: Equation) -> Equation:
     """One equation with its sums solved; other reductions stay as they are."""
     scope = d.scope(e)
-    solved = {r: solve(r, scope)[0] for r in reduces(e.body) if r.kind == "sum"}
+    solved = {r: solve(r, scope).value for r in reduces(e.body) if r.kind == "sum"}
     return replace(e, body=substitute(e.body, solved))
 
 
-def solve(r: Reduce, scope: Scope) -> tuple[sp.Expr, tuple[Step, ...]]:
-    """The solved form of one sum, and the steps that led there."""
+def solve(r: Reduce, scope: Scope) -> Solution:
+    """The solved form of one sum, and the steps that led there.
+
+    >>> from gradproof.derive.expr import integer
+    >>> i, p, N = map(integer, "ipN")
+    >>> r = Reduce("sum", [(i, N)], [IsZero(i - p)], Read("g", i))
+    >>> solve(r, Scope({p: N}, {N: 1})).value
+    g[p]
+    """
     deltas = tuple(g for g in r.guards if isinstance(g, IsZero))
     state = State(r.indices, deltas, tuple(g for g in r.guards if g not in deltas), r.body)
-    state = _split_quotients(state)
-    while True:
-        after = _next(state, scope)
-        if after is None:
-            break
-        state = after
-    inner = scope.with_indices(dict(state.loops))
-    return _finish(state, inner), state.steps
+    state, steps = _split_quotients(state)
+    while (found := _next(state, scope)) is not None:
+        delta, move = found
+        after = state.put(move.found, delta)
+        state = replace(after, guards=(*after.guards, *move.guards))
+        pairs = tuple(move.found.items())
+        steps.append(Step(move.rule, delta, pairs, move.guards, state.reduce()))
+    return _finish(state, tuple(steps), scope.with_indices(dict(state.loops)))
 
 
-def _next(s: State, scope: Scope) -> State | None:
+def _next(s: State, scope: Scope) -> tuple[IsZero, Move] | None:
     inner = scope.with_indices(dict(s.loops))
     arithmetic = [z for z in s.deltas if not z.has(Read)]
     labels = [z for z in s.deltas if z.has(Read)]  # only once no arithmetic is left to solve
@@ -116,15 +149,15 @@ def _next(s: State, scope: Scope) -> State | None:
             split = linear(delta.args[0], v)
             if split is None or any(v in r.free_symbols for r in delta.atoms(Read)):
                 continue
-            after = rule(s, inner, delta, v, extent, *split)
-            if after is not None:
-                return after
+            move = rule(s, inner, v, extent, *split)
+            if move is not None:
+                return delta, move
     return None
 
 
 def _mixed_radix(
-    s: State, scope: Scope, delta: IsZero, v: sp.Symbol, extent: sp.Expr, c: sp.Expr, r: sp.Expr
-) -> State | None:
+    s: State, scope: Scope, v: sp.Symbol, extent: sp.Expr, c: sp.Expr, r: sp.Expr
+) -> Move | None:
     """h*m + v = t with 0 <= v < m has the one solution h = t // m, v = t % m."""
     if c not in (1, -1):
         return None
@@ -134,64 +167,65 @@ def _mixed_radix(
             continue
         t = sp.expand(-c * pair[1])
         found = {h: Quo(t, extent), v: Rem(t, extent)}
-        step = Step("mixed radix", f"{h} = {t} // ({extent}), {v} = {t} % ({extent})")
-        after = s.put(found, {h, v}, step, delta)
-        return _with(after, NonNeg(t), NonNeg(extent * h_extent - 1 - t))
+        return Move("mixed radix", found, (NonNeg(t), NonNeg(extent * h_extent - 1 - t)))
     return None
 
 
 def _unit_or_divided(
-    s: State, scope: Scope, delta: IsZero, v: sp.Symbol, extent: sp.Expr, c: sp.Expr, r: sp.Expr
-) -> State | None:
-    return (_unit if c in (1, -1) else _divided)(s, scope, delta, v, extent, c, r)
+    s: State, scope: Scope, v: sp.Symbol, extent: sp.Expr, c: sp.Expr, r: sp.Expr
+) -> Move | None:
+    return (_unit if c in (1, -1) else _divided)(s, scope, v, extent, c, r)
 
 
 def _unit(
-    s: State, scope: Scope, delta: IsZero, v: sp.Symbol, extent: sp.Expr, c: sp.Expr, r: sp.Expr
-) -> State | None:
+    s: State, scope: Scope, v: sp.Symbol, extent: sp.Expr, c: sp.Expr, r: sp.Expr
+) -> Move | None:
     if c not in (1, -1):
         return None
     value = sp.expand(-c * r)
-    after = s.put({v: value}, {v}, Step("substitution", f"{v} = {value}"), delta)
-    return _with(after, NonNeg(value), NonNeg(extent - 1 - value))
+    return Move("substitution", {v: value}, (NonNeg(value), NonNeg(extent - 1 - value)))
 
 
 def _divided(
-    s: State, scope: Scope, delta: IsZero, v: sp.Symbol, extent: sp.Expr, c: sp.Expr, r: sp.Expr
-) -> State | None:
+    s: State, scope: Scope, v: sp.Symbol, extent: sp.Expr, c: sp.Expr, r: sp.Expr
+) -> Move | None:
     if positive(c, scope):
-        c, t = c, sp.expand(-r)
+        t = sp.expand(-r)
     elif positive(-c, scope):
         c, t = -c, sp.expand(r)
     else:
         return None
     quotient = Quo(t, c)
-    step = Step("divisibility", f"{v} = ({t})/{c} where {c} divides {t}")
-    after = s.put({v: quotient}, {v}, step, delta)
-    return _with(after, NonNeg(t), Divides(c, t), NonNeg(extent - 1 - quotient))
+    guards = (NonNeg(t), Divides(c, t), NonNeg(extent - 1 - quotient))
+    return Move("divisibility", {v: quotient}, guards)
 
 
-def _with(s: State, *guards: Guard) -> State:
-    return replace(s, guards=(*s.guards, *guards))
+def _split_quotients(s: State) -> tuple[State, list[Step]]:
+    """v = m*q + r for every index v that stands under a quotient by m, where m divides its
+    extent; then v // m = q and v % m = r."""
+    steps: list[Step] = []
+    while (found := _splittable(s)) is not None:
+        v, m, blocks = found
+        names = {r.tensor for part in (s.body, *s.guards) for r in part.atoms(Read)}
+        symbols = set().union(*(x.free_symbols for x in (s.body, *s.guards, *s.deltas)))
+        taken = names | {str(x) for x in symbols} | {str(i) for i, _ in s.loops}
+        q, r = (integer(fresh(f"{v}{suffix}", taken)) for suffix in ("_q", "_r"))
+        at = next(k for k, (i, _) in enumerate(s.loops) if i == v)
+        loops = (*s.loops[:at], (v, m * blocks), (q, blocks), (r, m), *s.loops[at + 1 :])
+        after = replace(s, loops=loops).put({v: m * q + r})
+        s = after.put({Quo(r, m): sp.Integer(0), Rem(r, m): r})
+        steps.append(Step("split", None, ((v, m * q + r),), (), s.reduce()))
+    return s, steps
 
 
-def _split_quotients(s: State) -> State:
+def _splittable(s: State) -> tuple[sp.Symbol, sp.Expr, sp.Expr] | None:
+    """An index v, a divisor m of its extent with v // m in an equation, and extent / m."""
     for v, extent in s.loops:
         for m in _divisors_of(v, s.deltas):
             blocks = Quo(extent, m)
-            if blocks.atoms(Quo):
-                continue  # m does not divide the extent as a polynomial: no bijection
-            taken = {str(i) for i, _ in s.loops} | {str(x) for x in s.body.free_symbols}
-            q, r = (integer(fresh(f"{v}{suffix}", taken)) for suffix in ("_q", "_r"))
-            split = {v: m * q + r}
-            at = next(k for k, (i, _) in enumerate(s.loops) if i == v)
-            loops = (*s.loops[:at], (q, blocks), (r, m), *s.loops[at + 1 :])
-            after = replace(s, loops=loops)
-            after = after.put(split, set(), Step("split", f"{v} = {m}*{q} + {r}, {r} < {m}"))
-            known = {Quo(r, m): sp.Integer(0), Rem(r, m): r}
-            after = after.put(known, set(), Step("range", f"{r} // {m} = 0"))
-            return _split_quotients(replace(after, steps=after.steps[:-1]))
-    return s
+            if not blocks.atoms(Quo):  # else m does not divide the extent as a polynomial
+                return v, m, blocks
+    return None
 
 
 def _divisors_of(v: sp.Symbol, deltas: tuple[IsZero, ...]) -> Iterator[sp.Expr]:
@@ -201,15 +235,32 @@ def _divisors_of(v: sp.Symbol, deltas: tuple[IsZero, ...]) -> Iterator[sp.Expr]:
                 yield node.args[1]
 
 
-def _finish(s: State, scope: Scope) -> sp.Expr:
+def _finish(s: State, steps: tuple[Step, ...], scope: Scope) -> Solution:
     """Drop the guards that cannot fail, and take constant factors out of the sum."""
-    guards: list[Guard] = []
+    kept: list[Guard] = []
+    dropped: list[tuple[Guard, Guard | None]] = []
     for g in (*s.guards, *s.deltas):
-        certain = isinstance(g, NonNeg) and (
-            nonneg(g.args[0], scope) or any(_covers(k, g, scope) for k in guards)
-        )
-        if not certain and g not in guards:
-            guards.append(g)
+        certain, because = _certain(g, kept, scope)
+        if certain:
+            dropped.append((g, because))
+        elif g not in kept:
+            kept.append(g)
+    return Solution(_factored(s, kept), steps, tuple(kept), tuple(dropped))
+
+
+def _certain(g: Guard, kept: list[Guard], scope: Scope) -> tuple[bool, Guard | None]:
+    """Whether g cannot fail, and the guard that implies it (None: the ranges do)."""
+    if isinstance(g, Divides):
+        return Rem(g.args[1], g.args[0]) == 0, None
+    if not isinstance(g, NonNeg):
+        return False, None
+    if nonneg(g.args[0], scope):
+        return True, None
+    because = next((k for k in kept if _covers(k, g, scope)), None)
+    return because is not None, because
+
+
+def _factored(s: State, guards: list[Guard]) -> sp.Expr:
     if not s.loops:
         return Reduce("sum", (), guards, s.body) if guards else s.body
     bound = {i for i, _ in s.loops}

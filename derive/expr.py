@@ -36,14 +36,17 @@ class Read(sp.Expr):
     is_extended_real = True
 
     def __new__(cls, tensor: str | Str, *subscripts: Any) -> Read:
+        """`tensor[subscripts]`."""
         return sp.Expr.__new__(cls, Str(str(tensor)), *map(sp.sympify, subscripts))
 
     @property
     def tensor(self) -> str:
+        """The name of the tensor."""
         return str(self.args[0])
 
     @property
     def subscripts(self) -> tuple[sp.Expr, ...]:
+        """One integer expression per dimension."""
         return self.args[1:]
 
     def _sympystr(self, printer: Any) -> str:
@@ -58,6 +61,7 @@ class Quo(sp.Function):
 
     @classmethod
     def eval(cls, a: sp.Expr, b: sp.Expr) -> sp.Expr | None:
+        """Take out the multiples of b; None where there is nothing to take out."""
         whole, rest = _multiples(a, b)
         if rest == 0:
             return whole
@@ -74,6 +78,7 @@ class Rem(sp.Function):
 
     @classmethod
     def eval(cls, a: sp.Expr, b: sp.Expr) -> sp.Expr | None:
+        """Take out the multiples of b; None where there is nothing to take out."""
         whole, rest = _multiples(a, b)
         if rest == 0:
             return sp.Integer(0)
@@ -84,7 +89,8 @@ class Rem(sp.Function):
 
 def _multiples(a: sp.Expr, b: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
     """Split a = b*whole + rest, where `whole` collects the terms that b divides as a polynomial."""
-    whole, rest = [], []
+    whole: list[sp.Expr] = []
+    rest: list[sp.Expr] = []
     for term in sp.Add.make_args(sp.expand(a)):
         quotient = sp.cancel(term / b) if _plain(term) and _plain(b) else term / b
         is_polynomial = sp.denom(quotient) == 1 and quotient.is_polynomial(*quotient.free_symbols)
@@ -111,7 +117,7 @@ class FloorRem(sp.Function):
 
 
 class Philox(sp.Function):
-    """Word 0 of Philox4x32-10: `Philox(key0, key1, counter0, counter1)`, an unsigned 32-bit integer.
+    """Word 0 of Philox4x32-10, unsigned: `Philox(key0, key1, counter0, counter1)`.
 
     Salmon, Moraes, Dror, Shaw: Parallel random numbers: as easy as 1, 2, 3 (SC 2011).
     """
@@ -129,6 +135,7 @@ class NonNeg(Guard):
     """p >= 0."""
 
     def __new__(cls, p: Any) -> NonNeg:
+        """With p expanded, so that equal conditions are equal nodes."""
         return sp.Basic.__new__(cls, sp.expand(p))
 
 
@@ -136,6 +143,7 @@ class IsZero(Guard):
     """p = 0: what is left of a Kronecker delta."""
 
     def __new__(cls, p: Any) -> IsZero:
+        """With p expanded, so that equal conditions are equal nodes."""
         return sp.Basic.__new__(cls, sp.expand(p))
 
 
@@ -143,6 +151,7 @@ class Divides(Guard):
     """c divides p, for a positive size c."""
 
     def __new__(cls, c: Any, p: Any) -> Divides:
+        """With p expanded, so that equal conditions are equal nodes."""
         return sp.Basic.__new__(cls, sp.sympify(c), sp.expand(p))
 
 
@@ -162,6 +171,7 @@ class Reduce(sp.Expr):
     def __new__(
         cls, kind: str | Str, indices: Iterable[Any], guards: Iterable[Any], body: Any
     ) -> Reduce:
+        """`indices`: pairs of a symbol and its extent. Errors: ValueError for another kind."""
         if str(kind) not in KINDS:
             raise ValueError(f"a reduction is one of {KINDS}, not {kind!r}")
         pairs = sp.Tuple(*[sp.Tuple(i, e) for i, e in indices])
@@ -169,26 +179,32 @@ class Reduce(sp.Expr):
 
     @property
     def kind(self) -> str:
+        """Its kind: sum, max or argmax."""
         return str(self.args[0])
 
     @property
     def indices(self) -> tuple[tuple[sp.Symbol, sp.Expr], ...]:
+        """The bound indices with their extents, outermost first."""
         return tuple((p[0], p[1]) for p in self.args[1])
 
     @property
     def bound(self) -> tuple[sp.Symbol, ...]:
+        """The bound indices."""
         return tuple(p[0] for p in self.args[1])
 
     @property
     def guards(self) -> tuple[Guard, ...]:
+        """The conditions under which a term exists."""
         return tuple(self.args[2])
 
     @property
     def body(self) -> sp.Expr:
+        """One term."""
         return self.args[3]
 
     @property
     def free_symbols(self) -> set[sp.Symbol]:
+        """All symbols but the bound indices."""
         inner = self.body.free_symbols.union(*(g.free_symbols for g in self.guards))
         extents: set[sp.Symbol] = set().union(*(e.free_symbols for _, e in self.indices))
         return (inner - set(self.bound)) | extents
@@ -206,6 +222,7 @@ class Inside(sp.Expr):
     is_extended_real = True
 
     def __new__(cls, read: Read, *guards: Guard) -> Inside:
+        """`read` under `guards`."""
         return sp.Expr.__new__(cls, read, *guards)
 
 

@@ -16,6 +16,7 @@ from gradproof.derive.errors import DefinitionError
 from gradproof.derive.expr import Guard, integer, reads, real, substitute
 
 OUTSIDE = ("forbidden", "zero", "skip")
+SCALARS = ("real", "uint")
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,13 @@ def operator(
     from gradproof.derive.parse import Reader
 
     reader = Reader(
-        name, tensors, sizes or {}, integers.split(), scalars or {}, labels or {}, equations,
+        name,
+        tensors,
+        sizes or {},
+        integers.split(),
+        scalars or {},
+        labels or {},
+        equations,
     )
     declared = reader.declare(outside or {})
     body, complete = reader.system(equations, declared)

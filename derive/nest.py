@@ -176,9 +176,9 @@ def _place(
         return (When(tuple(_floor_guard(g, scope, holding) for g in ready), body),)
     let = next((x for x in lets if x.value.free_symbols <= avail), None)
     if let is not None:
-        others = [x for x in lets if x is not let]
+        later = [x for x in lets if x is not let]
         value = _floors(let.value, scope, holding)
-        inner = _place(loops, guards, others, update, avail | {let.name}, scope, holding, nested)
+        inner = _place(loops, guards, later, update, avail | {let.name}, scope, holding, nested)
         return (Let(let.name, value), *inner)
     if loops:
         (i, extent), *others = loops

@@ -21,9 +21,10 @@ def operators() -> dict[str, Definition]:
     found: dict[str, Definition] = {}
     for module in pkgutil.iter_modules(ops.__path__):
         for value in vars(importlib.import_module(f"{ops.__name__}.{module.name}")).values():
-            if isinstance(value, Definition):
-                if found.setdefault(value.name, value) is not value:
-                    raise DefinitionError(f"two operators are called {value.name!r}")
+            if not isinstance(value, Definition):
+                continue
+            if found.setdefault(value.name, value) is not value:
+                raise DefinitionError(f"two operators are called {value.name!r}")
     return dict(sorted(found.items()))
 
 

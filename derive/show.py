@@ -8,14 +8,21 @@ import sympy as sp
 from sympy.printing.latex import LatexPrinter
 from sympy.printing.str import StrPrinter
 
-from gradproof.derive.expr import Divides, Guard, NonNeg, Quo, Read, Reduce, Rem, IsZero
+from gradproof.derive.expr import Divides, Guard, IsZero, NonNeg, Quo, Read, Reduce, Rem
 from gradproof.derive.language import Equation
 
 GREEK = {"sum": "Σ", "max": "max", "argmax": "argmax"}
+LATEX_GREEK = "alpha beta gamma delta epsilon eta theta lambda mu sigma tau phi omega".split()
 
 
 class _Text(StrPrinter):
     printmethod = "_gradproof_text"  # the nodes' own _sympystr calls this printer
+
+    def _as_ordered_terms(self, e: sp.Expr, order: str | None = None) -> list[sp.Expr]:
+        return _positive_first(super()._as_ordered_terms(e, order))
+
+    def _print_Symbol(self, e: sp.Symbol) -> str:
+        return _primed(e.name)
 
     def _print_Read(self, e: Read) -> str:
         inner = ", ".join(map(self.doprint, e.subscripts))
@@ -28,7 +35,7 @@ class _Text(StrPrinter):
         return f"({self.parenthesize(e.args[0], 50)} mod {self.parenthesize(e.args[1], 50)})"
 
     def _print_Reduce(self, e: Reduce) -> str:
-        under = ",".join(f"{i}<{self.doprint(n)}" for i, n in e.indices)
+        under = ",".join(f"{self.doprint(i)}<{self.doprint(n)}" for i, n in e.indices)
         where = "".join(f" [{self.guard(g)}]" for g in e.guards)
         body = self.parenthesize(e.body, 45)
         return f"{GREEK[e.kind]}_{{{under}}}{where} {body}" if under else f"{where.strip()} {body}"
@@ -36,9 +43,10 @@ class _Text(StrPrinter):
     def guard(self, g: Guard) -> str:
         match g:
             case NonNeg(args=(p,)):
-                return "{} ≤ {}".format(*_sides(p, self))
+                left, sign, right = _comparison(p)
+                return f"{self.doprint(left)} {sign} {self.doprint(right)}"
             case IsZero(args=(p,)):
-                return "{} = {}".format(*_sides(p, self))
+                return " = ".join(map(self.doprint, _sides(p)))
             case Divides(args=(c, p)):
                 return f"{self.doprint(c)} divides {self.doprint(p)}"
         raise TypeError(type(g).__name__)
@@ -57,10 +65,19 @@ class _Text(StrPrinter):
 
 
 class _Latex(LatexPrinter):
+    def _as_ordered_terms(self, e: sp.Expr, order: str | None = None) -> list[sp.Expr]:
+        return _positive_first(super()._as_ordered_terms(e, order))
+
+    def _print_Symbol(self, e: sp.Symbol, style: str = "plain") -> str:
+        return _latex_name(e.name)
+
     def _print_Read(self, e: Read, exp: str | None = None) -> str:
-        name = _latex_name(e.tensor)
         inner = ",".join(map(self.doprint_inner, e.subscripts))
-        text = f"{name}_{{{inner}}}" if e.subscripts else name
+        if e.tensor.startswith("grad_"):
+            below = _latex_element(e.tensor.removeprefix("grad_"), inner)
+            text = rf"\frac{{\partial \ell}}{{\partial {below}}}"
+        else:
+            text = _latex_element(e.tensor, inner)
         return rf"\left({text}\right)^{{{exp}}}" if exp else text
 
     def doprint_inner(self, e: sp.Expr) -> str:
@@ -79,7 +96,7 @@ class _Latex(LatexPrinter):
 
     def _print_Reduce(self, e: Reduce, exp: str | None = None) -> str:
         sign = {"sum": r"\sum", "max": r"\max", "argmax": r"\operatorname*{argmax}"}[e.kind]
-        under = [rf"{i} < {self.doprint_inner(n)}" for i, n in e.indices]
+        under = [f"{self.doprint_inner(i)} < {self.doprint_inner(n)}" for i, n in e.indices]
         under += [self.guard(g) for g in e.guards]
         body = self.doprint_inner(e.body)
         lines = r" \\ ".join(under)
@@ -90,28 +107,54 @@ class _Latex(LatexPrinter):
     def guard(self, g: Guard) -> str:
         match g:
             case NonNeg(args=(p,)):
-                return r"{} \le {}".format(*_sides(p, self))
+                left, sign, right = _comparison(p)
+                sign = r"\le" if sign == "≤" else sign
+                return f"{self.doprint_inner(left)} {sign} {self.doprint_inner(right)}"
             case IsZero(args=(p,)):
-                return "{} = {}".format(*_sides(p, self))
+                return " = ".join(map(self.doprint_inner, _sides(p)))
             case Divides(args=(c, p)):
                 return rf"{self.doprint_inner(c)} \mid {self.doprint_inner(p)}"
         raise TypeError(type(g).__name__)
 
 
-def _sides(p: sp.Expr, printer: Any) -> tuple[str, str]:
-    """p = positive terms - negative terms, so that no side shows a needless minus sign."""
+def _positive_first(terms: list[sp.Expr]) -> list[sp.Expr]:
+    return sorted(terms, key=lambda t: bool(t.could_extract_minus_sign()))
+
+
+def _sides(p: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
+    """p = right - left without minus signs on either side."""
     terms = sp.Add.make_args(sp.expand(p))
     negative = [t for t in terms if t.could_extract_minus_sign()]
-    right = sp.Add(*[t for t in terms if t not in negative])
-    left = sp.Add(*[-t for t in negative])
-    show = printer._print if isinstance(printer, LatexPrinter) else printer.doprint
-    return str(show(left)), str(show(right))
+    return sp.Add(*[-t for t in negative]), sp.Add(*[t for t in terms if t not in negative])
+
+
+def _comparison(p: sp.Expr) -> tuple[sp.Expr, str, sp.Expr]:
+    """p >= 0 as `left ≤ right`, or `left < right` where that saves a + 1."""
+    left, right = _sides(p)
+    constant, rest = left.as_coeff_Add()
+    if constant >= 1 and rest != 0:
+        return rest + constant - 1, "<", right
+    return left, "≤", right
+
+
+def _primed(name: str) -> str:
+    """The derivation's second copy of an index n is called n_ in C, and n' on paper."""
+    bare = name.rstrip("_")
+    return bare + "'" * (len(name) - len(bare))
+
+
+def _latex_element(name: str, inner: str) -> str:
+    return f"{_latex_name(name)}_{{{inner}}}" if inner else _latex_name(name)
 
 
 def _latex_name(name: str) -> str:
-    if name.startswith("grad_"):
-        return rf"\frac{{\partial \ell}}{{\partial {_latex_name(name[5:])}}}"
-    return name if len(name) == 1 else rf"\mathrm{{{name}}}".replace("_", r"\_")
+    bare = name.rstrip("_")
+    primes = "'" * (len(name) - len(bare))
+    if bare in LATEX_GREEK:
+        return rf"\{bare}{primes}"
+    if len(bare) == 1:
+        return bare + primes
+    return r"\mathit{" + bare.replace("_", r"\_") + "}" + primes
 
 
 def text(e: sp.Basic | Equation) -> str:

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import permutations
 
 import sympy as sp
@@ -19,22 +19,41 @@ from gradproof.derive.expr import Read, Reduce, reads, reduces, substitute
 from gradproof.derive.language import Definition, Equation
 
 
-def simplify(backward: Definition, forward: Definition) -> Definition:
-    """The eliminated backward system with known sums named and vanishing gradients gone."""
+@dataclass(frozen=True)
+class Note:
+    """What was found about one equation: `before` became `after` (None: it is left out)."""
+
+    target: str
+    finding: str
+    before: Equation
+    after: Equation | None
+
+
+def simplify(backward: Definition, forward: Definition) -> tuple[Definition, tuple[Note, ...]]:
+    """The eliminated backward system with known sums named and vanishing gradients gone, and a
+    note for every change."""
     known = list(_named_sums(forward.equations))
+    notes: list[Note] = []
     pointwise = [e for e in forward.equations if not reduces(e.body)]
     kept: list[Equation] = []
     vanished: set[str] = set()
     for e in backward.equations:
         gone = {r: sp.Integer(0) for r in reads(e.body) if r.tensor in vanished}
-        e = replace(e, body=_fold(_zero_sums(substitute(e.body, gone)), known))
+        first = replace(e, body=substitute(e.body, gone))
+        e = replace(e, body=_fold(_zero_sums(first.body), known))
+        if e.body != first.body:
+            notes.append(Note(e.target, "known sums", first, e))
         if e.target not in backward.outputs and _vanishes(e, [*pointwise, *kept]):
             vanished.add(e.target)
+            notes.append(Note(e.target, "vanishes", e, None))
             continue
         kept.append(e)
         if not reduces(e.body):
             pointwise.append(e)
-    return prune(replace(backward, equations=tuple(kept)), backward.outputs)
+    needed = prune(replace(backward, equations=tuple(kept)), backward.outputs)
+    used = {e.target for e in needed.equations}
+    notes += [Note(e.target, "unused", e, None) for e in kept if e.target not in used]
+    return needed, tuple(notes)
 
 
 def prune(d: Definition, outputs: Iterable[str]) -> Definition:
@@ -88,8 +107,10 @@ def _named(r: Reduce, known: list[tuple[Equation, Reduce, sp.Expr]]) -> sp.Expr 
         factors = sp.Mul.make_args(term)
         outside = sp.Mul(*[f for f in factors if not f.free_symbols & bound])
         inside = sp.Mul(*[f for f in factors if f.free_symbols & bound])
-        value = sp.Mul(*[n for _, n in r.indices]) if inside == 1 else _match(
-            Reduce("sum", r.indices, (), inside), known
+        value = (
+            sp.Mul(*[n for _, n in r.indices])
+            if inside == 1
+            else _match(Reduce("sum", r.indices, (), inside), known)
         )
         if value is None:
             return None

@@ -8,17 +8,19 @@ from functools import cache
 from gradproof.derive.adjoint import PREFIX, adjoint, prepare
 from gradproof.derive.eliminate import eliminate
 from gradproof.derive.language import Definition
-from gradproof.derive.simplify import prune, simplify
+from gradproof.derive.simplify import Note, prune, simplify
 
 
 @dataclass(frozen=True)
 class System:
     """`forward` computes outputs and what the backward pass reads; `raw` is the adjoint with its
-    Kronecker deltas, `backward` the same after elimination (None: nothing is differentiable)."""
+    Kronecker deltas, `backward` the same after elimination (None: nothing is differentiable);
+    `notes` say what was simplified after it."""
 
     forward: Definition
     raw: Definition | None
     backward: Definition | None
+    notes: tuple[Note, ...] = ()
 
     @property
     def saved(self) -> tuple[str, ...]:
@@ -35,6 +37,6 @@ def derive(d: Definition) -> System:
         return System(d, None, None)
     forward = prepare(d)
     raw = adjoint(forward)
-    backward = simplify(eliminate(raw), forward)
+    backward, notes = simplify(eliminate(raw), forward)
     keep = {*d.outputs, *(n for n in backward.inputs if not n.startswith(PREFIX))}
-    return System(prune(forward, keep - set(d.inputs)), raw, backward)
+    return System(prune(forward, keep - set(d.inputs)), raw, backward, notes)

@@ -7,8 +7,8 @@
 #pragma OPENCL FP_CONTRACT ON
 
 // z[n, c, x, y] = Σ_{u<H,v<W} [⌊(H*x)/OH⌋ ≤ u] [u ≤ ⌊(H*x + H - 1)/OH⌋] [⌊(W*y)/OW⌋ ≤ v] [v ≤
-//     ⌊(W*y + W - 1)/OW⌋] Y[n, c, u, v]/((-⌊(H*x)/OH⌋ + ⌊(H*x + H - 1)/OH⌋ + 1)*(-⌊(W*y)/OW⌋ +
-//     ⌊(W*y + W - 1)/OW⌋ + 1))
+//     ⌊(W*y + W - 1)/OW⌋] Y[n, c, u, v]/((⌊(H*x + H - 1)/OH⌋ + 1 - ⌊(H*x)/OH⌋)*(⌊(W*y + W - 1)/OW⌋
+//     + 1 - ⌊(W*y)/OW⌋))
 __kernel void adaptive_avg_pool2d_z(
     __global const REAL *restrict Y,
     __global REAL *restrict z,
@@ -47,8 +47,8 @@ __kernel void adaptive_avg_pool2d_z(
 }
 
 // grad_Y[n, c, u, v] = Σ_{x<OH,y<OW} [⌊(H*x)/OH⌋ ≤ u] [u ≤ ⌊(H*x + H - 1)/OH⌋] [⌊(W*y)/OW⌋ ≤ v] [v
-//     ≤ ⌊(W*y + W - 1)/OW⌋] grad_z[n, c, x, y]/((-⌊(H*x)/OH⌋ + ⌊(H*x + H - 1)/OH⌋ +
-//     1)*(-⌊(W*y)/OW⌋ + ⌊(W*y + W - 1)/OW⌋ + 1))
+//     ≤ ⌊(W*y + W - 1)/OW⌋] grad_z[n, c, x, y]/((⌊(H*x + H - 1)/OH⌋ + 1 - ⌊(H*x)/OH⌋)*(⌊(W*y + W -
+//     1)/OW⌋ + 1 - ⌊(W*y)/OW⌋))
 __kernel void adaptive_avg_pool2d_grad_Y(
     __global const REAL *restrict grad_z,
     __global REAL *restrict grad_Y,

@@ -6,7 +6,7 @@
 // The padding counts as zeros: every window divides by KH*KW.
 #pragma OPENCL FP_CONTRACT ON
 
-// z[n, c, x, y] = Σ_{i<KH,j<KW} Y[n, c, -PT + SH*x + i, -PL + SW*y + j]/(KH*KW)
+// z[n, c, x, y] = Σ_{i<KH,j<KW} Y[n, c, SH*x + i - PT, SW*y + j - PL]/(KH*KW)
 __kernel void avg_pool2d_z(
     __global const REAL *restrict Y,
     __global REAL *restrict z,
@@ -48,9 +48,9 @@ __kernel void avg_pool2d_z(
     }
 }
 
-// grad_Y[n, c, u, v] = Σ_{i<KH,j<KW} [i ≤ PT + u] [SH divides PT - i + u] [⌊(PT - i + u)/SH⌋ + 1 ≤
-//     OH] [j ≤ PL + v] [SW divides PL - j + v] [⌊(PL - j + v)/SW⌋ + 1 ≤ OW] grad_z[n, c, ⌊(PT - i
-//     + u)/SH⌋, ⌊(PL - j + v)/SW⌋]/(KH*KW)
+// grad_Y[n, c, u, v] = Σ_{i<KH,j<KW} [i ≤ PT + u] [SH divides PT + u - i] [⌊(PT + u - i)/SH⌋ < OH]
+//     [j ≤ PL + v] [SW divides PL + v - j] [⌊(PL + v - j)/SW⌋ < OW] grad_z[n, c, ⌊(PT + u -
+//     i)/SH⌋, ⌊(PL + v - j)/SW⌋]/(KH*KW)
 __kernel void avg_pool2d_grad_Y(
     __global const REAL *restrict grad_z,
     __global REAL *restrict grad_Y,

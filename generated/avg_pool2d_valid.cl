@@ -6,8 +6,8 @@
 // The padding does not count: a window divides by the number of its taps in the image.
 #pragma OPENCL FP_CONTRACT ON
 
-// count[x, y] = Σ_{i<KH,j<KW} [PT ≤ SH*x + i] [SH*x + i + 1 ≤ H + PT] [PL ≤ SW*y + j] [SW*y + j +
-//     1 ≤ PL + W] 1
+// count[x, y] = Σ_{i<KH,j<KW} [PT ≤ SH*x + i] [SH*x + i < H + PT] [PL ≤ SW*y + j] [SW*y + j < PL +
+//     W] 1
 __kernel void avg_pool2d_valid_count(
     __global REAL *restrict count,
     __global const int *restrict sizes)
@@ -42,7 +42,7 @@ __kernel void avg_pool2d_valid_count(
     }
 }
 
-// z[n, c, x, y] = Σ_{i<KH,j<KW} Y[n, c, -PT + SH*x + i, -PL + SW*y + j]/count[x, y]
+// z[n, c, x, y] = Σ_{i<KH,j<KW} Y[n, c, SH*x + i - PT, SW*y + j - PL]/count[x, y]
 __kernel void avg_pool2d_valid_z(
     __global const REAL *restrict Y,
     __global const REAL *restrict count,
@@ -85,9 +85,9 @@ __kernel void avg_pool2d_valid_z(
     }
 }
 
-// grad_Y[n, c, u, v] = Σ_{i<KH,j<KW} [i ≤ PT + u] [SH divides PT - i + u] [⌊(PT - i + u)/SH⌋ + 1 ≤
-//     OH] [j ≤ PL + v] [SW divides PL - j + v] [⌊(PL - j + v)/SW⌋ + 1 ≤ OW] grad_z[n, c, ⌊(PT - i
-//     + u)/SH⌋, ⌊(PL - j + v)/SW⌋]/count[⌊(PT - i + u)/SH⌋, ⌊(PL - j + v)/SW⌋]
+// grad_Y[n, c, u, v] = Σ_{i<KH,j<KW} [i ≤ PT + u] [SH divides PT + u - i] [⌊(PT + u - i)/SH⌋ < OH]
+//     [j ≤ PL + v] [SW divides PL + v - j] [⌊(PL + v - j)/SW⌋ < OW] grad_z[n, c, ⌊(PT + u -
+//     i)/SH⌋, ⌊(PL + v - j)/SW⌋]/count[⌊(PT + u - i)/SH⌋, ⌊(PL + v - j)/SW⌋]
 __kernel void avg_pool2d_valid_grad_Y(
     __global const REAL *restrict count,
     __global const REAL *restrict grad_z,

@@ -30,7 +30,7 @@ __kernel void batch_norm_mean(
     }
 }
 
-// var[c] = Σ_{n<N,l<L} (-mean[c] + X[n, c, l])**2/(L*N)
+// var[c] = Σ_{n<N,l<L} (X[n, c, l] - mean[c])**2/(L*N)
 __kernel void batch_norm_var(
     __global const REAL *restrict X,
     __global const REAL *restrict mean,
@@ -55,7 +55,7 @@ __kernel void batch_norm_var(
     }
 }
 
-// y[n, c, l] = beta[c] + (-mean[c] + X[n, c, l])*gamma[c]/sqrt(eps + var[c])
+// y[n, c, l] = beta[c] + (X[n, c, l] - mean[c])*gamma[c]/sqrt(eps + var[c])
 __kernel void batch_norm_y(
     __global const REAL *restrict X,
     __global const REAL *restrict gamma,
@@ -78,7 +78,7 @@ __kernel void batch_norm_y(
     }
 }
 
-// grad_var[c] = -gamma[c]*Σ_{n<N,l<L} (-mean[c] + X[n, c, l])*grad_y[n, c, l]/(2*(eps +
+// grad_var[c] = -gamma[c]*Σ_{n<N,l<L} (X[n, c, l] - mean[c])*grad_y[n, c, l]/(2*(eps +
 //     var[c])**(3/2))
 __kernel void batch_norm_grad_var(
     __global const REAL *restrict X,
@@ -135,8 +135,8 @@ __kernel void batch_norm_grad_mean(
     }
 }
 
-// grad_X[n, c, l] = gamma[c]*grad_y[n, c, l]/sqrt(eps + var[c]) + (-2*mean[c] + 2*X[n, c,
-//     l])*grad_var[c]/(L*N) + grad_mean[c]/(L*N)
+// grad_X[n, c, l] = gamma[c]*grad_y[n, c, l]/sqrt(eps + var[c]) + (2*X[n, c, l] -
+//     2*mean[c])*grad_var[c]/(L*N) + grad_mean[c]/(L*N)
 __kernel void batch_norm_grad_X(
     __global const REAL *restrict X,
     __global const REAL *restrict gamma,
@@ -161,7 +161,7 @@ __kernel void batch_norm_grad_X(
     }
 }
 
-// grad_gamma[c] = Σ_{n<N,l<L} (-mean[c] + X[n, c, l])*grad_y[n, c, l]/sqrt(eps + var[c])
+// grad_gamma[c] = Σ_{n<N,l<L} (X[n, c, l] - mean[c])*grad_y[n, c, l]/sqrt(eps + var[c])
 __kernel void batch_norm_grad_gamma(
     __global const REAL *restrict X,
     __global const REAL *restrict mean,
@@ -213,7 +213,7 @@ __kernel void batch_norm_grad_beta(
     }
 }
 
-// y[n, c, l] = beta[c] + (-mean[c] + X[n, c, l])/sqrt(eps + var[c])
+// y[n, c, l] = beta[c] + (X[n, c, l] - mean[c])/sqrt(eps + var[c])
 __kernel void batch_norm_without_gamma_y(
     __global const REAL *restrict X,
     __global const REAL *restrict beta,
@@ -235,7 +235,7 @@ __kernel void batch_norm_without_gamma_y(
     }
 }
 
-// grad_var[c] = -Σ_{n<N,l<L} (-mean[c] + X[n, c, l])*grad_y[n, c, l]/(2*(eps + var[c])**(3/2))
+// grad_var[c] = -Σ_{n<N,l<L} (X[n, c, l] - mean[c])*grad_y[n, c, l]/(2*(eps + var[c])**(3/2))
 __kernel void batch_norm_without_gamma_grad_var(
     __global const REAL *restrict X,
     __global const REAL *restrict mean,
@@ -289,8 +289,8 @@ __kernel void batch_norm_without_gamma_grad_mean(
     }
 }
 
-// grad_X[n, c, l] = grad_y[n, c, l]/sqrt(eps + var[c]) + (-2*mean[c] + 2*X[n, c,
-//     l])*grad_var[c]/(L*N) + grad_mean[c]/(L*N)
+// grad_X[n, c, l] = grad_y[n, c, l]/sqrt(eps + var[c]) + (2*X[n, c, l] -
+//     2*mean[c])*grad_var[c]/(L*N) + grad_mean[c]/(L*N)
 __kernel void batch_norm_without_gamma_grad_X(
     __global const REAL *restrict X,
     __global const REAL *restrict mean,
@@ -314,7 +314,7 @@ __kernel void batch_norm_without_gamma_grad_X(
     }
 }
 
-// y[n, c, l] = (-mean[c] + X[n, c, l])*gamma[c]/sqrt(eps + var[c])
+// y[n, c, l] = (X[n, c, l] - mean[c])*gamma[c]/sqrt(eps + var[c])
 __kernel void batch_norm_without_beta_y(
     __global const REAL *restrict X,
     __global const REAL *restrict gamma,
@@ -336,7 +336,7 @@ __kernel void batch_norm_without_beta_y(
     }
 }
 
-// y[n, c, l] = (-mean[c] + X[n, c, l])/sqrt(eps + var[c])
+// y[n, c, l] = (X[n, c, l] - mean[c])/sqrt(eps + var[c])
 __kernel void batch_norm_without_gamma_without_beta_y(
     __global const REAL *restrict X,
     __global const REAL *restrict mean,

@@ -6,7 +6,7 @@
 // With the running mean and variance in place of the batch's.
 #pragma OPENCL FP_CONTRACT ON
 
-// y[n, c, l] = beta[c] + (-mean[c] + X[n, c, l])*gamma[c]/sqrt(eps + var[c])
+// y[n, c, l] = beta[c] + (X[n, c, l] - mean[c])*gamma[c]/sqrt(eps + var[c])
 __kernel void batch_norm_inference_y(
     __global const REAL *restrict X,
     __global const REAL *restrict gamma,
@@ -50,7 +50,7 @@ __kernel void batch_norm_inference_grad_X(
     }
 }
 
-// grad_gamma[c] = Σ_{n<N,l<L} (-mean[c] + X[n, c, l])*grad_y[n, c, l]/sqrt(eps + var[c])
+// grad_gamma[c] = Σ_{n<N,l<L} (X[n, c, l] - mean[c])*grad_y[n, c, l]/sqrt(eps + var[c])
 __kernel void batch_norm_inference_grad_gamma(
     __global const REAL *restrict X,
     __global const REAL *restrict mean,
@@ -102,7 +102,7 @@ __kernel void batch_norm_inference_grad_beta(
     }
 }
 
-// y[n, c, l] = beta[c] + (-mean[c] + X[n, c, l])/sqrt(eps + var[c])
+// y[n, c, l] = beta[c] + (X[n, c, l] - mean[c])/sqrt(eps + var[c])
 __kernel void batch_norm_inference_without_gamma_y(
     __global const REAL *restrict X,
     __global const REAL *restrict beta,
@@ -144,7 +144,7 @@ __kernel void batch_norm_inference_without_gamma_grad_X(
     }
 }
 
-// y[n, c, l] = (-mean[c] + X[n, c, l])*gamma[c]/sqrt(eps + var[c])
+// y[n, c, l] = (X[n, c, l] - mean[c])*gamma[c]/sqrt(eps + var[c])
 __kernel void batch_norm_inference_without_beta_y(
     __global const REAL *restrict X,
     __global const REAL *restrict gamma,
@@ -166,7 +166,7 @@ __kernel void batch_norm_inference_without_beta_y(
     }
 }
 
-// y[n, c, l] = (-mean[c] + X[n, c, l])/sqrt(eps + var[c])
+// y[n, c, l] = (X[n, c, l] - mean[c])/sqrt(eps + var[c])
 __kernel void batch_norm_inference_without_gamma_without_beta_y(
     __global const REAL *restrict X,
     __global const REAL *restrict mean,

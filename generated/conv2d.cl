@@ -7,8 +7,8 @@
 //     S, D: stride and dilation per axis (H, W); PT, PB, PL, PR: padding above, below, left, right.
 #pragma OPENCL FP_CONTRACT ON
 
-// z[n, o, x, y] = b[o] + Σ_{c<CG,i<KH,j<KW} Y[n, CG*⌊o/OG⌋ + c, DH*i - PT + SH*x, DW*j - PL +
-//     SW*y]*w[o, c, i, j]
+// z[n, o, x, y] = b[o] + Σ_{c<CG,i<KH,j<KW} Y[n, CG*⌊o/OG⌋ + c, DH*i + SH*x - PT, DW*j + SW*y -
+//     PL]*w[o, c, i, j]
 __kernel void conv2d_z(
     __global const REAL *restrict Y,
     __global const REAL *restrict w,
@@ -61,10 +61,10 @@ __kernel void conv2d_z(
     }
 }
 
-// grad_Y[n, k, u, v] = Σ_{o_r<OG,i<KH,j<KW} [DH*i ≤ PT + u] [SH divides -DH*i + PT + u] [⌊(-DH*i +
-//     PT + u)/SH⌋ + 1 ≤ OH] [DW*j ≤ PL + v] [SW divides -DW*j + PL + v] [⌊(-DW*j + PL + v)/SW⌋ + 1
-//     ≤ OW] grad_z[n, OG*⌊k/CG⌋ + o_r, ⌊(-DH*i + PT + u)/SH⌋, ⌊(-DW*j + PL + v)/SW⌋]*w[OG*⌊k/CG⌋ +
-//     o_r, (k mod CG), i, j]
+// grad_Y[n, k, u, v] = Σ_{o_r<OG,i<KH,j<KW} [DH*i ≤ PT + u] [SH divides PT + u - DH*i] [⌊(PT + u -
+//     DH*i)/SH⌋ < OH] [DW*j ≤ PL + v] [SW divides PL + v - DW*j] [⌊(PL + v - DW*j)/SW⌋ < OW]
+//     grad_z[n, OG*⌊k/CG⌋ + o_r, ⌊(PT + u - DH*i)/SH⌋, ⌊(PL + v - DW*j)/SW⌋]*w[OG*⌊k/CG⌋ + o_r, (k
+//     mod CG), i, j]
 __kernel void conv2d_grad_Y(
     __global const REAL *restrict w,
     __global const REAL *restrict grad_z,
@@ -121,8 +121,8 @@ __kernel void conv2d_grad_Y(
     }
 }
 
-// grad_w[o, c, i, j] = Σ_{n<N,x<OH,y<OW} Y[n, CG*⌊o/OG⌋ + c, DH*i - PT + SH*x, DW*j - PL +
-//     SW*y]*grad_z[n, o, x, y]
+// grad_w[o, c, i, j] = Σ_{n<N,x<OH,y<OW} Y[n, CG*⌊o/OG⌋ + c, DH*i + SH*x - PT, DW*j + SW*y -
+//     PL]*grad_z[n, o, x, y]
 __kernel void conv2d_grad_w(
     __global const REAL *restrict Y,
     __global const REAL *restrict grad_z,
@@ -204,7 +204,7 @@ __kernel void conv2d_grad_b(
     }
 }
 
-// z[n, o, x, y] = Σ_{c<CG,i<KH,j<KW} Y[n, CG*⌊o/OG⌋ + c, DH*i - PT + SH*x, DW*j - PL + SW*y]*w[o,
+// z[n, o, x, y] = Σ_{c<CG,i<KH,j<KW} Y[n, CG*⌊o/OG⌋ + c, DH*i + SH*x - PT, DW*j + SW*y - PL]*w[o,
 //     c, i, j]
 __kernel void conv2d_without_b_z(
     __global const REAL *restrict Y,

@@ -6,7 +6,7 @@
 // Windows of KH x KW taps; strides, dilations and paddings as in conv2d.
 #pragma OPENCL FP_CONTRACT ON
 
-// z[n, c, x, y] = max_{i<KH,j<KW} Y[n, c, DH*i - PT + SH*x, DW*j - PL + SW*y]
+// z[n, c, x, y] = max_{i<KH,j<KW} Y[n, c, DH*i + SH*x - PT, DW*j + SW*y - PL]
 __kernel void max_pool2d_z(
     __global const REAL *restrict Y,
     __global REAL *restrict z,
@@ -51,7 +51,7 @@ __kernel void max_pool2d_z(
     }
 }
 
-// z_argmax[n, c, x, y] = argmax_{i<KH,j<KW} Y[n, c, DH*i - PT + SH*x, DW*j - PL + SW*y]
+// z_argmax[n, c, x, y] = argmax_{i<KH,j<KW} Y[n, c, DH*i + SH*x - PT, DW*j + SW*y - PL]
 __kernel void max_pool2d_z_argmax(
     __global const REAL *restrict Y,
     __global int *restrict z_argmax,
@@ -98,10 +98,10 @@ __kernel void max_pool2d_z_argmax(
     }
 }
 
-// grad_Y[n, c, u, v] = Σ_{i<KH,j<KW} [DH*i ≤ PT + u] [SH divides -DH*i + PT + u] [⌊(-DH*i + PT +
-//     u)/SH⌋ + 1 ≤ OH] [DW*j ≤ PL + v] [SW divides -DW*j + PL + v] [⌊(-DW*j + PL + v)/SW⌋ + 1 ≤
-//     OW] [z_argmax[n, c, ⌊(-DH*i + PT + u)/SH⌋, ⌊(-DW*j + PL + v)/SW⌋] = KW*i + j] grad_z[n, c,
-//     ⌊(-DH*i + PT + u)/SH⌋, ⌊(-DW*j + PL + v)/SW⌋]
+// grad_Y[n, c, u, v] = Σ_{i<KH,j<KW} [DH*i ≤ PT + u] [SH divides PT + u - DH*i] [⌊(PT + u -
+//     DH*i)/SH⌋ < OH] [DW*j ≤ PL + v] [SW divides PL + v - DW*j] [⌊(PL + v - DW*j)/SW⌋ < OW]
+//     [z_argmax[n, c, ⌊(PT + u - DH*i)/SH⌋, ⌊(PL + v - DW*j)/SW⌋] = KW*i + j] grad_z[n, c, ⌊(PT +
+//     u - DH*i)/SH⌋, ⌊(PL + v - DW*j)/SW⌋]
 __kernel void max_pool2d_grad_Y(
     __global const int *restrict z_argmax,
     __global const REAL *restrict grad_z,

@@ -42,7 +42,7 @@ __kernel void mse_grad_a(
     }
 }
 
-// grad_t[i] = (-2*a[i] + 2*t[i])*grad_loss/divisor
+// grad_t[i] = (2*t[i] - 2*a[i])*grad_loss/divisor
 __kernel void mse_grad_t(
     __global const REAL *restrict a,
     __global const REAL *restrict t,

@@ -6,7 +6,7 @@
 // T parameters p with gradient g.
 #pragma OPENCL FP_CONTRACT ON
 
-// p_new[i] = -lr*(weight_decay*p[i] + g[i]) + p[i]
+// p_new[i] = p[i] - lr*(weight_decay*p[i] + g[i])
 __kernel void sgd_p_new(
     __global const REAL *p,
     __global const REAL *g,

@@ -25,7 +25,7 @@ __kernel void sgd_momentum_v_new(
     }
 }
 
-// p_new[i] = -lr*v_new[i] + p[i]
+// p_new[i] = p[i] - lr*v_new[i]
 __kernel void sgd_momentum_p_new(
     __global const REAL *p,
     __global const REAL *v_new,

@@ -25,7 +25,7 @@ __kernel void sgd_nesterov_v_new(
     }
 }
 
-// p_new[i] = -lr*(momentum*v_new[i] + weight_decay*p[i] + g[i]) + p[i]
+// p_new[i] = p[i] - lr*(momentum*v_new[i] + weight_decay*p[i] + g[i])
 __kernel void sgd_nesterov_p_new(
     __global const REAL *p,
     __global const REAL *g,

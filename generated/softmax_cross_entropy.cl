@@ -28,7 +28,7 @@ __kernel void softmax_cross_entropy_m(
     }
 }
 
-// s[n] = Σ_{c<C} exp(-m[n] + a[n, c])
+// s[n] = Σ_{c<C} exp(a[n, c] - m[n])
 __kernel void softmax_cross_entropy_s(
     __global const REAL *restrict a,
     __global const REAL *restrict m,
@@ -86,7 +86,7 @@ __kernel void softmax_cross_entropy_grad_s(
     }
 }
 
-// grad_a[n, c] = exp(-m[n] + a[n, c])*grad_s[n] + [c = t[n]] (-grad_loss/divisor)
+// grad_a[n, c] = exp(a[n, c] - m[n])*grad_s[n] + [c = t[n]] (-grad_loss/divisor)
 __kernel void softmax_cross_entropy_grad_a(
     __global const REAL *restrict a,
     __global const int *restrict t,

@@ -11,14 +11,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gradproof.runtime.binding import Binding
 from gradproof.runtime.errors import DeviceError, DTypeError
-from gradproof.runtime.manifest import KernelSpec
+from gradproof.runtime.manifest import Argument, KernelSpec
+from gradproof.runtime.schedule import REALS, Plan, plan_tiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from gradproof.runtime.tensor import Tensor
 
 Scalar = float | int | Callable[[], float | int]
-REALS = {"float32": "float", "float64": "double"}
 # Work-group sizes: one group runs on one core, so a CPU gets small groups where elements are few.
 CPU_GROUPS, CPU_SMALL, GPU_GROUP, SIMULATOR_GROUP = 64, 8, 64, 16
 
@@ -118,7 +118,13 @@ def execute(
             shape = binding.shape(spec.target)
             target = Tensor.empty(shape, "int32" if whole else dtype, device, label)
         computed[spec.target] = tensors[spec.target] = target
-        _launch(binding, spec, tensors, scalars, dtype, device)
+        plan = plan_tiles(binding, spec, dtype, device)
+        if plan is None:
+            build = partial(_build, binding, spec.name, dtype, device)
+            items = binding.work_items(spec)
+            _launch(build, spec.arguments, items, tensors, scalars, binding, device)
+        else:
+            _launch_tiled(plan, tensors, scalars, binding, dtype, device, label)
         target.storage.version += 1
     return computed
 
@@ -153,20 +159,45 @@ def _common(
     return dtype, device
 
 
-def _launch(
-    binding: Binding,
-    spec: KernelSpec,
-    tensors: Mapping[str, Tensor],
+def _launch_tiled(
+    plan: Plan,
+    tensors: dict[str, Tensor],
     scalars: Mapping[str, Scalar],
+    binding: Binding,
     dtype: str,
     device: Device,
+    label: str,
 ) -> None:
-    kernel = _kernel(binding, spec.name, dtype, device, bool(_tapes))
+    """Pack the operands, then run the tiled kernel; the packed copies are dropped after it."""
+    from gradproof.runtime.tensor import Tensor
+
+    local = dict(tensors)
+    for pack, items in plan.packs:
+        local[pack.target] = Tensor.empty((items,), dtype, device, label)
+        build = partial(_build_tiled, plan, pack.name, device)
+        _launch(build, pack.arguments, items, local, scalars, binding, device)
+    build = partial(_build_tiled, plan, plan.spec.kernel, device)
+    _launch(build, plan.spec.arguments, plan.work_items, local, scalars, binding, device, 1)
+
+
+def _launch(
+    build: partial[cl.Kernel],
+    arguments: tuple[Argument, ...],
+    items: int,
+    tensors: Mapping[str, Tensor],
+    scalars: Mapping[str, Scalar],
+    binding: Binding,
+    device: Device,
+    group: int = 0,
+) -> None:
+    # A recorded launch keeps its arguments, so it needs a kernel object of its own.
+    kernel = build.func.__wrapped__(*build.args) if _tapes else build()  # type: ignore[attr-defined]
     keep: list[Any] = []
     changing = []
-    for position, a in enumerate(spec.arguments):
+    for position, a in enumerate(arguments):
         if a.kind == "scalar":
-            kind = np.uint32 if a.dtype == "uint" else np.dtype(dtype).type
+            real = next(t.dtype.type for t in tensors.values() if t.dtype.kind == "f")
+            kind = np.uint32 if a.dtype == "uint" else real
             value = scalars[a.name]
             if callable(value):
                 changing.append((position, kind, value))
@@ -176,19 +207,11 @@ def _launch(
         buffer = _sizes(binding, device) if a.kind == "sizes" else tensors[a.name].buffer
         keep.append(buffer)
         kernel.set_arg(position, buffer)
-    global_size, local_size = _geometry(binding.work_items(spec), device)
+    global_size, local_size = ((items,), (group,)) if group else _geometry(items, device)
     launch = Launch(device, kernel, global_size, local_size, tuple(keep), tuple(changing))
     launch()
     for tape in _tapes:
         tape.actions.append(launch)
-
-
-def _kernel(
-    binding: Binding, name: str, dtype: str, device: Device, own: bool
-) -> cl.Kernel:
-    """A kernel object; a recorded launch needs one of its own, since it keeps its arguments."""
-    build = _build.__wrapped__ if own else _build
-    return build(binding, name, dtype, device)
 
 
 @lru_cache(maxsize=None)
@@ -197,6 +220,11 @@ def _build(binding: Binding, name: str, dtype: str, device: Device) -> cl.Kernel
     options = [f"-DREAL={REALS[dtype]}"]
     options += [f"-DSIZE_{s}=sizes[{k}]" for k, s in enumerate(op.sizes)]
     return device.build(op.source, options, [name], label=op.name)[name]
+
+
+@lru_cache(maxsize=None)
+def _build_tiled(plan: Plan, name: str, device: Device) -> cl.Kernel:
+    return device.build(plan.spec.source, plan.options, [name], label=plan.spec.kernel)[name]
 
 
 @lru_cache(maxsize=None)

@@ -24,6 +24,27 @@ class Argument:
 
 
 @dataclass(frozen=True, eq=False)
+class TiledSpec:
+    """The vectorised form of a kernel; see codegen/contraction.py and docs/schedules.md.
+
+    `when`: sizes that must have these values. `lane`, `tiles`: extents of the index that runs along
+    vectors and of those that may be tiled, `others` the output's remaining ones. `terms`: extents of the reductions, outermost first.
+    `tensors`: shapes of the packed operands, which `packs` compute.
+    """
+
+    kernel: str
+    source: str = field(repr=False)
+    arguments: tuple[Argument, ...]
+    when: Mapping[str, int]
+    lane: str
+    tiles: Mapping[str, str]
+    others: tuple[str, ...]
+    terms: tuple[str, ...]
+    tensors: Mapping[str, tuple[str, ...]]
+    packs: tuple[KernelSpec, ...]
+
+
+@dataclass(frozen=True, eq=False)
 class KernelSpec:
     """A kernel: the tensor it computes, its arguments in order, its number of work-items."""
 
@@ -32,6 +53,7 @@ class KernelSpec:
     arguments: tuple[Argument, ...]
     work_items: str
     in_place: bool
+    tiled: TiledSpec | None = None
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -97,25 +119,15 @@ class Operator:
         raise GradproofError(f"{self.name}: {', '.join(operands)} cannot be left out")
 
 
-def parse_operator(name: str, entry: Mapping[str, Any], source: str) -> Operator:
-    """One entry of a manifest, with the text of its kernels."""
-    kernels = {
-        k: KernelSpec(
-            k,
-            v["target"],
-            tuple(Argument(a["name"], a["kind"], a["dtype"]) for a in v["arguments"]),
-            v["work_items"],
-            v["in_place"],
-        )
-        for k, v in entry["kernels"].items()
-    }
+def parse_operator(name: str, entry: Mapping[str, Any], files: Mapping[str, str]) -> Operator:
+    """One entry of a manifest, with the texts of its files by name."""
     windows = tuple(
         Window(w["subscript"], w["extent"], tuple(w["outer"].items()), tuple(w["inner"].items()))
         for w in entry["windows"]
     )
     return Operator(
         name,
-        source,
+        files[entry["file"]],
         tuple(entry["sizes"]),
         entry["lower"],
         entry["derived"],
@@ -124,9 +136,39 @@ def parse_operator(name: str, entry: Mapping[str, Any], source: str) -> Operator
         entry["names"],
         entry["labels"],
         windows,
-        kernels,
+        {k: _kernel(k, v, files) for k, v in entry["kernels"].items()},
         {k: _variant(k, v) for k, v in entry["variants"].items()},
     )
+
+
+def _kernel(name: str, entry: Mapping[str, Any], files: Mapping[str, str]) -> KernelSpec:
+    return KernelSpec(
+        name,
+        entry["target"],
+        _arguments(entry),
+        entry["work_items"],
+        entry["in_place"],
+        _tiled(entry["tiled"], files) if "tiled" in entry else None,
+    )
+
+
+def _tiled(entry: Mapping[str, Any], files: Mapping[str, str]) -> TiledSpec:
+    return TiledSpec(
+        entry["kernel"],
+        files[entry["file"]],
+        _arguments(entry),
+        entry["when"],
+        entry["lane"],
+        entry["tiles"],
+        tuple(entry["others"]),
+        tuple(entry["terms"]),
+        {t: tuple(shape) for t, shape in entry["tensors"].items()},
+        tuple(_kernel(k, v, files) for k, v in entry["packs"].items()),
+    )
+
+
+def _arguments(entry: Mapping[str, Any]) -> tuple[Argument, ...]:
+    return tuple(Argument(a["name"], a["kind"], a["dtype"]) for a in entry["arguments"])
 
 
 def _variant(name: str, entry: Mapping[str, Any]) -> Variant:
@@ -155,6 +197,8 @@ def operators() -> dict[str, Operator]:
     if manifest.get("format") != FORMAT:
         raise GradproofError(f"manifest.json has format {manifest.get('format')}, not {FORMAT}")
     return {
-        name: parse_operator(name, entry, (folder / entry["file"]).read_text("utf-8"))
+        name: parse_operator(
+            name, entry, {f: (folder / f).read_text("utf-8") for f in entry["sha256"]}
+        )
         for name, entry in manifest["operators"].items()
     }

@@ -7,7 +7,8 @@ from gradproof.derive.language import operator
 conv2d = operator(
     "conv2d",
     """
-    z[n,o,x,y] = sum[c,i,j](w[o,c,i,j] * Y[n, o//OG*CG + c, SH*x + DH*i - PT, SW*y + DW*j - PL]) + b[o]
+    z[n,o,x,y] = sum[c,i,j](w[o,c,i,j] \
+                            * Y[n, o//OG*CG + c, SH*x + DH*i - PT, SW*y + DW*j - PL]) + b[o]
     """,
     {
         "Y": "N, G*CG, H, W",

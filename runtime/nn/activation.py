@@ -19,4 +19,4 @@ class ReLU(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """Apply max(x, 0)."""
-        return F.relu(input, label=self.error_label())
+        return F.relu(input, label=self._label(input=input))

@@ -22,12 +22,15 @@ def float_dtype(layer: str, dtype: DTypeLike) -> np.dtype[Any]:
     >>> float_dtype("Linear", "float64")
     dtype('float64')
     """
+    message = f"{layer}: dtype {dtype!r}, expected 'float32' or 'float64'"
+    if dtype is None:  # NumPy would take it for float64
+        raise DTypeError(message)
     try:
-        found = np.dtype(dtype) if dtype is not None else None
-    except TypeError:
-        found = None
+        found = np.dtype(dtype)
+    except TypeError as error:
+        raise DTypeError(message) from error
     if found not in FLOATS:
-        raise DTypeError(f"{layer}: dtype {dtype!r}, expected 'float32' or 'float64'")
+        raise DTypeError(message)
     return found
 
 

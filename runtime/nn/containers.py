@@ -39,9 +39,7 @@ class Sequential(Module):
             named = OrderedDict((str(k), arg) for k, arg in enumerate(args))  # type: ignore[misc]
         for name, module in named.items():
             if not isinstance(module, Module):
-                raise TypeError(
-                    f"Sequential: {name} is {type(module).__name__}, expected a Module"
-                )
+                raise TypeError(f"Sequential: {name} is {type(module).__name__}, expected a Module")
             self.add_module(name, module)
 
     def forward(self, input: Tensor) -> Tensor:
@@ -51,7 +49,7 @@ class Sequential(Module):
         return input
 
     def __len__(self) -> int:
-        return len(self._modules)
+        return sum(1 for _ in self)
 
     def __iter__(self) -> Iterator[Module]:
         return (module for module in self._modules.values() if module is not None)
@@ -63,12 +61,12 @@ class Sequential(Module):
     def __getitem__(self, index: int | slice) -> Module | Sequential:
         """One module, or a Sequential that shares a slice of them under their names."""
         if isinstance(index, slice):
-            return Sequential(OrderedDict(list(self.named_items())[index]))
+            return Sequential(OrderedDict(list(self._items())[index]))
         return list(self)[self._position(index)]
 
     def __setitem__(self, index: int, module: Module) -> None:
         """Put another module in a place, under the same name."""
-        name, _ = list(self.named_items())[self._position(index)]
+        name, _ = list(self._items())[self._position(index)]
         if not isinstance(module, Module):
             raise TypeError(f"Sequential: {name} is {type(module).__name__}, expected a Module")
         setattr(self, name, module)
@@ -78,7 +76,7 @@ class Sequential(Module):
         self.add_module(str(len(self)), module)
         return self
 
-    def named_items(self) -> Iterator[tuple[str, Module]]:
+    def _items(self) -> Iterator[tuple[str, Module]]:
         """Name and module in order, a shared module once for each place (named_children: once)."""
         return ((name, module) for name, module in self._modules.items() if module is not None)
 

@@ -81,7 +81,7 @@ class Conv2d(Module):
             self.padding,
             self.dilation,
             self.groups,
-            label=self.error_label(),
+            label=self._label(input=input),
         )
 
     def extra_repr(self) -> str:

@@ -48,7 +48,7 @@ class Linear(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, in_features) -> (N, out_features)."""
-        return F.linear(input, self.weight, self.bias, label=self.error_label())
+        return F.linear(input, self.weight, self.bias, label=self._label(input=input))
 
     def extra_repr(self) -> str:
         """As torch.nn.Linear."""
@@ -76,10 +76,11 @@ class Flatten(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """Merge the dimensions."""
+        label = self._label(input=input)
         try:
             return input.flatten(self.start_dim, self.end_dim)
         except ShapeError as error:
-            raise ShapeError(f"{self.error_label()}: {error}") from error
+            raise ShapeError(f"{label}: {error}") from error
 
     def extra_repr(self) -> str:
         """As torch.nn.Flatten."""

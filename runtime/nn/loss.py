@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from gradproof.runtime import functional as F
-from gradproof.runtime.errors import GradproofError
+from gradproof.runtime.errors import ShapeError
 from gradproof.runtime.nn.module import Module
 from gradproof.runtime.tensor import Tensor
 
@@ -18,7 +18,7 @@ class _Loss(Module):
     def __init__(self, *, reduction: Reduction = "mean") -> None:
         super().__init__()
         if reduction not in ("mean", "sum"):
-            raise GradproofError(
+            raise ShapeError(
                 f"{type(self).__name__}: reduction={reduction!r}, expected 'mean' or 'sum'"
             )
         self.reduction: Reduction = reduction
@@ -30,7 +30,7 @@ class CrossEntropyLoss(_Loss):
     Shapes: input (N, C), unnormalised; target (N,), integers from 0 to C - 1; output ().
     PyTorch: torch.nn.CrossEntropyLoss, without class weights, ignored labels and smoothing.
 
-    Errors: GradproofError for another reduction; in calls, what `functional.cross_entropy`
+    Errors: ShapeError for another reduction; in calls, what `functional.cross_entropy`
     raises, such as DataError for a label out of range.
 
     >>> from gradproof.runtime.tensor import tensor
@@ -40,7 +40,9 @@ class CrossEntropyLoss(_Loss):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """(N, C) and (N,) -> ()."""
-        return F.cross_entropy(input, target, self.reduction, label=self.error_label())
+        return F.cross_entropy(
+            input, target, self.reduction, label=self._label(input=input, target=target)
+        )
 
 
 class MSELoss(_Loss):
@@ -48,7 +50,7 @@ class MSELoss(_Loss):
 
     Shapes: input and target equal; output (). PyTorch: torch.nn.MSELoss.
 
-    Errors: GradproofError for another reduction; ShapeError for unequal shapes.
+    Errors: ShapeError for another reduction; ShapeError for unequal shapes.
 
     >>> from gradproof.runtime.tensor import tensor
     >>> MSELoss()(tensor([1.0, 2.0]), tensor([1.0, 4.0])).item()
@@ -57,4 +59,6 @@ class MSELoss(_Loss):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Two tensors of one shape -> ()."""
-        return F.mse_loss(input, target, self.reduction, label=self.error_label())
+        return F.mse_loss(
+            input, target, self.reduction, label=self._label(input=input, target=target)
+        )

@@ -15,8 +15,16 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from gradproof.runtime.errors import DTypeError
 from gradproof.runtime.nn.arguments import float_dtype
-from gradproof.runtime.nn.state import Buffer, KeyReport, as_array, assign, check_state, convert
+from gradproof.runtime.nn.state import (
+    Buffer,
+    KeyReport,
+    as_array,
+    assign,
+    check_state,
+    convert_all,
+)
 from gradproof.runtime.tensor import Parameter, Tensor
 
 _calls: ContextVar[tuple[Module, ...]] = ContextVar("modules being called, outermost first")
@@ -80,10 +88,28 @@ class Module:
             chain = (*chain, self)
         path: list[str] = []
         for caller, called in pairwise(chain):
-            name = next((name for name, m in caller.named_modules() if m is called), None)
+            name = caller._name_of(called)
             path = [*path, name] if name else []
         kind = type(self).__name__
         return f"{'.'.join(path)} ({kind})" if path else kind
+
+    def _label(self, **inputs: object) -> str:
+        """`error_label`, after a check that the inputs of `forward` are Tensors."""
+        label = self.error_label()
+        for name, value in inputs.items():
+            if not isinstance(value, Tensor):
+                raise DTypeError(
+                    f"{label}: {name} is {type(value).__name__}, expected a Tensor (gp.tensor)"
+                )
+        return label
+
+    def _name_of(self, module: Module) -> str | None:
+        """The path of `module` below this one; the direct children, the common case, first."""
+        for named in (self._modules.items(), self.named_modules()):
+            for name, candidate in named:
+                if candidate is module:
+                    return name
+        return None
 
     # -- registration ---------------------------------------------------------------------------
     def register_parameter(self, name: str, param: Parameter | None) -> None:
@@ -91,7 +117,7 @@ class Module:
 
         Errors: KeyError for a name with a dot or already in use, TypeError for another type.
         """
-        self._check_new(name, param, Parameter)
+        self._check_new("_parameters", name, param)
         self._parameters[name] = param
 
     def register_buffer(self, name: str, tensor: Buffer | None, persistent: bool = True) -> None:
@@ -99,24 +125,32 @@ class Module:
 
         persistent: whether it is in the state dict. Errors: as `register_parameter`.
         """
-        self._check_new(name, tensor, Tensor | np.ndarray)
+        self._check_new("_buffers", name, tensor)
         self._buffers[name] = tensor
         if not persistent:
             self._non_persistent.add(name)
 
     def add_module(self, name: str, module: Module | None) -> None:
         """Add a child. Errors: as `register_parameter`."""
-        self._check_new(name, module, Module)
+        self._check_new("_modules", name, module)
         self._modules[name] = module
 
-    def _check_new(self, name: str, value: object, kind: Any) -> None:
+    def _check_new(self, registry: str, name: str, value: object) -> None:
         if "_modules" not in self.__dict__:
             raise AttributeError(f"cannot assign {name!r} before Module.__init__() was called")
         if not isinstance(name, str) or not name or "." in name or hasattr(self, name):
             reason = "already in use" if hasattr(self, str(name)) else "text without a dot expected"
             raise KeyError(f"{type(self).__name__}: name {name!r}: {reason}")
-        if value is not None and not isinstance(value, kind):
-            expected = getattr(kind, "__name__", kind)
+        self._check_kind(registry, name, value)
+
+    def _check_kind(self, registry: str, name: str, value: object) -> None:
+        kinds: dict[str, tuple[type, ...]] = {
+            "_parameters": (Parameter,),
+            "_buffers": (Tensor, np.ndarray),
+            "_modules": (Module,),
+        }
+        if value is not None and not isinstance(value, kinds[registry]):
+            expected = " or ".join([*(kind.__name__ for kind in kinds[registry]), "None"])
             raise TypeError(
                 f"{type(self).__name__}: {name} is {type(value).__name__}, expected {expected}"
             )
@@ -124,7 +158,8 @@ class Module:
     def __setattr__(self, name: str, value: Any) -> None:
         for registry in _REGISTRIES:
             if name in self.__dict__.get(registry, {}):
-                self._replace(registry, name, value)
+                self._check_kind(registry, name, value)
+                self.__dict__[registry][name] = value
                 return
         if isinstance(value, Parameter | Module):
             self.__dict__.pop(name, None)
@@ -132,18 +167,6 @@ class Module:
             add(name, value)  # type: ignore[arg-type]
         else:
             object.__setattr__(self, name, value)
-
-    def _replace(self, registry: str, name: str, value: Any) -> None:
-        kinds: dict[str, Any] = dict(
-            zip(_REGISTRIES, (Parameter, Tensor | np.ndarray, Module), strict=True)
-        )
-        if value is not None and not isinstance(value, kinds[registry]):
-            expected = getattr(kinds[registry], "__name__", kinds[registry])
-            raise TypeError(
-                f"{type(self).__name__}: {name} is {type(value).__name__},"
-                f" expected {expected} or None"
-            )
-        self.__dict__[registry][name] = value
 
     def __getattr__(self, name: str) -> Any:
         for registry in _REGISTRIES:
@@ -253,18 +276,16 @@ class Module:
         The Parameter objects stay too, so an optimizer keeps them. dtype: float32 or float64.
         Modules do not move: they are on the device that was current when they were made.
 
-        Errors: DTypeError for anything else, before anything is converted.
+        Errors: DTypeError for anything else. In any error nothing was converted.
 
         >>> from gradproof.runtime import nn
         >>> nn.Linear(2, 1).to("float64").weight.dtype
         dtype('float64')
         """
         kind = float_dtype(f"{type(self).__name__}.to", dtype)
-        for param in self.parameters():
-            convert(param, kind)
-        for buffer in self.buffers():
-            if isinstance(buffer, Tensor):
-                convert(buffer, kind)
+        gradients = [p.grad for p in self.parameters() if p.grad is not None]
+        buffers = [buffer for buffer in self.buffers() if isinstance(buffer, Tensor)]
+        convert_all([*self.parameters(), *gradients, *buffers], kind)
         return self
 
     def double(self) -> Self:

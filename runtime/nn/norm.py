@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from gradproof.runtime import functional as F
+from gradproof.runtime.dispatch import host_effect
 from gradproof.runtime.errors import GradproofError, ShapeError
 from gradproof.runtime.nn.arguments import float_dtype, integer
 from gradproof.runtime.nn.module import Module
@@ -52,32 +53,36 @@ class _BatchNorm(Module):
         self.register_buffer("running_mean", tensor(zeros) if tracked else None)
         self.register_buffer("running_var", tensor(ones) if tracked else None)
         # on the host: no kernel reads it, and the state dict has it as int64
-        count: NDArray[Any] | None = np.zeros((), np.int64) if tracked else None
-        self.register_buffer("num_batches_tracked", count)
+        self.register_buffer("num_batches_tracked", np.zeros((), np.int64) if tracked else None)
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalise: by the batch in training or without running statistics, else by those."""
-        label = self.error_label()
+        label = self._label(input=input)
         self._check(input, label)
-        count = self.num_batches_tracked
-        updates = self.training and count is not None
-        momentum = self.momentum
-        if momentum is None:  # cumulative average: batch k weighs 1/k
-            momentum = 1 / (int(count) + 1) if updates and count is not None else 0.0
+        without = self.training and not self.track_running_stats
         output = F.batch_norm(
             input,
-            self.running_mean,
-            self.running_var,
+            None if without else self.running_mean,
+            None if without else self.running_var,
             self.weight,
             self.bias,
             self.training or self.running_mean is None,
-            momentum,
+            self._cumulative if self.momentum is None else self.momentum,
             self.eps,
             label=label,
         )
-        if updates and count is not None:
-            count += 1  # in place: the registered array
+        if self.training and self.track_running_stats:
+            host_effect(self._count)  # also when a recorded step is replayed
         return output
+
+    def _cumulative(self) -> float:
+        """The weight of batch k in the average of k batches, 1/k; asked before it is counted."""
+        return 1 / (int(self.num_batches_tracked or 0) + 1)
+
+    def _count(self) -> None:
+        count = self.num_batches_tracked
+        if count is not None:
+            count += 1  # in place: the registered array
 
     def _check(self, input: Tensor, label: str) -> None:
         if input.ndim not in self._inputs:

@@ -49,7 +49,7 @@ class MaxPool2d(Module):
             self.padding,
             self.dilation,
             self.ceil_mode,
-            label=self.error_label(),
+            label=self._label(input=input),
         )
 
     def extra_repr(self) -> str:
@@ -97,7 +97,7 @@ class AvgPool2d(Module):
             self.stride,
             self.padding,
             self.count_include_pad,
-            label=self.error_label(),
+            label=self._label(input=input),
         )
 
     def extra_repr(self) -> str:
@@ -126,7 +126,7 @@ class AdaptiveAvgPool2d(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, *output_size)."""
-        return F.adaptive_avg_pool2d(input, self.output_size, label=self.error_label())
+        return F.adaptive_avg_pool2d(input, self.output_size, label=self._label(input=input))
 
     def extra_repr(self) -> str:
         """As torch.nn.AdaptiveAvgPool2d."""

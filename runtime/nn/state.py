@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,14 +40,14 @@ def assign(value: Buffer, array: NDArray[Any]) -> None:
         np.copyto(value, array)
 
 
-def convert(value: Tensor, dtype: np.dtype[Any]) -> None:
-    """Change a real tensor's element type, and its gradient's, keeping the Tensor object."""
-    if value.dtype.kind != "f" or value.dtype == dtype:
-        return
-    new = tensor(value.numpy(), dtype, device=value.device)
-    value.storage, value.dtype, value.layout = new.storage, new.dtype, new.layout
-    if value.grad is not None:
-        convert(value.grad, dtype)
+def convert_all(values: Sequence[Tensor], dtype: np.dtype[Any]) -> None:
+    """Change the real tensors' element type, keeping the Tensor objects; all of them or none."""
+    old = [t for t in values if t.dtype.kind == "f" and t.dtype != dtype]
+    new = [tensor(t.numpy(), dtype, device=t.device) for t in old]  # may lack memory
+    for t, converted in zip(old, new, strict=True):
+        # A graph that saved `t` before sees a write: its backward pass is then an error.
+        converted.storage.version = t.storage.version + 1
+        t.storage, t.dtype, t.layout = converted.storage, converted.dtype, converted.layout
 
 
 def check_state(

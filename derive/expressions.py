@@ -1,0 +1,270 @@
+"""Reads the expressions of a definition: Python's syntax, parsed with `ast`, never run."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NoReturn, TypeGuard
+
+import sympy as sp
+
+from gradproof.derive.errors import DefinitionError
+from gradproof.derive.expr import (
+    KINDS,
+    Divides,
+    Guard,
+    IsZero,
+    NonNeg,
+    Philox,
+    Quo,
+    Read,
+    Reduce,
+    Rem,
+    integer,
+    reads,
+)
+from gradproof.derive.language import Tensor, scalar_symbol
+
+FUNCTIONS = {"exp": sp.exp, "log": sp.log, "sqrt": sp.sqrt, "tanh": sp.tanh, "erf": sp.erf}
+COMPARISONS: dict[type[ast.cmpop], Callable[[sp.Expr, sp.Expr], Guard]] = {
+    ast.GtE: lambda a, b: NonNeg(a - b),
+    ast.Gt: lambda a, b: NonNeg(a - b - 1),
+    ast.LtE: lambda a, b: NonNeg(b - a),
+    ast.Lt: lambda a, b: NonNeg(b - a - 1),
+    ast.Eq: lambda a, b: IsZero(a - b),
+}
+RELATIONS: dict[type[ast.cmpop], Callable[[sp.Expr, sp.Expr], sp.Basic]] = {
+    ast.GtE: sp.Ge,
+    ast.Gt: sp.Gt,
+    ast.LtE: sp.Le,
+    ast.Lt: sp.Lt,
+    ast.Eq: sp.Eq,
+}
+BUILT_IN = {*FUNCTIONS, *KINDS, "where", "philox"}
+
+
+class ExpressionReader:
+    """Expressions over the sizes, scalars and tensors of one operator.
+
+    `tensors` are those whose shape is known so far, `known` also those that a later equation
+    defines. Every error names the operator and the place.
+    """
+
+    def __init__(self, operator: str, scalars: Mapping[str, str]) -> None:
+        self.operator, self.scalars = operator, scalars
+        self.sizes: list[str] = []
+        self.tensors: Mapping[str, Tensor] = {}
+        self.known: set[str] = set()
+
+    def tree(self, text: str) -> ast.expr:
+        """One expression, parsed."""
+        try:
+            return ast.parse(text.strip(), mode="eval").body
+        except SyntaxError as error:
+            raise DefinitionError(f"{self.operator}: cannot read {text!r}: {error.msg}") from None
+
+    def elements(self, text: str) -> list[ast.expr]:
+        """The parts of a list such as `N, G*CG, H, W`."""
+        tree = self.tree(f"({text},)" if text.strip() else "()")
+        return tree.elts if isinstance(tree, ast.Tuple) else [tree]
+
+    def fail(self, place: str, why: str) -> NoReturn:
+        """Raise the one error that all refusals share."""
+        raise DefinitionError(f"{self.operator}: in {place!r}: {why}")
+
+    def expression(self, node: ast.expr, free: tuple[sp.Symbol, ...] = ()) -> sp.Expr:
+        """A node as an expression; `free` are the indices that are already bound around it."""
+        match node:
+            case ast.Constant(value=int(value)) if not isinstance(value, bool):
+                return sp.Integer(value)
+            case ast.Name(id=name):
+                return self._name(name, node)
+            case ast.UnaryOp(op=ast.USub(), operand=a):
+                return -self.expression(a, free)
+            case ast.BinOp(left=a, op=op, right=b):
+                return self._binary(node, op, self.expression(a, free), self.expression(b, free))
+            case ast.Subscript(value=ast.Name()):
+                return self.read(node)
+            case ast.Call(func=f, args=args, keywords=[]):
+                return self._call(node, f, args, free)
+        self.fail(ast.unparse(node), "the index language has no such expression")
+
+    def read(self, node: ast.Subscript) -> Read:
+        """An element of a tensor, its rank and its subscripts checked."""
+        name = node.value.id if is_name(node.value) else ast.unparse(node.value)
+        tensor = self._tensor(name, node)
+        subscripts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+        rank = len(tensor.shape)
+        if len(subscripts) != rank:
+            self.fail(ast.unparse(node), f"{name} has {rank} dimensions, not {len(subscripts)}")
+        return Read(name, *map(self._integral, subscripts))
+
+    def reads_below(self, node: ast.expr) -> list[Read]:
+        """The reads below `node` whose shapes are known: extents are inferred from them."""
+        subscripts = [n for n in ast.walk(node) if isinstance(n, ast.Subscript)]
+        return [self.read(n) for n in subscripts if is_name(n.value) and n.value.id in self.tensors]
+
+    def infer(
+        self, indices: Sequence[sp.Symbol], among: Sequence[Read], place: str
+    ) -> dict[sp.Symbol, sp.Expr]:
+        """As einsum does: an index runs over the dimension that it alone subscripts."""
+        extents: dict[sp.Symbol, sp.Expr] = {}
+        for r in among:
+            for s, extent in zip(r.subscripts, self.tensors[r.tensor].shape, strict=True):
+                if s in indices and sp.expand(extents.setdefault(s, extent) - extent) != 0:
+                    self.fail(
+                        place, f"index {s} runs to {extents[s]} in one tensor, {extent} in another"
+                    )
+        for i in indices:
+            if i not in extents:
+                self.fail(place, f"the extent of index {i} cannot be inferred; write {i}:EXTENT")
+        return extents
+
+    def index_names(self, node: ast.AST) -> list[str]:
+        """The names below `node` that can only be indices, in order of appearance."""
+        known = {*self.sizes, *self.scalars, *self.known, *BUILT_IN}
+        names = [n for n in ast.walk(node) if is_name(n) and n.id not in known]
+        names.sort(key=lambda n: (n.lineno, n.col_offset))
+        return list(dict.fromkeys(n.id for n in names))
+
+    def guards(self, node: ast.expr) -> list[Guard]:
+        """A comparison, or a chain of them, between integers."""
+        if not isinstance(node, ast.Compare):
+            self.fail(ast.unparse(node), "a guard is a comparison")
+        sides = [self._integral(n) for n in (node.left, *node.comparators)]
+        found: list[Guard] = []
+        for op, a, b in zip(node.ops, sides, sides[1:], strict=False):
+            if type(op) not in COMPARISONS:
+                self.fail(ast.unparse(node), "a guard compares with <, <=, ==, >= or >")
+            if isinstance(op, ast.Eq) and isinstance(a, Rem) and b == 0:
+                found.append(Divides(a.args[1], a.args[0]))
+            else:
+                found.append(COMPARISONS[type(op)](a, b))
+        return found
+
+    # -- the kinds of expressions ---------------------------------------------------------------
+    def _name(self, name: str, node: ast.expr) -> sp.Expr:
+        if name in self.scalars:
+            return scalar_symbol(name, self.scalars[name])
+        if name in self.known:
+            rank = len(self._tensor(name, node).shape)
+            if rank:
+                self.fail(name, f"{name} has {rank} dimensions and needs as many subscripts")
+            return Read(name)
+        return integer(name)
+
+    def _tensor(self, name: str, node: ast.expr) -> Tensor:
+        if name in self.tensors:
+            return self.tensors[name]
+        if name in self.known:
+            self.fail(
+                ast.unparse(node),
+                f"{name} is read before it is defined; a recurrence is outside the language",
+            )
+        self.fail(ast.unparse(node), f"{name!r} is not a tensor that is known here")
+
+    def _integral(self, node: ast.expr) -> sp.Expr:
+        """An expression that is an integer by its form: subscripts and guards are."""
+        e = self.expression(node)
+        if not self._is_integral(e):
+            self.fail(
+                ast.unparse(node),
+                "a subscript or guard is an integer polynomial in indices and sizes, with // and "
+                "% by a size, and elements of integer tensors",
+            )
+        return e
+
+    def _is_integral(self, e: sp.Expr) -> bool:
+        scalars = {scalar_symbol(n, kind) for n, kind in self.scalars.items() if kind == "real"}
+        if e.free_symbols & scalars or any(self.tensors[r.tensor].dtype != "int" for r in reads(e)):
+            return False
+        atoms = e.atoms(Quo, Rem, Read)
+        flat = sp.expand(
+            e.xreplace({a: sp.Symbol(f"_a{k}", integer=True) for k, a in enumerate(atoms)})
+        )
+        symbols = sorted(flat.free_symbols, key=str)
+        if not symbols:
+            return bool(flat.is_Integer)
+        if not flat.is_polynomial(*symbols):
+            return False
+        return all(c.is_Integer for c in sp.Poly(flat, *symbols).coeffs())
+
+    def _binary(self, node: ast.expr, op: ast.operator, a: sp.Expr, b: sp.Expr) -> sp.Expr:
+        match op:
+            case ast.Add():
+                return a + b
+            case ast.Sub():
+                return a - b
+            case ast.Mult():
+                return a * b
+            case ast.Div() if b != 0:
+                return a / b
+            case ast.FloorDiv() | ast.Mod():
+                if b == 0 or not (self._is_integral(a) and self._is_integral(b)):
+                    self.fail(ast.unparse(node), "// and % take integers and a positive divisor")
+                return Quo(a, b) if isinstance(op, ast.FloorDiv) else Rem(a, b)
+            case ast.Pow() if b.is_Rational:
+                return a**b
+        self.fail(ast.unparse(node), "the index language has no such operation")
+
+    def _call(
+        self, node: ast.Call, f: ast.expr, args: list[ast.expr], free: tuple[sp.Symbol, ...]
+    ) -> sp.Expr:
+        match f:
+            case ast.Name(id=name) if name in FUNCTIONS and len(args) == 1:
+                return FUNCTIONS[name](self.expression(args[0], free))
+            case ast.Name(id="philox") if len(args) == 4:
+                return Philox(*map(self._integral, args))
+            case ast.Name(id="where") if len(args) == 3:
+                yes, no = (self.expression(a, free) for a in args[1:])
+                return sp.Piecewise((yes, self._relation(args[0], free)), (no, True))
+            case ast.Name(id=kind) if kind in KINDS and args:
+                named = [n for n in self.index_names(node) if integer(n) not in free]
+                return self._reduce(node, kind, [(integer(n), None) for n in named], args, free)
+            case ast.Subscript(value=ast.Name(id=kind)) if kind in KINDS and args:
+                return self._reduce(node, kind, list(self._bound(f)), args, free)
+        self.fail(ast.unparse(node), f"the index language has no such function as {ast.unparse(f)}")
+
+    def _bound(self, f: ast.Subscript) -> Iterator[tuple[sp.Symbol, sp.Expr | None]]:
+        for s in f.slice.elts if isinstance(f.slice, ast.Tuple) else [f.slice]:
+            match s:
+                case ast.Name(id=name) if name not in self.sizes:
+                    yield integer(name), None
+                case ast.Slice(lower=ast.Name(id=name), upper=ast.expr() as extent, step=None) if (
+                    name not in self.sizes
+                ):
+                    yield integer(name), self._integral(extent)
+                case _:
+                    self.fail(ast.unparse(f), "a bound index is written i or i:EXTENT")
+
+    def _reduce(
+        self,
+        node: ast.expr,
+        kind: str,
+        bound: list[tuple[sp.Symbol, sp.Expr | None]],
+        args: list[ast.expr],
+        free: tuple[sp.Symbol, ...],
+    ) -> sp.Expr:
+        names = [i for i, _ in bound]
+        missing = [i for i, extent in bound if extent is None]
+        around = free + tuple(names)
+        if len(set(around)) != len(around):
+            twice = next(i for k, i in enumerate(around) if i in around[:k])
+            self.fail(ast.unparse(node), f"index {twice} is bound twice")
+        inferred = (
+            self.infer(missing, self.reads_below(args[0]), ast.unparse(node)) if missing else {}
+        )
+        indices = [(i, inferred[i] if extent is None else extent) for i, extent in bound]
+        guards = [g for a in args[1:] for g in self.guards(a)]
+        return Reduce(kind, indices, guards, self.expression(args[0], around))
+
+    def _relation(self, node: ast.expr, free: tuple[sp.Symbol, ...]) -> sp.Basic:
+        if isinstance(node, ast.Compare) and len(node.ops) == 1 and type(node.ops[0]) in RELATIONS:
+            a, b = self.expression(node.left, free), self.expression(node.comparators[0], free)
+            return RELATIONS[type(node.ops[0])](a, b)
+        self.fail(ast.unparse(node), "a condition is one comparison with <, <=, ==, >= or >")
+
+
+def is_name(node: ast.AST) -> TypeGuard[ast.Name]:
+    """Whether a node is a plain name."""
+    return isinstance(node, ast.Name)

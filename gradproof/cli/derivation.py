@@ -1,0 +1,143 @@
+"""The commands `gradproof derive` and `gradproof generate`."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import sympy as sp
+import typer
+
+from gradproof.derive.errors import DefinitionError
+from gradproof.derive.explain import Formula, Section, Words, explain, operand
+from gradproof.derive.registry import find
+from gradproof.derive.show import latex, text
+from gradproof.runtime.errors import GradproofError
+
+WIDTH = 96
+NO_BREAK = "\u00a0"
+
+
+def derive(
+    operator: Annotated[str, typer.Argument(help="An operator, such as conv2d.")],
+    wrt: Annotated[
+        str | None,
+        typer.Option(help="One operand: the definition's letter (w) or PyTorch's name (weight)."),
+    ] = None,
+    as_latex: Annotated[
+        bool, typer.Option("--latex", help="Print LaTeX (amsmath) for a paper.")
+    ] = False,
+) -> None:
+    """Show how an operator's gradients follow from its definition, step by step."""
+    try:
+        definition = find(operator)
+        letter = None if wrt is None else operand(definition, wrt)
+    except DefinitionError as error:
+        raise GradproofError(str(error)) from None
+    for section in explain(definition, letter):
+        for line in latex_lines(section) if as_latex else text_lines(section):
+            typer.echo(line)
+
+
+def generate(
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; show what differs and exit with 1.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="The folder to write; default: the package's generated/.")
+    ] = None,
+) -> None:
+    """Derive all operators and write their kernels and the manifest."""
+    from gradproof.codegen.generate import differences, generated_folder, render_all, write
+
+    folder = out or generated_folder()
+    files = render_all()
+    if check:
+        diff = differences(folder, files)
+        typer.echo(diff or f"{folder} agrees with the derivations: {len(files)} files", nl=not diff)
+        raise typer.Exit(1 if diff else 0)
+    try:
+        changed = write(folder, files)
+    except OSError as error:
+        raise GradproofError(
+            f"cannot write {error.filename or folder}: {error.strerror}; give --out a folder of "
+            "your own, or install the package from a checkout with pip install -e"
+        ) from None
+    for name in changed:
+        typer.echo(f"{'wrote' if name in files else 'removed'} {folder / name}")
+    if not changed:
+        typer.echo(f"{folder} is up to date: {len(files)} files")
+
+
+# -- for a terminal -----------------------------------------------------------------------------
+def text_lines(section: Section) -> Iterator[str]:
+    """A section for a terminal, at most 96 columns wide where a formula can be broken."""
+    title = _words(section.title)
+    yield title
+    yield "=" * len(title)
+    for passage in section.passages:
+        wrapped = textwrap.wrap(_keep_together(_words(passage.words)), WIDTH)
+        yield from (line.replace(NO_BREAK, " ") for line in wrapped)
+        for f in passage.formulas:
+            yield from _formula(f)
+        for item in passage.items:
+            yield f"    {_words(item)}"
+        yield ""
+
+
+def _words(words: Words) -> str:
+    return "".join(text(w) if isinstance(w, sp.Basic) else w for w in words)
+
+
+def _formula(f: Formula) -> list[str]:
+    """A formula, indented and broken between its terms and factors."""
+    lines = [" " * 4]
+    for piece in re.split(r"( |(?<=\]\*))", _keep_together(text(f))):
+        too_long = len(lines[-1]) + len(piece.rstrip()) > WIDTH
+        if too_long and lines[-1].strip():
+            lines.append(" " * 8)
+        lines[-1] += piece if lines[-1].strip() else piece.lstrip()
+    return [line.rstrip().replace(NO_BREAK, " ") for line in lines]
+
+
+def _keep_together(shown: str) -> str:
+    """Spaces inside brackets do not break a line: an element and a guard stay whole."""
+    out, depth = [], 0
+    for character in shown:
+        depth += (character in "[⌊{") - (character in "]⌋}")
+        out.append(NO_BREAK if character == " " and depth > 0 else character)
+    return "".join(out)
+
+
+# -- for a paper --------------------------------------------------------------------------------
+def latex_lines(section: Section) -> Iterator[str]:
+    """A section as LaTeX that needs amsmath: a paragraph and an align* for each passage."""
+    yield rf"\subsection*{{{_latex_words(section.title)}}}"
+    for passage in section.passages:
+        yield _latex_words(passage.words)
+        if passage.formulas:
+            yield r"\begin{align*}"
+            yield " \\\\\n".join(f"  {_aligned(f)}" for f in passage.formulas)
+            yield r"\end{align*}"
+        if passage.items:
+            yield r"\begin{itemize}"
+            yield from (rf"  \item {_latex_words(item)}" for item in passage.items)
+            yield r"\end{itemize}"
+        yield ""
+
+
+def _aligned(f: Formula) -> str:
+    """With an alignment mark at the first equals sign of an equation."""
+    return latex(f).replace(" = ", " &= ", 1) if not isinstance(f, sp.Basic) else f"& {latex(f)}"
+
+
+def _latex_words(words: Words) -> str:
+    return "".join(f"${latex(w)}$" if isinstance(w, sp.Basic) else _escape(w) for w in words)
+
+
+def _escape(words: str) -> str:
+    escaped = re.sub(r"([_%&#$])", r"\\\1", words)
+    return escaped.replace("Σ", r"$\sum$").replace("^", r"\textasciicircum{}")

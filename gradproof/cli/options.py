@@ -1,0 +1,35 @@
+"""Options that several commands have, worded once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Device = Annotated[
+    str | None,
+    typer.Option(
+        "--device",
+        metavar="DEVICE",
+        help="Index, kind (gpu, cpu, accelerator, simulator) or part of the name; without it"
+        " GRADPROOF_DEVICE, else the first GPU, CPU or accelerator. See: gradproof devices.",
+    ),
+]
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="End standard output with one line of JSON; the rest to stderr."),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        metavar="DIR",
+        help="New or empty folder for the run; without it runs/<data set>-<model>-<number>.",
+    ),
+]
+Epochs = Annotated[int, typer.Option(min=1, help="Passes over the training images.")]
+Seed = Annotated[
+    int, typer.Option(min=0, help="Decides the initial parameters and the order of the images.")
+]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]

@@ -1,0 +1,129 @@
+"""`gradproof predict`: the class and its probability for each image in a file."""
+
+from __future__ import annotations
+
+import lzma
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from gradproof.cli import options
+from gradproof.cli.screen import Screen
+from gradproof.runtime.data.dataset import Images, check_finite, to_unit_range
+from gradproof.runtime.data.idx import read_idx
+from gradproof.runtime.device import use_device
+from gradproof.runtime.errors import DataError
+from gradproof.runtime.run import RunFolder
+from gradproof.runtime.trainer import probabilities
+
+KEY = "images"
+
+
+def predict(
+    run: options.Run,
+    images: Annotated[
+        Path,
+        typer.Argument(
+            metavar="IMAGES",
+            help="A .npy file; a .npz file with an array 'images' or with one array; or an IDX"
+            " file. Levels of 8 bits are divided by 255, real numbers are taken as they are.",
+        ),
+    ],
+    device: options.Device = None,
+    as_json: options.Json = False,
+) -> None:
+    """Classify the images in a file with the network of RUN.
+
+    One image (C, H, W) or many (N, C, H, W); with one channel also (H, W) and (N, H, W).
+    """
+    screen = Screen(as_json=as_json)
+    folder = RunFolder.open(run)
+    config = folder.config
+    batch = as_batch(images, read_images(images), config.image_shape)
+    info = use_device(device).info
+    rows = probabilities(folder.load_model(), batch, config.batch_size)
+    best = rows.argmax(axis=1)
+    results: list[dict[str, Any]] = [
+        {"image": k, "class": config.classes[label], "probability": float(rows[k, label])}
+        for k, label in enumerate(best)
+    ]
+    for result in results:
+        screen.line(f"image {result['image']}: {result['class']} ({result['probability']:.2%})")
+    screen.result({"predictions": results, "device": info.describe(), "run": str(run)})
+
+
+def read_images(path: Path) -> NDArray[Any]:
+    """The array in a .npy, .npz or IDX file, of any shape.
+
+    Raises:
+        DataError: there is no such file, it is damaged, or it is not clear which array is meant.
+
+    >>> read_images(Path("no-such-file.npy"))
+    Traceback (most recent call last):
+    gradproof.runtime.errors.DataError: no-such-file.npy: no such file
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
+    if path.suffix.lower() not in (".npy", ".npz"):
+        return read_idx(path)
+    try:
+        with path.open("rb") as file:
+            content = np.load(file, allow_pickle=False)
+            return content if isinstance(content, np.ndarray) else _member(path, content)
+    # all that zipfile, its decompressors and NumPy's header parser raise for a damaged file
+    except (OSError, EOFError, ValueError, KeyError, RuntimeError, MemoryError) as error:
+        raise _unreadable(path, error) from error
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError) as error:
+        raise _unreadable(path, error) from error
+
+
+def as_batch(path: Path, array: NDArray[Any], image_shape: tuple[int, int, int]) -> Images:
+    """`array` as float32 images (N, *image_shape); see `predict` for the shapes it may have.
+
+    Raises:
+        DataError: another shape or element type, no image, or a number that is not finite.
+
+    >>> as_batch(Path("a.npy"), np.zeros((8, 8), np.uint8), (1, 8, 8)).shape
+    (1, 1, 8, 8)
+    """
+    channels = image_shape[0]
+    fits = array.shape[-3:] == image_shape and array.ndim in (3, 4)
+    if channels == 1:
+        fits = fits or (array.shape[-2:] == image_shape[1:] and array.ndim in (2, 3))
+    if not fits or not array.size:
+        raise DataError(
+            f"{path}: array of shape {array.shape}, expected images (channels, height, width) ="
+            f" {image_shape}, one or many" + (", or without the channel" if channels == 1 else "")
+        )
+    batch = array.reshape(-1, *image_shape)
+    if array.dtype == np.uint8:
+        return to_unit_range(batch, 255)
+    if array.dtype.kind != "f":
+        raise DataError(f"{path}: dtype {array.dtype}, expected uint8 or real numbers")
+    with np.errstate(over="ignore"):
+        single = batch.astype(np.float32)
+    check_finite(str(path), "images", single)
+    return single
+
+
+def _member(path: Path, archive: Any) -> NDArray[Any]:
+    names = archive.files
+    if KEY not in names and len(names) != 1:
+        raise DataError(
+            f"{path}: holds {', '.join(names) or 'nothing'}; expected an array {KEY!r} or one array"
+        )
+    name = KEY if KEY in names else names[0]
+    member = archive[name]
+    # NumPy hands over the raw bytes of a member that is no .npy file.
+    if not isinstance(member, np.ndarray):
+        raise DataError(f"{path}: {name} is not stored as a NumPy array")
+    return member
+
+
+def _unreadable(path: Path, error: Exception) -> DataError:
+    return DataError(f"{path}: cannot be read as NumPy file: {error}")

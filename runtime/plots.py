@@ -1,0 +1,96 @@
+"""Two pictures of a run: its learning curves, and its first filters before and after."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure  # not pyplot, which keeps global state and may need a screen
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+from numpy.typing import NDArray
+
+from gradproof.runtime.errors import RunError, ShapeError
+from gradproof.runtime.trainer import EpochResult
+
+BLUE, ORANGE = "#0072b2", "#d55e00"  # told apart with any colour vision (Okabe and Ito)
+RGB = 3
+
+
+def plot_curves(history: Sequence[EpochResult], path: Path, title: str = "") -> None:
+    """Draw loss and accuracy by epoch, in training and held-out, as a PNG file.
+
+    Raises:
+        RunError: there is no epoch to draw, or the file cannot be written.
+    """
+    if not history:
+        raise RunError(f"{path}: there is no complete epoch to draw")
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    loss, accuracy = figure.subplots(1, 2)
+    epochs = [result.epoch for result in history]
+    for part, label, color in (("train", "training", BLUE), ("test", "held-out", ORANGE)):
+        for axes, quantity in ((loss, "loss"), (accuracy, "accuracy")):
+            values = [getattr(result, f"{part}_{quantity}") for result in history]
+            axes.plot(epochs, values, color=color, label=label, marker=".")
+    loss.set(title="Cross-entropy loss", xlabel="epoch", ylabel="mean per image", yscale="log")
+    accuracy.set(title="Accuracy", xlabel="epoch", ylabel="images classified correctly")
+    accuracy.yaxis.set_major_formatter(PercentFormatter(xmax=1.0))
+    for axes in (loss, accuracy):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.3)
+        axes.legend()
+    figure.suptitle(title)
+    _save(figure, path)
+
+
+def plot_filters(before: NDArray[Any], after: NDArray[Any], path: Path, title: str = "") -> None:
+    """Draw a convolution's filters before and after training, on one scale, as a PNG file.
+
+    Shapes: both (out_channels, in_channels, height, width). A filter of 3 channels is drawn in
+    colour, one of any other number as one grey tile for each channel.
+
+    Raises:
+        ShapeError: the shapes differ, or are not of four dimensions.
+        RunError: the file cannot be written.
+    """
+    if before.shape != after.shape or before.ndim != 4:
+        raise ShapeError(
+            f"plot_filters: shapes {before.shape} and {after.shape},"
+            " expected one shape (out_channels, in_channels, height, width)"
+        )
+    limit = float(np.abs(np.stack([before, after])).max()) or 1.0
+    columns = min(8, math.ceil(math.sqrt(len(_tiles(before, limit)))))
+    figure = Figure(figsize=(9, 4.8), layout="constrained")
+    parts: Any = figure.subfigures(1, 2, wspace=0.06)
+    for part, weight, name in zip(parts, (before, after), ("before", "after"), strict=True):
+        part.suptitle(f"{name} training")
+        tiles = _tiles(weight, limit)
+        grid = part.subplots(math.ceil(len(tiles) / columns), columns, squeeze=False)
+        for axes in grid.flat:
+            axes.set_axis_off()
+        for axes, tile in zip(grid.flat, tiles, strict=False):  # the last row may have gaps
+            _draw(axes, tile)
+    figure.suptitle(title or f"Filters of the first convolution, from {-limit:.2g} to {limit:.2g}")
+    _save(figure, path)
+
+
+def _tiles(weight: NDArray[Any], limit: float) -> NDArray[Any]:
+    """Pictures (number, height, width[, 3]) with -limit..limit mapped to 0..1."""
+    unit = (weight / limit + 1.0) / 2.0
+    if weight.shape[1] == RGB:
+        return unit.transpose(0, 2, 3, 1)
+    return unit.reshape(-1, *weight.shape[2:])
+
+
+def _draw(axes: Axes, tile: NDArray[Any]) -> None:
+    axes.imshow(tile, cmap="gray", vmin=0.0, vmax=1.0, interpolation="nearest")
+
+
+def _save(figure: Figure, path: Path) -> None:
+    try:
+        figure.savefig(path, dpi=110)
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written: {error}") from error

@@ -1,0 +1,137 @@
+"""Which form of a kernel runs: the reference, or the tiled one, and with which tiles.
+
+The choice looks at sizes and at the device only. Both forms compute the same equation; where the
+arithmetic is exact they give equal results, elsewhere they differ by the order of summation.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+from typing import TYPE_CHECKING
+
+from gradproof.runtime.binding import LARGEST, Binding
+from gradproof.runtime.errors import GradproofError
+from gradproof.runtime.manifest import KernelSpec, TiledSpec
+from gradproof.runtime.sizes import size_expression
+
+if TYPE_CHECKING:
+    from gradproof.runtime.device import Device
+
+REALS = {"float32": "float", "float64": "double"}
+POLICIES = ("auto", "reference", "tiled")
+SMALL = 20_000  # multiplications below which packing costs more than it saves
+REGISTERS = 6  # vectors in a register tile; with more, compilers spill the tile to memory
+CHAIN = 512  # terms of a partial sum: rounding errors grow with its length
+
+_policy = "auto"
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A tiled kernel with all its macros; `packs` pairs each packing kernel with its work-items."""
+
+    spec: TiledSpec
+    options: tuple[str, ...]
+    work_items: int
+    packs: tuple[tuple[KernelSpec, int], ...]
+
+
+@contextmanager
+def schedule(policy: str) -> Iterator[None]:
+    """Force a form inside the block: "reference", "tiled" (wherever it applies) or "auto".
+
+    Errors: GradproofError for another name.
+
+    >>> with schedule("reference"):
+    ...     pass
+    """
+    global _policy
+    if policy not in POLICIES:
+        raise GradproofError(f"schedule: {policy!r}, expected one of {POLICIES}")
+    before, _policy = _policy, policy
+    try:
+        yield
+    finally:
+        _policy = before
+
+
+def plan_tiles(binding: Binding, spec: KernelSpec, dtype: str, device: Device) -> Plan | None:
+    """The plan of the tiled form, or None where the reference form runs."""
+    if spec.tiled is None or _policy == "reference":
+        return None
+    return _plan(binding, spec.tiled, dtype, device, _policy == "tiled")
+
+
+@lru_cache(maxsize=4096)
+def _plan(
+    binding: Binding, spec: TiledSpec, dtype: str, device: Device, forced: bool
+) -> Plan | None:
+    sizes = dict(binding.sizes)
+    if any(sizes[s] != v for s, v in spec.when.items()):
+        return None
+    terms = [size_expression(t)(sizes) for t in spec.terms]
+    extents = {i: size_expression(n)(sizes) for i, n in spec.tiles.items()}
+    lane = size_expression(spec.lane)(sizes)
+    work = lane * math.prod(extents.values()) * math.prod(terms)
+    if not forced and (device.info.kind != "cpu" or work < SMALL or lane < 4):
+        return None
+    lanes = _lanes(lane, dtype, device)
+    sizes["LANES"] = lanes
+    shapes = [[size_expression(n)(sizes) for n in shape] for shape in spec.tensors.values()]
+    if any(math.prod(shape) > LARGEST for shape in shapes):
+        return None
+    tiles = _tiles(extents)
+    chunk = max(1, min(terms[0], CHAIN // max(1, math.prod(terms[1:]))))
+    blocks = [n // tiles[i] for i, n in extents.items()]
+    items = -(-lane // lanes) * math.prod(blocks) * _rest(binding, spec)
+    packs = tuple((k, size_expression(k.work_items)(sizes)) for k in spec.packs)
+    return Plan(spec, _options(sizes, tiles, chunk, lanes, dtype, device), items, packs)
+
+
+def _rest(binding: Binding, spec: TiledSpec) -> int:
+    """The extents of output indices that are neither lane nor tiled."""
+    return math.prod(size_expression(n)(binding.sizes) for n in spec.others)
+
+
+def _lanes(extent: int, dtype: str, device: Device) -> int:
+    """The native vector width, or less where the extent is small; a power of two from 2 to 16."""
+    native = device.context.devices[0].native_vector_width_float or 4
+    widest = min(16, max(4, native)) // (1 if dtype == "float32" else 2)
+    return max(2, min(widest, 2 ** math.ceil(math.log2(max(extent, 2)))))
+
+
+def _tiles(extents: Mapping[str, int]) -> dict[str, int]:
+    """The largest tile of at most REGISTERS vectors whose sides divide their extents.
+
+    Among equals, the one that is longest in the last index, whose elements lie closest together.
+    """
+    sides = [[t for t in range(1, min(n, REGISTERS) + 1) if n % t == 0] for n in extents.values()]
+    fits = [t for t in product(*sides) if math.prod(t) <= REGISTERS]
+    best = max(fits, key=lambda t: (math.prod(t), t[::-1]))
+    return dict(zip(extents, best, strict=True))
+
+
+def _options(
+    sizes: Mapping[str, int],
+    tiles: Mapping[str, int],
+    chunk: int,
+    lanes: int,
+    dtype: str,
+    device: Device,
+) -> tuple[str, ...]:
+    real = REALS[dtype]
+    pocl = "Portable Computing Language" in device.info.platform
+    unroll = "__attribute__((opencl_unroll_hint))" if pocl else ""
+    return (
+        f"-DREAL={real}",
+        f"-DREALV={real}{lanes}",
+        f"-DUNROLL={unroll}",
+        f"-DCHUNK={chunk}",
+        *(f"-DSIZE_{s}={v}" for s, v in sizes.items()),
+        *(f"-DTILE_{i}={t}" for i, t in tiles.items()),
+    )

@@ -1,0 +1,400 @@
+"""The commands: what they print, where, and how each error ends."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from importlib import import_module
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import gradproof
+from gradproof.cli import main, train
+from gradproof.cli.devices import _choice
+from gradproof.cli.screen import TrainingProgress
+from gradproof.cli.train import DType, Model
+from gradproof.runtime.device import DEVICE_VARIABLE, choose, list_devices
+from gradproof.runtime.models import MODELS
+from gradproof.runtime.nn.arguments import FLOATS
+from gradproof.runtime.trainer import BatchResult
+
+ROOT = Path(__file__).resolve().parent.parent
+HEAVY = ("matplotlib", "numpy", "pyopencl", "safetensors", "sympy")
+FILES = ["config.json", "curves.png", "filters.png", "metrics.csv", "model.safetensors"]
+ESCAPE = "\x1b"
+
+
+def invoke(*args: object, code: int = 0) -> Any:
+    result = CliRunner().invoke(main.app, [str(arg) for arg in args], prog_name="gradproof")
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == code, result.output
+    return result
+
+
+def fails(*args: object) -> str:
+    """The one error message of a command that fails."""
+    result = invoke(*args, code=2)
+    assert "Traceback" not in result.output
+    (error,) = (line for line in result.stderr.splitlines() if line.startswith("error: "))
+    return str(error)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three classes of 8x8 images that are easily told apart."""
+    path = tmp_path_factory.mktemp("data") / "bars.npz"
+    labels = np.arange(30) % 3
+    images = np.random.default_rng(0).uniform(0.0, 0.2, (30, 8, 8)).astype(np.float32)
+    images[np.arange(30), labels * 3] = 1.0
+    np.savez(path, x_train=images, y_train=labels, x_test=images[:9], y_test=labels[:9])
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of three epochs on these images."""
+    path = tmp_path_factory.mktemp("runs") / "bars"
+    invoke("train", data, "--epochs", 3, "--batch-size", 8, "--device", "cpu", "--out", path)
+    return path
+
+
+# -- the command itself -------------------------------------------------------------------------
+def test_help_lists_every_command_and_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom gradproof.cli.main import app\n"
+        "try: app(['--help'])\nfinally: print(*sys.modules, file=sys.stderr)"
+    )
+    start = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert time.perf_counter() - start < 3.0
+    assert done.returncode == 0
+    assert all(f" {name} " in done.stdout for name in main.COMMANDS)
+    assert not set(HEAVY) & set(done.stderr.split())
+
+
+@pytest.mark.parametrize("name", main.COMMANDS)
+def test_every_command_exists_and_has_help(name: str) -> None:
+    module, _ = main.COMMANDS[name]
+    assert callable(getattr(import_module(module), name))
+    assert f"gradproof {name}" in invoke(name, "--help").output
+
+
+def test_version() -> None:
+    assert invoke("--version").stdout == f"gradproof {gradproof.__version__}\n"
+
+
+def test_an_unknown_command_is_a_usage_error() -> None:
+    assert "No such command 'trian'" in invoke("trian", code=2).output
+
+
+def test_the_choices_are_the_models_and_element_types() -> None:
+    assert [model.value for model in Model] == list(MODELS)
+    assert [dtype.value for dtype in DType] == [dtype.name for dtype in FLOATS]
+
+
+# -- train --------------------------------------------------------------------------------------
+def test_train_fills_a_run_folder(run: Path) -> None:
+    assert sorted(path.name for path in run.iterdir()) == FILES
+    assert len((run / "metrics.csv").read_text().splitlines()) == 4
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_train_ends_with_one_line_of_json(
+    data: Path, tmp_path: Path, model: str, dtype: str
+) -> None:
+    out = tmp_path / "run"
+    options = ("--model", model, "--dtype", dtype, "--epochs", 1, "--batch-size", 16)
+    result = invoke("train", data, *options, "--device", "cpu", "--out", out, "--json")
+    (line,) = result.stdout.splitlines()
+    values = json.loads(line)
+    assert 0.0 <= values["test_accuracy"] <= 1.0
+    assert values["train_loss"] > 0.0 < values["seconds"]
+    assert values["device"] == choose("cpu").describe()
+    assert values["run"] == str(out)
+    assert "Held-out accuracy" in result.stderr
+    assert ESCAPE not in result.output
+
+
+def test_train_shows_the_device_the_network_and_each_epoch(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = invoke("train", data, "--epochs", 2, "--device", "cpu")
+    assert result.stderr == ""
+    assert ESCAPE not in result.stdout
+    for text in (choose("cpu").name, "16 x 1 x 3 x 3", "N x 32 x 4 x 4", "1/2", "2/2"):
+        assert text in result.stdout
+    assert (tmp_path / "runs" / "bars-demo-1" / "model.safetensors").is_file()
+    invoke("train", data, "--epochs", 1, "--device", "cpu")
+    assert (tmp_path / "runs" / "bars-demo-2").is_dir()
+
+
+def test_the_seed_repeats_a_run(data: Path, tmp_path: Path) -> None:
+    losses = []
+    for k, seed in enumerate((5, 5, 6)):
+        options = ("--epochs", 1, "--seed", seed, "--out", tmp_path / str(k), "--json")
+        result = invoke("train", data, *options, "--device", "cpu")
+        losses.append(json.loads(result.stdout)["train_loss"])
+    assert losses[0] == losses[1] != losses[2]
+
+
+def test_an_existing_run_is_not_overwritten(data: Path, run: Path) -> None:
+    before = {path.name: path.read_bytes() for path in run.iterdir()}
+    assert "is not empty" in fails("train", data, "--out", run)
+    assert {path.name: path.read_bytes() for path in run.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--device", "no such thing"), "no device matches 'no such thing'"),
+        (("--lr", "inf"), "lr is inf"),
+        (("--model", "lenet", "--device", "cpu", "tiny"), "images are 3 x 3 pixels"),
+        (("--device", "cpu", "no-such-file.npz"), "no such file"),
+    ],
+)
+def test_an_error_leaves_no_run_folder(
+    data: Path, tmp_path: Path, options: tuple[str, ...], message: str
+) -> None:
+    tiny = np.zeros((2, 3, 3), np.uint8)
+    np.savez(tmp_path / "tiny.npz", x_train=tiny, y_train=[0, 1], x_test=tiny, y_test=[0, 1])
+    specs = {"tiny": str(tmp_path / "tiny.npz")}
+    given = [specs.get(option, option) for option in options]
+    arguments = given if len(given) % 2 else [str(data), *given]
+    assert message in fails("train", *arguments, "--out", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_damaged_data_file_is_one_error(tmp_path: Path) -> None:
+    path = tmp_path / "damaged.npz"
+    path.write_bytes(b"PK\x03\x04")
+    assert f"{path}: cannot be read" in fails("train", path)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--epochs", 0), ("--batch-size", 0), ("--seed", -1), ("--lr", "nan"), ("--model", "vgg")],
+)
+def test_an_option_out_of_range_is_a_usage_error(options: tuple[object, ...]) -> None:
+    assert str(options[0]) in invoke("train", "digits", *options, code=2).output
+
+
+def test_a_loss_that_explodes_stops_and_keeps_the_run(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    result = invoke("train", data, "--lr", 1e38, "--device", "cpu", "--out", out, code=2)
+    assert f"Stopped: no epoch was completed; its settings are kept in {out}" in result.stdout
+    assert result.stderr.startswith("error: training stopped: the loss is nan")
+    assert "lower learning rate than 1e+38" in result.stderr
+    assert (out / "config.json").is_file()
+
+
+def test_double_precision_needs_a_device_that_has_it(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    single = dataclasses.replace(choose("cpu"), fp64=False)
+    monkeypatch.setattr(train, "use_device", lambda _: SimpleNamespace(info=single))
+    message = fails("train", data, "--dtype", "float64", "--out", tmp_path / "run")
+    assert f"dtype float64: {single.describe()} has no double precision" in message
+
+
+def test_an_interrupt_keeps_the_last_complete_epoch(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(self: TrainingProgress, result: BatchResult) -> None:
+        if result.epoch == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(TrainingProgress, "on_batch", interrupt)
+    out = tmp_path / "run"
+    result = invoke("train", data, "--device", "cpu", "--out", out, code=130)
+    assert f"Interrupted: epochs 1 to 1 are kept in {out}" in result.stdout
+    assert sorted(path.name for path in out.iterdir()) == FILES
+    monkeypatch.undo()
+    invoke("evaluate", out, "--device", "cpu")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGINT is sent otherwise on Windows")
+def test_ctrl_c_ends_with_130(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "gradproof", "train", str(data), "--epochs", "100000"]
+    options = ["--device", "cpu", "--out", str(out)]
+    process = subprocess.Popen(
+        command + options, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        deadline = time.monotonic() + 60.0
+        while not (out / "model.safetensors").is_file() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        printed, errors = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 130, errors
+    assert "Interrupted: " in printed
+    assert "Traceback" not in errors
+    assert not [path for path in out.iterdir() if path.name not in FILES]
+
+
+# -- demo ---------------------------------------------------------------------------------------
+def test_demo_says_what_comes_next(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    result = invoke("demo", "--epochs", 1, "--device", "cpu", "--out", out)
+    assert "1,442 training and 355 held-out images" in result.stdout
+    assert f"gradproof evaluate {out}" in result.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1])
+def test_demo_learns(tmp_path: Path, seed: int) -> None:
+    options = ("--device", "cpu", "--out", tmp_path / "run", "--seed", seed, "--json")
+    assert json.loads(invoke("demo", *options).stdout)["test_accuracy"] >= 0.98
+
+
+# -- evaluate -----------------------------------------------------------------------------------
+def test_evaluate_agrees_with_the_training(run: Path) -> None:
+    result = invoke("evaluate", run, "--device", "cpu", "--json")
+    (line,) = result.stdout.splitlines()
+    values = json.loads(line)
+    last = (run / "metrics.csv").read_text().splitlines()[-1].split(",")
+    assert values["test_loss"] == pytest.approx(float(last[3]), rel=1e-6)
+    assert values["test_accuracy"] == float(last[4])
+    assert values["images"] == 9
+    assert "most often taken for" in result.stderr
+
+
+def test_evaluate_takes_another_data_set_that_fits(run: Path, data: Path) -> None:
+    invoke("evaluate", run, "--dataset", data, "--device", "cpu")
+    assert "classes 0, 1, 2, 3" in fails("evaluate", run, "--dataset", "digits")
+
+
+def test_evaluate_refuses_images_of_another_shape(run: Path, tmp_path: Path) -> None:
+    x, y = np.zeros((3, 9, 9), np.uint8), [0, 1, 2]
+    np.savez(tmp_path / "large.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    message = fails("evaluate", run, "--dataset", tmp_path / "large.npz")
+    assert "images of shape (1, 9, 9), the run was trained on (1, 8, 8)" in message
+
+
+def test_evaluate_without_a_run_or_its_data(run: Path, tmp_path: Path) -> None:
+    assert "no such folder" in fails("evaluate", tmp_path / "nothing")
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    config = json.loads((run / "config.json").read_text()) | {"dataset": str(tmp_path / "gone")}
+    (moved / "config.json").write_text(json.dumps(config))
+    assert "Name it with --dataset" in fails("evaluate", moved)
+
+
+# -- predict ------------------------------------------------------------------------------------
+def images(data: Path) -> np.ndarray[Any, Any]:
+    with np.load(data) as archive:
+        return np.asarray(archive["x_test"])
+
+
+def predictions(run: Path, path: Path) -> list[dict[str, Any]]:
+    result = invoke("predict", run, path, "--device", "cpu", "--json")
+    found: list[dict[str, Any]] = json.loads(result.stdout)["predictions"]
+    return found
+
+
+def test_predict_reads_each_kind_of_file(run: Path, data: Path, tmp_path: Path) -> None:
+    x = images(data)
+    np.save(tmp_path / "a.npy", x)
+    np.savez(tmp_path / "b.npz", other=x[:1], images=x)
+    np.savez(tmp_path / "c.npz", x[:, None])
+    found = [predictions(run, tmp_path / name) for name in ("a.npy", "b.npz", "c.npz")]
+    assert len(found[0]) == 9
+    assert found[0] == found[1] == found[2]
+    assert [p["class"] for p in found[0]] == ["0", "1", "2"] * 3
+    assert all(1 / 3 <= p["probability"] <= 1.0 for p in found[0])
+
+
+def test_predict_scales_levels(run: Path, data: Path, tmp_path: Path) -> None:
+    levels = np.round(images(data) * 255).astype(np.uint8)
+    header = bytes([0, 0, 8, 3]) + b"".join(n.to_bytes(4, "big") for n in levels.shape)
+    (tmp_path / "images-idx3-ubyte").write_bytes(header + levels.tobytes())
+    np.save(tmp_path / "levels.npy", levels)
+    np.save(tmp_path / "real.npy", levels / 255)
+    found = [predictions(run, path) for path in sorted(tmp_path.iterdir())]
+    assert found[0] == found[1] == found[2]
+
+
+def test_predict_takes_one_image(run: Path, data: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "one.npy", images(data)[1])
+    result = invoke("predict", run, tmp_path / "one.npy", "--device", "cpu")
+    assert result.stdout.startswith("image 0: 1 (")
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((2, 9, 9)), r"shape (2, 9, 9), expected images (channels, height, width)"),
+        (np.zeros((2, 3, 8, 8)), "shape (2, 3, 8, 8), expected"),
+        (np.zeros((0, 8, 8)), "shape (0, 8, 8), expected"),
+        (np.zeros((1, 1, 1, 8, 8)), "shape (1, 1, 1, 8, 8), expected"),
+        (np.zeros(64), "shape (64,), expected"),
+        (np.zeros((8, 8), np.int64), "dtype int64, expected uint8 or real numbers"),
+        (np.full((8, 8), np.nan), "images[0, 0, 0, 0] is nan"),
+        (np.full((8, 8), 1e300), "images[0, 0, 0, 0] is inf"),
+        (np.array([None]), "cannot be read as NumPy file"),
+    ],
+)
+def test_predict_refuses_what_is_no_image(
+    run: Path, tmp_path: Path, array: np.ndarray[Any, Any], message: str
+) -> None:
+    path = tmp_path / "x.npy"
+    np.save(path, array, allow_pickle=True)
+    assert message in fails("predict", run, path)
+
+
+def test_predict_refuses_unclear_and_damaged_files(run: Path, tmp_path: Path) -> None:
+    x = np.zeros((8, 8))
+    np.savez(tmp_path / "two.npz", a=x, b=x)
+    assert "holds a, b; expected an array 'images'" in fails("predict", run, tmp_path / "two.npz")
+    whole = (tmp_path / "two.npz").read_bytes()
+    for name, content in (("a.npz", whole[:-9]), ("b.npy", b""), ("c.npy", b"\x93NUMPY\1\0\xff")):
+        (tmp_path / name).write_bytes(content)
+        assert f"{name}: cannot be read" in fails("predict", run, tmp_path / name)
+    (tmp_path / "d.png").write_bytes(b"\x89PNG\r\n")
+    assert "d.png: begins with bytes 89 50" in fails("predict", run, tmp_path / "d.png")
+    assert "no such file" in fails("predict", run, tmp_path / "nothing.npy")
+    with zipfile.ZipFile(tmp_path / "raw.npz", "w") as archive:
+        archive.writestr("images", b"raw")
+    assert "not stored as a NumPy array" in fails("predict", run, tmp_path / "raw.npz")
+
+
+# -- devices ------------------------------------------------------------------------------------
+def test_devices_lists_all_and_marks_one() -> None:
+    result = invoke("devices")
+    for info in list_devices():
+        assert f"[{info.index}] {info.name}" in result.stdout
+    assert result.stdout.count("<- chosen") == 1
+
+
+def test_devices_as_json() -> None:
+    values = json.loads(invoke("devices", "--json").stdout)
+    assert values["chosen"] == choose().index
+    assert [device["index"] for device in values["devices"]] == list(range(len(list_devices())))
+
+
+def test_devices_gives_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(DEVICE_VARIABLE, "cpu")
+    assert _choice() == (choose("cpu"), "GRADPROOF_DEVICE is 'cpu'")
+    monkeypatch.setenv(DEVICE_VARIABLE, "nothing")
+    result = invoke("devices")
+    assert "none is chosen: environment variable GRADPROOF_DEVICE: no device" in result.stdout
+    monkeypatch.delenv(DEVICE_VARIABLE)
+    info, reason = _choice()
+    assert info == choose()
+    assert reason.startswith("the first ")

@@ -1,0 +1,209 @@
+"""Run folders: nothing is overwritten, what is written is read back, damage is one error."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gradproof as gp
+from gradproof.runtime.errors import DataError, RunError, ShapeError
+from gradproof.runtime.models import build_model
+from gradproof.runtime.plots import plot_curves, plot_filters
+from gradproof.runtime.run import CONFIG, METRICS, MODEL, RunConfig, RunFolder, next_free
+from gradproof.runtime.trainer import EpochResult
+
+CLASSES = ("zero", "one", "two")
+CONFIGURATION = RunConfig(
+    "digits", "demo", (1, 8, 8), CLASSES, 3, 32, 0.01, 0.9, 0.0, 0, "float32", "cpu"
+)
+FIRST = EpochResult(1, 1.5, 0.25, 1.25, 0.5, 2.0, 100.0)
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunFolder:
+    return RunFolder.create(tmp_path / "run", CONFIGURATION)
+
+
+def state(seed: int = 0) -> dict[str, Any]:
+    gp.manual_seed(seed)
+    return build_model("demo", (1, 8, 8), 3).state_dict()
+
+
+def test_a_run_is_read_back(run: RunFolder) -> None:
+    second = dataclasses.replace(FIRST, epoch=2, train_loss=0.1)
+    run.add(FIRST, state(1))
+    run.add(second, state(2))
+    again = RunFolder.open(run.path)
+    assert again.config == CONFIGURATION
+    assert again.history() == [FIRST, second]
+    loaded, expected = again.load_model().state_dict(), state(2)
+    assert loaded.keys() == expected.keys()
+    assert all(np.array_equal(loaded[name], expected[name]) for name in expected)
+
+
+def test_metrics_are_written_as_training_goes(run: RunFolder) -> None:
+    assert run.history() == []
+    run.add(FIRST, state())
+    with (run.path / METRICS).open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert row == {name: str(value) for name, value in dataclasses.asdict(FIRST).items()}
+
+
+def test_the_config_has_one_line_for_each_field_and_the_versions(run: RunFolder) -> None:
+    text = (run.path / CONFIG).read_text()
+    assert len(text.splitlines()) == len(dataclasses.fields(RunConfig)) + 2
+    assert json.loads(text)["versions"]["gradproof"] == gp.__version__
+
+
+def test_a_folder_with_content_is_not_touched(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(RunError, match="is not empty; nothing was changed"):
+        RunFolder.create(tmp_path, CONFIGURATION)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    path.write_text("mine")
+    with pytest.raises(RunError, match="is a file"):
+        RunFolder.create(path, CONFIGURATION)
+    with pytest.raises(RunError, match="cannot be written"):
+        RunFolder.create(path / "below", CONFIGURATION)
+    assert path.read_text() == "mine"
+
+
+def test_a_path_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="cannot be read"):
+        RunFolder.create(tmp_path / ("n" * 300), CONFIGURATION)
+
+
+def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
+    assert RunFolder.create(tmp_path, CONFIGURATION).path == tmp_path
+
+
+def test_the_next_free_name(tmp_path: Path) -> None:
+    (tmp_path / "a-1").mkdir()
+    (tmp_path / "a-2").write_text("")
+    assert next_free(tmp_path, "a") == tmp_path / "a-3"
+
+
+def test_no_run(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="no such folder"):
+        RunFolder.open(tmp_path / "nothing")
+    with pytest.raises(RunError, match=r"has no config\.json"):
+        RunFolder.open(tmp_path)
+
+
+def changed(**changes: Any) -> str:
+    values = json.loads(CONFIGURATION.to_json()) | changes
+    return json.dumps({name: value for name, value in values.items() if value is not ...})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "no JSON"),
+        ("[1]", "holds a list, expected a JSON object"),
+        (changed(seed=...), "missing or unknown: seed"),
+        (changed(sed=1), "missing or unknown: sed"),
+        (changed(epochs="3"), "epochs is '3'"),
+        (changed(epochs=True), "epochs is True"),
+        (changed(lr=None), "lr is None"),
+        (changed(image_shape=[8, 8]), r"image_shape is \[8, 8\]"),
+        (changed(image_shape=[1, 0, 8]), r"image_shape is \[1, 0, 8\]"),
+        (changed(classes=[1, 2]), "classes is"),
+        (changed(dtype="int32"), "dtype is 'int32'"),
+        (changed(versions={"python": 3}), "versions is"),
+        (changed(lr=float("nan")), "lr is nan"),
+    ],
+)
+def test_a_damaged_config_is_named(run: RunFolder, text: str, message: str) -> None:
+    (run.path / CONFIG).write_text(text)
+    with pytest.raises(RunError, match=rf"config\.json: {message}"):
+        RunFolder.open(run.path)
+
+
+def test_a_config_that_is_no_text(run: RunFolder) -> None:
+    (run.path / CONFIG).write_bytes(b"\xff\xfe")
+    with pytest.raises(RunError, match=r"config\.json: "):
+        RunFolder.open(run.path)
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_a_number_that_is_not_finite_is_refused(value: float) -> None:
+    with pytest.raises(RunError, match=r"lr is (inf|nan), expected a finite number"):
+        dataclasses.replace(CONFIGURATION, lr=value)
+
+
+def test_no_epoch_was_completed(run: RunFolder) -> None:
+    with pytest.raises(RunError, match="no epoch was completed"):
+        run.load_model()
+
+
+def test_a_damaged_model_is_named(run: RunFolder) -> None:
+    run.add(FIRST, state())
+    file = run.path / MODEL
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(DataError, match=r"model\.safetensors"):
+        run.load_model()
+
+
+def test_a_model_of_another_run_is_named(run: RunFolder) -> None:
+    run.add(FIRST, build_model("demo", (1, 8, 8), 4).state_dict())
+    with pytest.raises(RunError, match=r"model\.safetensors: does not fit config\.json.*\n.*wrong"):
+        run.load_model()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "epoch,loss\n", f"{','.join(dataclasses.asdict(FIRST))}\n1,2\n"]
+)
+def test_damaged_metrics_are_named(run: RunFolder, text: str) -> None:
+    (run.path / METRICS).write_text(text)
+    with pytest.raises(RunError, match=r"metrics\.csv: cannot be read"):
+        run.history()
+
+
+def test_a_save_that_fails_keeps_the_epoch_before(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run.add(FIRST, state(1))
+
+    def full(*_: object) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(RunError, match="no space left"):
+        run.add(dataclasses.replace(FIRST, epoch=2), state(2))
+    assert run.history() == [FIRST]
+    assert np.array_equal(run.load_state()["0.weight"], state(1)["0.weight"])
+
+
+def test_the_curves_are_drawn(tmp_path: Path) -> None:
+    path = tmp_path / "curves.png"
+    plot_curves([FIRST, dataclasses.replace(FIRST, epoch=2, train_loss=0.0)], path, "demo")
+    assert path.read_bytes().startswith(PNG)
+    with pytest.raises(RunError, match="no complete epoch"):
+        plot_curves([], path)
+    with pytest.raises(RunError, match="cannot be written"):
+        plot_curves([FIRST], tmp_path / "nothing" / "curves.png")
+
+
+@pytest.mark.parametrize("shape", [(6, 1, 5, 5), (16, 3, 3, 3), (2, 2, 3, 3), (1, 1, 1, 1)])
+@pytest.mark.parametrize("scale", [0.0, 3.0])
+def test_the_filters_are_drawn(tmp_path: Path, shape: tuple[int, ...], scale: float) -> None:
+    path = tmp_path / "filters.png"
+    weight = np.random.default_rng(0).normal(size=shape).astype(np.float32) * scale
+    plot_filters(weight, -weight, path)
+    assert path.read_bytes().startswith(PNG)
+
+
+def test_filters_of_two_shapes_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ShapeError, match="expected one shape"):
+        plot_filters(np.zeros((1, 1, 3, 3)), np.zeros((2, 1, 3, 3)), tmp_path / "filters.png")
