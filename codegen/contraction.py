@@ -74,20 +74,21 @@ def contraction(d: Definition, e: Equation) -> Contraction | None:
     term = _one_product(d, e)
     if term is None:
         return None
-    guarded = _guarded_dimensions(term)
-    lane = _choose_lane(term, guarded) if guarded is not None else None
-    if guarded is None or lane is None:
+    halos = _halos(term)
+    lane = _choose_lane(term, halos) if halos is not None else None
+    if halos is None or lane is None:
         return None
     packs: list[Equation] = []
     tensors: list[Tensor] = []
     vectors: list[str] = []
     mapping: dict[sp.Basic, sp.Basic] = {}
     for read in reads(term.reduction.body):
+        name = fresh(read.tensor, {t.name.rsplit("_", 1)[0] for t in tensors})
         if lane in read.free_symbols:
-            pack, packed, target = _pack_lane(term, read, lane)
+            pack, packed, target = _pack_lane(term, read, lane, name)
             vectors.append(target.name)
-        elif guarded[read]:
-            pack, packed, target = _pack_halo(term, read, guarded[read])
+        elif halos[read]:
+            pack, packed, target = _pack_halo(term, read, halos[read], name)
         else:
             continue
         packs.append(pack)
@@ -180,13 +181,16 @@ def _in_range(body: sp.Expr, outer: Scope) -> sp.Expr:
     return body
 
 
-def _guarded_dimensions(t: _Term) -> dict[Read, tuple[int, ...]] | None:
+Halo = Mapping[int, tuple[sp.Expr, sp.Expr]]  # dimension -> least and greatest subscript
+
+
+def _halos(t: _Term) -> dict[Read, Halo] | None:
     """Which dimensions of which reads need a halo; None where a guard is not a read's range."""
     open_guards: list[Guard] = list(t.reduction.guards)
-    out: dict[Read, tuple[int, ...]] = {}
+    out: dict[Read, Halo] = {}
     for read in reads(t.reduction.body):
         tensor = t.definition.tensor(read.tensor)
-        dimensions = []
+        halo: dict[int, tuple[sp.Expr, sp.Expr]] = {}
         for k, (s, extent) in enumerate(zip(read.subscripts, tensor.shape, strict=True)):
             range_guards = (NonNeg(s), NonNeg(extent - 1 - s))
             ours = [g for g in open_guards if g in range_guards]
@@ -194,32 +198,35 @@ def _guarded_dimensions(t: _Term) -> dict[Read, tuple[int, ...]] | None:
                 nonneg(s, t.scope) and nonneg(extent - 1 - s, t.scope)
             )
             if ours or leaves:
-                dimensions.append(k)
+                low, high = (_extreme(s, t.scope, end) for end in (0, 1))
+                if low is None or high is None:
+                    return None
+                halo[k] = (low, high)
             open_guards = [g for g in open_guards if g not in ours]
-        out[read] = tuple(dimensions)
+        out[read] = halo
     return None if open_guards else out
 
 
-def _choose_lane(t: _Term, guarded: Mapping[Read, tuple[int, ...]]) -> sp.Symbol | None:
+def _choose_lane(t: _Term, halos: Mapping[Read, Halo]) -> sp.Symbol | None:
     """An output index that stands alone wherever it occurs, in reads without a halo; not in all
     reads, so that something is broadcast. The last one: its elements lie closest together."""
-    found = [i for i in t.equation.indices if _can_be_lane(t, i, guarded)]
+    found = [i for i in t.equation.indices if _can_be_lane(t, i, halos)]
     return found[-1] if found else None
 
 
-def _can_be_lane(t: _Term, i: sp.Symbol, guarded: Mapping[Read, tuple[int, ...]]) -> bool:
+def _can_be_lane(t: _Term, i: sp.Symbol, halos: Mapping[Read, Halo]) -> bool:
     having = [r for r in reads(t.reduction.body) if i in r.free_symbols]
     if not having or len(having) == len(reads(t.reduction.body)):
         return False
     return all(
         [s for s in r.subscripts if i in s.free_symbols] == [i]
-        and not guarded[r]
+        and not halos[r]
         and all(s.is_Symbol for s in r.subscripts)
         for r in having
     )
 
 
-def _pack_lane(t: _Term, read: Read, lane: sp.Symbol) -> tuple[Equation, Read, Tensor]:
+def _pack_lane(t: _Term, read: Read, lane: sp.Symbol, name: str) -> tuple[Equation, Read, Tensor]:
     tensor = t.definition.tensor(read.tensor)
     at = read.subscripts.index(lane)
     names = _names(t, len(tensor.shape))
@@ -227,34 +234,33 @@ def _pack_lane(t: _Term, read: Read, lane: sp.Symbol) -> tuple[Equation, Read, T
     blocks = Quo(tensor.shape[at] + LANES - 1, LANES)
     shape = (*tensor.shape[:at], blocks, *tensor.shape[at + 1 :], LANES)
     source = (*names[:at], LANES * names[at] + inner, *names[at + 1 :])
-    target = Tensor(f"{tensor.name}_lanes", shape)
+    target = Tensor(f"{name}_lanes", shape)
     subscripts = (*read.subscripts[:at], Quo(lane, LANES), *read.subscripts[at + 1 :])
     pack = Equation(target.name, (*names, inner), Read(tensor.name, *source))
     return pack, Read(target.name, *subscripts, Rem(lane, LANES)), target
 
 
-def _pack_halo(
-    t: _Term, read: Read, dimensions: tuple[int, ...]
-) -> tuple[Equation, Read, Tensor]:
+def _pack_halo(t: _Term, read: Read, halo: Halo, name: str) -> tuple[Equation, Read, Tensor]:
     tensor = t.definition.tensor(read.tensor)
     names = _names(t, len(tensor.shape))
     shape, source, subscripts = list(tensor.shape), list(names), list(read.subscripts)
-    for k in dimensions:
-        low, high = (_extreme(read.subscripts[k], t.scope, end) for end in (0, 1))
+    for k, (low, high) in halo.items():
         shape[k] = sp.expand(high - low + 1)
         source[k] = names[k] + low
         subscripts[k] = sp.expand(read.subscripts[k] - low)
-    target = Tensor(f"{tensor.name}_halo", tuple(shape))
+    target = Tensor(f"{name}_halo", tuple(shape))
     pack = Equation(target.name, names, Read(tensor.name, *source))
     return pack, Read(target.name, *subscripts), target
 
 
-def _extreme(p: sp.Expr, scope: Scope, end: int) -> sp.Expr:
-    """The least (end 0) or greatest (end 1) value of a subscript over the indices' ranges."""
+def _extreme(p: sp.Expr, scope: Scope, end: int) -> sp.Expr | None:
+    """The least (end 0) or greatest (end 1) value of a subscript over the indices' ranges; None
+    where the sign of a coefficient is not known."""
     for i in sorted(p.free_symbols & set(scope.extents), key=str):
-        c, r = linear(p, i) or (None, None)
-        if c is None or not (nonneg(c, scope) or nonneg(-c, scope)):
-            raise ValueError(f"the sign of the coefficient of {i} in {p} is not known")
+        split = linear(p, i)
+        if split is None or not (nonneg(split[0], scope) or nonneg(-split[0], scope)):
+            return None
+        c, r = split
         at_end = nonneg(c, scope) == bool(end)
         p = sp.expand(r + (c * (scope.extents[i] - 1) if at_end else 0))
     return p

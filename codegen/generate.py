@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-import gradproof.generated
 from gradproof.codegen.program import build_program
 from gradproof.derive.language import Definition
 from gradproof.derive.registry import operators
@@ -16,8 +15,8 @@ FORMAT = 1
 
 
 def generated_folder() -> Path:
-    """The folder of the committed kernels."""
-    return Path(next(iter(gradproof.generated.__path__)))
+    """The folder of the committed kernels, beside this package."""
+    return Path(__file__).resolve().parents[1] / "generated"
 
 
 def render_all(definitions: Iterable[Definition] | None = None) -> dict[str, str]:

@@ -81,25 +81,29 @@ def _render(d: Definition, c: Contraction, name: str) -> Kernel:
     loops = [{"index": str(i), "extent": printer.index(n)} for i, n in reduction.indices]
     lane_extent = dict(zip(e.indices, target.shape, strict=True))[c.lane]
     tile_loops = [str(t) for t in c.tiles]
-    body = environment().get_template("contraction.cl.j2").render(
-        name=name,
-        equation=textwrap.wrap(text(e), 96, subsequent_indent="    ", break_long_words=False),
-        arguments=[a.declaration(in_place=False) for a in arguments],
-        sizes=[str(s) for s in _all_sizes(d) if s in _symbols(e, tensors, target)],
-        total=" * ".join(n for _, n, _ in grid),
-        decode=_decode(grid),
-        tile_loops=tile_loops,
-        tile_size=" * ".join(f"TILE_{t}" for t in tile_loops) or "1",
-        tile_index=_tile_index(tile_loops),
-        outer=loops[0],
-        inner=loops[1:],
-        vectors=vectors,
-        term=printer.value(substitute(reduction.body, named)),
-        lane=str(c.lane),
-        lane_extent=printer.index(lane_extent),
-        sum_name=sum_name,
-        store=f"{target.name}[{printer.address(target, e.indices)}]",
-        value=printer.value(value),
+    body = (
+        environment()
+        .get_template("contraction.cl.j2")
+        .render(
+            name=name,
+            equation=textwrap.wrap(text(e), 96, subsequent_indent="    ", break_long_words=False),
+            arguments=[a.declaration(in_place=False) for a in arguments],
+            sizes=[str(s) for s in _all_sizes(d) if s in _symbols(e, tensors, target)],
+            total=" * ".join(n for _, n, _ in grid),
+            decode=_decode(grid),
+            tile_loops=tile_loops,
+            tile_size=" * ".join(f"TILE_{t}" for t in tile_loops) or "1",
+            tile_index=_tile_index(tile_loops),
+            outer=loops[0],
+            inner=loops[1:],
+            vectors=vectors,
+            term=printer.value(substitute(reduction.body, named)),
+            lane=str(c.lane),
+            lane_extent=printer.index(lane_extent),
+            sum_name=sum_name,
+            store=f"{target.name}[{printer.address(target, e.indices)}]",
+            value=printer.value(value),
+        )
     )
     work_items = " * ".join(n for _, n, _ in grid)
     return Kernel(name, target.name, text(e), arguments, work_items, False, body)

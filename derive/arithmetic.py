@@ -188,17 +188,18 @@ class HighPrecision(Numbers):
 def numbers_of(arrays: Iterable[Array]) -> Numbers:
     """The kind that holds all of `arrays`: objects before floats before integers.
 
+    An element of a kind of its own, such as `Bounded`, has a method `numbers` that says which.
+
     >>> type(numbers_of([np.array([1, 2])])).__name__
     'Integers'
     """
-    from gradproof.derive.rounding import Bounded, Bounds
-
     floats = False
     for a in arrays:
         if a.dtype == object and a.size:
             first = a.reshape(-1)[0]
-            if isinstance(first, Bounded):
-                return Bounds(first.format)
+            if hasattr(first, "numbers"):
+                kind: Numbers = first.numbers()
+                return kind
             return Fractions() if isinstance(first, Fraction) else HighPrecision()
         floats |= a.dtype.kind == "f"
     return Numbers() if floats else Integers()

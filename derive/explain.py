@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import sympy as sp
 
@@ -19,8 +20,8 @@ from gradproof.derive.language import Definition, Equation
 from gradproof.derive.simplify import Note
 from gradproof.derive.system import System, derive
 
-Words = tuple[str | sp.Basic, ...]
-Formula = sp.Basic | Equation
+Words: TypeAlias = tuple[str | sp.Basic, ...]
+Formula: TypeAlias = Any  # a SymPy node or an Equation
 
 
 @dataclass(frozen=True)
@@ -113,8 +114,8 @@ def _definition(d: Definition) -> Section:
         passages.append(Passage((f"In PyTorch's words, {', '.join(shown)}.",)))
     if d.differentiable:
         words = (
-            f"{PREFIX}X stands for the gradient of the loss with respect to X; n' is a second index "
-            "that runs as n does; a term under [guards] counts only where they all hold."
+            f"{PREFIX}X stands for the gradient of the loss with respect to X; n' is a second "
+            "index that runs as n does; a term under [guards] counts only where they all hold."
         )
         passages.append(Passage((words,)))
     return Section((f"Operator {d.name}",), tuple(passages))
@@ -205,8 +206,8 @@ def _guards(s: Solution) -> list[Passage]:
     implied: tuple[Words, ...] = tuple((g, ", by ", k) for g, k in s.dropped if k is not None)
     out = [Passage(("Guards that stay:",), items=kept)] if kept else []
     if by_range:
-        plain = tuple((g,) for g in by_range)
-        out.append(Passage(("Dropped, since the ranges of the indices imply them:",), items=plain))
+        plain = [part for g in by_range for part in ("; ", g)][1:]
+        out.append(Passage(("Dropped, since the ranges of the indices imply them: ", *plain, ".")))
     if implied:
         out.append(Passage(("Dropped, since another guard implies them:",), items=implied))
     return out

@@ -167,6 +167,7 @@ class Reduce(sp.Expr):
 
     is_commutative = True
     is_extended_real = True
+    precedence = 55  # for SymPy's printers: brackets in a power, none in a product
 
     def __new__(
         cls, kind: str | Str, indices: Iterable[Any], guards: Iterable[Any], body: Any

@@ -105,7 +105,7 @@ class ExpressionReader:
         return [self.read(n) for n in subscripts if is_name(n.value) and n.value.id in self.tensors]
 
     def infer(
-        self, indices: Sequence[sp.Symbol], among: Sequence[Read], place: str
+        self, indices: Sequence[sp.Symbol], among: Sequence[Read], place: str, advice: str = ""
     ) -> dict[sp.Symbol, sp.Expr]:
         """As einsum does: an index runs over the dimension that it alone subscripts."""
         extents: dict[sp.Symbol, sp.Expr] = {}
@@ -117,7 +117,8 @@ class ExpressionReader:
                     )
         for i in indices:
             if i not in extents:
-                self.fail(place, f"the extent of index {i} cannot be inferred; write {i}:EXTENT")
+                advice = advice or f"write {i}:EXTENT"
+                self.fail(place, f"the extent of index {i} cannot be inferred; {advice}")
         return extents
 
     def index_names(self, node: ast.AST) -> list[str]:

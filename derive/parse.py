@@ -117,14 +117,15 @@ class Reader(ExpressionReader):
 
     def _equation(self, line: str) -> tuple[Equation, tuple[sp.Expr, ...]]:
         target, indices, right = self._left(line)
+        body = self.expression(right, tuple(indices))
         if target in self.tensors:
             shape = self.tensors[target].shape
             if len(shape) != len(indices):
                 self.fail(line, f"{target} has {len(shape)} dimensions, not {len(indices)}")
         else:
-            extents = self.infer(indices, self.reads_below(right), line)
+            advice = f"declare the shape of {target}"
+            extents = self.infer(indices, self.reads_below(right), line, advice)
             shape = tuple(extents[i] for i in indices)
-        body = self.expression(right, tuple(indices))
         named = {integer(n) for n in self.index_names(right)}
         loose = (body.free_symbols & named) - set(indices)
         if loose:

@@ -61,6 +61,10 @@ class Bounded:
     error: float
     format: Format
 
+    def numbers(self) -> Bounds:
+        """The arithmetic of such numbers."""
+        return Bounds(self.format)
+
     def _compare(self, other: Bounded) -> Any:
         """The exact difference. Errors: DefinitionError where rounding could change its sign."""
         difference = self.value - other.value

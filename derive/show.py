@@ -85,20 +85,21 @@ class _Latex(LatexPrinter):
 
     def _print_Quo(self, e: Quo, exp: str | None = None) -> str:
         a, b = map(self.doprint_inner, e.args)
-        return rf"\left\lfloor \frac{{{a}}}{{{b}}} \right\rfloor"
+        return _raised(rf"\left\lfloor \frac{{{a}}}{{{b}}} \right\rfloor", exp)
 
     def _print_Rem(self, e: Rem, exp: str | None = None) -> str:
         a, b = map(self.doprint_inner, e.args)
-        return rf"\left({a} \bmod {b}\right)"
+        return _raised(rf"\left({a} \bmod {b}\right)", exp)
 
     def _print_Philox(self, e: sp.Expr, exp: str | None = None) -> str:
-        return rf"\operatorname{{philox}}({', '.join(map(self.doprint_inner, e.args))})"
+        inner = ", ".join(map(self.doprint_inner, e.args))
+        return _raised(rf"\operatorname{{philox}}({inner})", exp)
 
     def _print_Reduce(self, e: Reduce, exp: str | None = None) -> str:
         sign = {"sum": r"\sum", "max": r"\max", "argmax": r"\operatorname*{argmax}"}[e.kind]
         under = [f"{self.doprint_inner(i)} < {self.doprint_inner(n)}" for i, n in e.indices]
         under += [self.guard(g) for g in e.guards]
-        body = self.doprint_inner(e.body)
+        body = self.parenthesize(e.body, 45)
         lines = r" \\ ".join(under)
         if not e.indices:
             return rf"\left[{lines}\right] {body}"
@@ -115,6 +116,8 @@ class _Latex(LatexPrinter):
             case Divides(args=(c, p)):
                 return rf"{self.doprint_inner(c)} \mid {self.doprint_inner(p)}"
         raise TypeError(type(g).__name__)
+
+    _print_NonNeg = _print_IsZero = _print_Divides = guard
 
 
 def _positive_first(terms: list[sp.Expr]) -> list[sp.Expr]:
@@ -141,6 +144,10 @@ def _primed(name: str) -> str:
     """The derivation's second copy of an index n is called n_ in C, and n' on paper."""
     bare = name.rstrip("_")
     return bare + "'" * (len(name) - len(bare))
+
+
+def _raised(shown: str, exp: str | None) -> str:
+    return rf"{shown}^{{{exp}}}" if exp else shown
 
 
 def _latex_element(name: str, inner: str) -> str:

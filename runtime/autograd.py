@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 
 from gradproof.runtime.binding import Binding, bind
 from gradproof.runtime.device import Device
 from gradproof.runtime.dispatch import Scalar, execute
-from gradproof.runtime.errors import GradproofError, ShapeError
+from gradproof.runtime.errors import DTypeError, GradproofError, ShapeError
 from gradproof.runtime.manifest import Operator, operators
 from gradproof.runtime.sizes import size_expression
 from gradproof.runtime.tensor import Tensor, is_grad_enabled, tensor
@@ -42,8 +42,9 @@ class Node:
             return {name: _alias(gradient, source.shape)}
         for name, version in self.versions.items():
             if self.saved[name].storage.version != version:
+                shown = self.binding.operator.names.get(name, name)
                 raise GradproofError(
-                    f"{self.label}: {name} was changed in place after the forward pass; "
+                    f"{self.label}: {shown} was changed in place after the forward pass; "
                     "its gradient would be wrong"
                 )
         targets = frozenset(PREFIX + n for n in self.wanted)
@@ -75,6 +76,11 @@ def apply(
     tensors to return beside the outputs. Errors: ShapeError, DTypeError, DataError (labels).
     """
     given = {n: t for n, t in operands.items() if t is not None}
+    for name, t in given.items():
+        if not isinstance(t, Tensor):
+            shown = operator.names.get(name, name)
+            kind = type(t).__name__
+            raise DTypeError(f"{label}: {shown} is {kind}, expected a Tensor (gp.tensor)")
     variant = operator.without(*[n for n, t in operands.items() if t is None])
     binding = bind(operator, variant, {n: t.shape for n, t in given.items()}, sizes or {}, label)
     _check_labels(binding, given, label)
@@ -169,6 +175,6 @@ def _alias(t: Tensor, shape: tuple[int, ...]) -> Tensor:
     return out
 
 
-@lru_cache(maxsize=None)
+@cache
 def _one(dtype: str, device: Device) -> Tensor:
     return tensor(np.ones(()), dtype, device=device)

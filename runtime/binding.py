@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from itertools import product
 
 from gradproof.runtime.errors import ShapeError
@@ -45,7 +45,7 @@ class Binding:
         return _needed(self.operator, self.variant.backward, wanted)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _needed(
     operator: Operator, kernels: tuple[str, ...], wanted: frozenset[str]
 ) -> tuple[KernelSpec, ...]:

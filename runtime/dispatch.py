@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,6 +46,7 @@ class Launch:
     changing: tuple[tuple[int, type[np.generic], Callable[[], float | int]], ...] = ()
 
     def __call__(self) -> None:
+        """Enqueue the kernel, asking anew for scalars that change."""
         for position, kind, value in self.changing:
             self.kernel.set_arg(position, kind(value()))
         self.device.launch(self.kernel, self.global_size, self.local_size)
@@ -129,9 +130,7 @@ def execute(
     return computed
 
 
-def _common(
-    binding: Binding, tensors: Mapping[str, Tensor], label: str
-) -> tuple[str, Device]:
+def _common(binding: Binding, tensors: Mapping[str, Tensor], label: str) -> tuple[str, Device]:
     """The real dtype and the device that all operands share."""
     names = binding.operator.names
     dtype, first, device = None, "", None
@@ -214,7 +213,7 @@ def _launch(
         tape.actions.append(launch)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _build(binding: Binding, name: str, dtype: str, device: Device) -> cl.Kernel:
     op = binding.operator
     options = [f"-DREAL={REALS[dtype]}"]
@@ -222,12 +221,12 @@ def _build(binding: Binding, name: str, dtype: str, device: Device) -> cl.Kernel
     return device.build(op.source, options, [name], label=op.name)[name]
 
 
-@lru_cache(maxsize=None)
+@cache
 def _build_tiled(plan: Plan, name: str, device: Device) -> cl.Kernel:
     return device.build(plan.spec.source, plan.options, [name], label=plan.spec.kernel)[name]
 
 
-@lru_cache(maxsize=None)
+@cache
 def _sizes(binding: Binding, device: Device) -> Any:
     """The operator's sizes as the last argument of each of its kernels."""
     from gradproof.runtime.tensor import upload

@@ -1,4 +1,4 @@
-"""Operators on tensors, with PyTorch's names and arguments. Shapes are checked before anything runs.
+"""Operators on tensors, with PyTorch's names and arguments; shapes are checked first.
 
 Every function takes `label`, the name by which an error speaks of it: a layer gives its own.
 """
@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from typing import cast
 
 from gradproof.runtime.autograd import apply
-from gradproof.runtime.dispatch import Scalar, execute, host_effect
 from gradproof.runtime.binding import bind
+from gradproof.runtime.dispatch import Scalar, execute, host_effect
 from gradproof.runtime.errors import DTypeError, ShapeError
 from gradproof.runtime.manifest import operators
 from gradproof.runtime.random import next_dropout_key
@@ -92,6 +92,7 @@ def relu(input: Tensor, *, label: str = "relu") -> Tensor:
     >>> gp.functional.relu(gp.tensor([-1.0, 2.0])).numpy().tolist()
     [0.0, 2.0]
     """
+    _is_tensor(input, "input", label)
     flat = apply(operators()["relu"], {"Y": input.reshape(-1)}, label=label)["z"]
     return flat.reshape(input.shape)
 
@@ -105,6 +106,8 @@ def add(input: Tensor, other: Tensor, *, label: str = "add") -> Tensor:
     >>> (gp.tensor([1.0]) + gp.tensor([2.0])).numpy().tolist()
     [3.0]
     """
+    _is_tensor(input, "input", label)
+    _is_tensor(other, "other", label)
     if input.shape != other.shape:
         raise ShapeError(f"{label}: shapes {input.shape} and {other.shape} differ")
     operands = {"Y": input.reshape(-1), "R": other.reshape(-1)}
@@ -223,6 +226,7 @@ def batch_norm(
     >>> gp.functional.batch_norm(x, None, None, training=True, eps=0.0).numpy().tolist()
     [[-1.0], [1.0]]
     """
+    _is_tensor(input, "input", label)
     if input.ndim not in (2, 3, 4):
         raise ShapeError(f"{label}: input has shape {input.shape}, expected 2, 3 or 4 dimensions")
     channels = input.shape[1]
@@ -268,6 +272,7 @@ def dropout(
     >>> gp.functional.dropout(gp.tensor([1.0, 2.0]), training=False).numpy().tolist()
     [1.0, 2.0]
     """
+    _is_tensor(input, "input", label)
     if not 0.0 <= p < 1.0:
         raise ShapeError(f"{label}: p={p}, expected 0 <= p < 1")
     if not training or p == 0.0:
@@ -327,6 +332,8 @@ def mse_loss(
     >>> gp.functional.mse_loss(gp.tensor([1.0, 2.0]), gp.tensor([1.0, 4.0])).item()
     2.0
     """
+    _is_tensor(input, "input", label)
+    _is_tensor(target, "target", label)
     if input.shape != target.shape:
         raise ShapeError(f"{label}: shapes {input.shape} and {target.shape} differ")
     scalars = {"divisor": _divisor(input.size, reduction, label)}
@@ -357,8 +364,15 @@ def _divisor(count: int, reduction: str, label: str) -> float:
 
 
 def _rank(t: Tensor, rank: int, name: str, label: str) -> None:
+    _is_tensor(t, name, label)
     if t.ndim != rank:
         raise ShapeError(f"{label}: {name} has shape {t.shape}, expected {rank} dimensions")
+
+
+def _is_tensor(t: object, name: str, label: str) -> None:
+    if not isinstance(t, Tensor):
+        kind = type(t).__name__
+        raise DTypeError(f"{label}: {name} is {kind}, expected a Tensor (gp.tensor)")
 
 
 def _pair(value: Pair, name: str, label: str) -> tuple[int, int]:

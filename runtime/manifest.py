@@ -28,8 +28,8 @@ class TiledSpec:
     """The vectorised form of a kernel; see codegen/contraction.py and docs/schedules.md.
 
     `when`: sizes that must have these values. `lane`, `tiles`: extents of the index that runs along
-    vectors and of those that may be tiled, `others` the output's remaining ones. `terms`: extents of the reductions, outermost first.
-    `tensors`: shapes of the packed operands, which `packs` compute.
+    vectors and of those that may be tiled, `others` the output's remaining ones. `terms`: extents
+    of the reductions, outermost first. `tensors`: shapes of the packed operands, which `packs` compute.
     """
 
     kernel: str
@@ -172,17 +172,9 @@ def _arguments(entry: Mapping[str, Any]) -> tuple[Argument, ...]:
 
 
 def _variant(name: str, entry: Mapping[str, Any]) -> Variant:
-    tensors = {
-        t: TensorSpec(tuple(v["shape"]), v["dtype"]) for t, v in entry["tensors"].items()
-    }
-    lists = ("without", "inputs", "outputs", "differentiable", "saved")
-    return Variant(
-        name,
-        *(tuple(entry[k]) for k in lists),
-        tensors,
-        tuple(entry["forward"]),
-        tuple(entry["backward"]),
-    )
+    tensors = {t: TensorSpec(tuple(v["shape"]), v["dtype"]) for t, v in entry["tensors"].items()}
+    lists = ("without", "inputs", "outputs", "differentiable", "saved", "forward", "backward")
+    return Variant(name=name, tensors=tensors, **{k: tuple(entry[k]) for k in lists})
 
 
 @cache

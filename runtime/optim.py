@@ -116,9 +116,7 @@ class SGD:
             k = int(key)
             if k >= len(self.params) or self.params[k].shape != np.shape(array):
                 shape = self.params[k].shape if k < len(self.params) else None
-                raise ShapeError(
-                    f"SGD: velocity {k} has shape {np.shape(array)}, expected {shape}"
-                )
+                raise ShapeError(f"SGD: velocity {k} has shape {np.shape(array)}, expected {shape}")
             p = self.params[k]
             velocity[k] = tensor(np.asarray(array), p.dtype, device=p.device)
         for n in ("lr", "momentum", "dampening", "weight_decay", "nesterov"):

@@ -30,7 +30,6 @@ from gradproof.runtime.trainer import EpochResult
 
 CONFIG, METRICS, MODEL = "config.json", "metrics.csv", "model.safetensors"
 CURVES, FILTERS = "curves.png", "filters.png"
-PACKAGES = ("gradproof", "numpy", "pyopencl")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,15 +94,13 @@ class RunConfig:
 
 
 def versions() -> dict[str, str]:
-    """The versions of Python and of the packages that decide a run's numbers.
+    """The versions of Python and of the packages that a run's numbers pass through.
 
     >>> sorted(versions())
-    ['gradproof', 'numpy', 'pyopencl', 'python']
+    ['numpy', 'pyopencl', 'python']
     """
-    import gradproof
-
-    found = {name: version(name) for name in PACKAGES if name != "gradproof"}
-    return {"python": platform.python_version(), "gradproof": gradproof.__version__, **found}
+    packages = {name: version(name) for name in ("numpy", "pyopencl")}
+    return {"python": platform.python_version(), **packages}
 
 
 class RunFolder:

@@ -100,9 +100,9 @@ def _rest(binding: Binding, spec: TiledSpec) -> int:
 
 def _lanes(extent: int, dtype: str, device: Device) -> int:
     """The native vector width, or less where the extent is small; a power of two from 2 to 16."""
-    native = device.context.devices[0].native_vector_width_float or 4
+    native = int(device.context.devices[0].native_vector_width_float or 4)
     widest = min(16, max(4, native)) // (1 if dtype == "float32" else 2)
-    return max(2, min(widest, 2 ** math.ceil(math.log2(max(extent, 2)))))
+    return max(2, min(widest, 1 << (extent - 1).bit_length()))
 
 
 def _tiles(extents: Mapping[str, int]) -> dict[str, int]:

@@ -169,7 +169,7 @@ class Tensor:
         return view(self, wanted)
 
     def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor:
-        """Merge dimensions start_dim..end_dim into one. Errors: ShapeError for a wrong dimension."""
+        """Merge dimensions start_dim..end_dim. Errors: ShapeError for a wrong dimension."""
         rank = max(self.ndim, 1)
         first, last = (d + rank if d < 0 else d for d in (start_dim, end_dim))
         if not 0 <= first <= last < rank:
@@ -253,7 +253,7 @@ def upload(host: np.ndarray[Any, Any], device: Device) -> Any:
     """A new buffer that holds a contiguous host array."""
     import pyopencl as cl
 
-    buffer = device.pool.allocate(max(host.nbytes, 1), "tensor")
+    buffer: Any = device.pool.allocate(max(host.nbytes, 1), "tensor")
     if host.nbytes:
         cl.enqueue_copy(device.queue, buffer, host, is_blocking=True)
     return buffer
@@ -290,4 +290,4 @@ def _range(array: np.ndarray[Any, Any]) -> tuple[int, int] | None:
 def _shape(shape: tuple[int | Sequence[int], ...]) -> tuple[int, ...]:
     if len(shape) == 1 and not isinstance(shape[0], int):
         return tuple(int(n) for n in shape[0])  # type: ignore[union-attr]
-    return tuple(int(n) for n in shape)  # type: ignore[arg-type]
+    return tuple(int(n) for n in shape)

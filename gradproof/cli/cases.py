@@ -96,7 +96,8 @@ def draw(
 def expected(d: Definition, case: Case, dtype: str) -> dict[str, Expected]:
     """Every tensor that the kernels compute, forward and backward, by target.
 
-    The gradients come from the definition by scattering; the eliminated derivation must agree.
+    The gradients of the operands come from the definition by scattering; only gradients of
+    intermediate tensors, and the order of roundings, from the eliminated derivation.
     """
     if is_exact(d):
         exact = Fractions() if any(t == "real" for _, t in d.scalars) else Integers()

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from numpy.typing import NDArray
 
+from gradproof import __version__
 from gradproof.cli import options
 from gradproof.cli.screen import Screen, TrainingProgress
 from gradproof.runtime.data import Dataset, load_dataset
@@ -21,7 +22,15 @@ from gradproof.runtime.nn import CrossEntropyLoss, Sequential
 from gradproof.runtime.optim import SGD
 from gradproof.runtime.plots import plot_curves, plot_filters
 from gradproof.runtime.random import manual_seed
-from gradproof.runtime.run import CURVES, FILTERS, RunConfig, RunFolder, check_free, next_free
+from gradproof.runtime.run import (
+    CURVES,
+    FILTERS,
+    RunConfig,
+    RunFolder,
+    check_free,
+    next_free,
+    versions,
+)
 from gradproof.runtime.summary import summarize
 from gradproof.runtime.trainer import EpochResult, Trainer
 
@@ -215,6 +224,7 @@ def _new_run(settings: Settings, dataset: Dataset, info: DeviceInfo) -> RunFolde
         seed=settings.seed,
         dtype=settings.dtype,
         device=info.describe(),
+        versions={"gradproof": __version__, **versions()},
     )
     path = settings.out or next_free(RUNS, f"{dataset.name}-{settings.model}")
     return RunFolder.create(path, config)
