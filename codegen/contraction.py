@@ -117,6 +117,9 @@ def _one_product(d: Definition, e: Equation) -> _Term | None:
         return None
     if any(d.tensor(f.tensor).dtype != "real" for f in factors):
         return None
+    around = reads(substitute(e.body, {sums[0]: sp.Integer(0)}))
+    if any(d.tensor(r.tensor).outside != "forbidden" for r in around):
+        return None
     when: dict[sp.Symbol, int] = {}
     for _ in range(8):  # each round removes at least one quotient
         d1, e1 = _with_sizes(d, e, when)

@@ -288,6 +288,8 @@ def _range(array: np.ndarray[Any, Any]) -> tuple[int, int] | None:
 
 
 def _shape(shape: tuple[int | Sequence[int], ...]) -> tuple[int, ...]:
-    if len(shape) == 1 and not isinstance(shape[0], int):
-        return tuple(int(n) for n in shape[0])  # type: ignore[union-attr]
-    return tuple(int(n) for n in shape)
+    """The arguments of `reshape`: integers, or one sequence of them."""
+    numbers: list[int] = []
+    for n in shape:
+        numbers += [int(n)] if isinstance(n, int | np.integer) else [int(m) for m in n]
+    return tuple(numbers)

@@ -108,6 +108,8 @@ def test_the_choices_are_the_models_and_element_types() -> None:
 def test_train_fills_a_run_folder(run: Path) -> None:
     assert sorted(path.name for path in run.iterdir()) == FILES
     assert len((run / "metrics.csv").read_text().splitlines()) == 4
+    config = json.loads((run / "config.json").read_text())
+    assert config["versions"]["gradproof"] == gradproof.__version__
 
 
 @pytest.mark.parametrize("model", MODELS)
