@@ -237,7 +237,7 @@ def test_errors_name_what_is_wrong():
 def test_brute_force_has_a_limit(monkeypatch):
     monkeypatch.setattr("gradproof.derive.machine.LIMIT", 10)
     with pytest.raises(DefinitionError, match="brute force takes at most 10"):
-        row_convolution([1] * 6, [1] * 2)
+        row_convolution([1] * 7, [1] * 2)
 
 
 def test_a_read_outside_is_an_error_where_it_is_forbidden():
