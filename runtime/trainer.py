@@ -18,6 +18,7 @@ from gradproof.runtime.data import Dataset, batches
 from gradproof.runtime.errors import RunError, ShapeError
 from gradproof.runtime.nn import Module
 from gradproof.runtime.optim import SGD
+from gradproof.runtime.step import TrainingStep
 from gradproof.runtime.tensor import Tensor, no_grad, tensor
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -120,14 +121,15 @@ class Trainer:
         Raises:
             RunError: the loss became infinite or NaN; says where, and what to try.
         """
+        step = TrainingStep(self.model, self.optimizer, self.loss)
         for _ in range(epochs):
-            result = self._epoch(len(self.history) + 1)
+            result = self._epoch(len(self.history) + 1, step)
             self.history.append(result)
             if self.on_epoch:
                 self.on_epoch(result)
         return self.history
 
-    def _epoch(self, epoch: int) -> EpochResult:
+    def _epoch(self, epoch: int, step: TrainingStep) -> EpochResult:
         start = time.perf_counter()
         self.model.train()
         self._clock.start()
@@ -138,7 +140,7 @@ class Trainer:
             data.x_train, data.y_train, self.batch_size, shuffle=True, seed=self.seed, epoch=epoch
         )
         for batch, (images, labels) in enumerate(order, start=1):
-            loss, logits = self._step(images, labels)
+            loss, logits = step(images, labels)
             self._check_finite(loss, f"in epoch {epoch}, batch {batch} of {number}")
             mean.add(loss, logits, labels)
             self._clock.tick(len(labels))
@@ -156,17 +158,6 @@ class Trainer:
             seconds=time.perf_counter() - start,
             images_per_second=self._clock.images_per_second,
         )
-
-    def _step(
-        self, images: NDArray[np.float32], labels: NDArray[np.int32]
-    ) -> tuple[float, NDArray[Any]]:
-        self.optimizer.zero_grad()
-        logits = self.model(tensor(images, model_dtype(self.model)))
-        loss = self.loss(logits, tensor(labels))
-        loss.backward()
-        self.optimizer.step()
-        # Read last: only now does the host wait for the device.
-        return float(loss.item()), logits.numpy()
 
     def _check_finite(self, loss: float, where: str) -> None:
         if not math.isfinite(loss):
