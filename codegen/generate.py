@@ -12,6 +12,9 @@ from gradproof.derive.language import Definition
 from gradproof.derive.registry import operators
 
 FORMAT = 1
+GENERATED = (
+    b": generated from its definition, do not edit."  # in the first line of every kernel file
+)
 
 
 def generated_folder() -> Path:
@@ -30,7 +33,8 @@ def render_all(definitions: Iterable[Definition] | None = None) -> dict[str, str
 
 
 def write(folder: Path, files: Mapping[str, str]) -> list[str]:
-    """Write what differs, remove kernels that no operator owns; return the names that changed."""
+    """Write what differs, remove generated kernels that no operator owns any more; return the
+    names that changed. Files that were not generated stay. Errors: OSError."""
     changed = []
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
@@ -56,4 +60,5 @@ def differences(folder: Path, files: Mapping[str, str]) -> str:
 
 
 def _strangers(folder: Path, files: Mapping[str, str]) -> list[str]:
-    return sorted(p.name for p in folder.glob("*.cl") if p.name not in files)
+    others = [p for p in folder.glob("*.cl") if p.name not in files]
+    return sorted(p.name for p in others if GENERATED in p.read_bytes()[:200])

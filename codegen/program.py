@@ -59,7 +59,10 @@ def build_program(d: Definition) -> Program:
         "labels": {t.name: size_text(t.values) for t in d.tensors if t.values is not None},
         "windows": _windows(d),
         "kernels": {
-            k.name: _kernel_entry(k, n.total, kernels.tiled.get(k.name))
+            k.name: {
+                "lines": _lines(k, reference),
+                **_kernel_entry(k, n.total, kernels.tiled.get(k.name)),
+            }
             for k, n in kernels.reference
         },
         "variants": variants,
@@ -116,6 +119,13 @@ def _variant(
         "forward": forward,
         "backward": backward,
     }
+
+
+def _lines(k: Kernel, program: str) -> list[int]:
+    """First and last line of a kernel in its file, counted from 1."""
+    body = k.text.rstrip()
+    first = program[: program.index(body)].count("\n") + 1
+    return [first, first + body.count("\n")]
 
 
 def _kernel_entry(k: Kernel, work_items: sp.Expr, tiled: Tiled | None) -> dict[str, Any]:

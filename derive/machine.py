@@ -51,6 +51,10 @@ class Points:
     count: int
     values: Mapping[sp.Symbol, Array]
 
+    def where(self, keep: Array) -> Points:
+        """Some of the points."""
+        return Points(int(keep.sum()), {i: a[keep] for i, a in self.values.items()})
+
 
 @dataclass
 class Machine:
@@ -287,12 +291,19 @@ class Machine:
         spread = {i: a.reshape(flat) for i, a in at.values.items()}
         spread |= {i: axis for (i, _), axis in zip(extents, axes[1:], strict=True)}
         mask = np.ones(shape, bool)
+        guards = tuple(guards)
         for g in guards:
-            mask &= self.holds(g, Points(at.count, spread))
+            if not g.has(Read):
+                mask &= self.holds(g, Points(at.count, spread))
         found = np.nonzero(mask)
         values = {i: a[found[0]] for i, a in at.values.items()}
         values |= {i: place for (i, _), place in zip(extents, found[1:], strict=True)}
-        return found, Points(len(found[0]), values)
+        inner = Points(len(found[0]), values)
+        for g in guards:  # what a guard reads exists only where the other guards hold
+            if g.has(Read):
+                keep = np.broadcast_to(self.holds(g, inner), (inner.count,))
+                found, inner = tuple(f[keep] for f in found), inner.where(keep)
+        return found, inner
 
     def reduce(self, r: Reduce, at: Points) -> Array:
         """A sum, a maximum or the position of the first maximum, for each point."""
@@ -322,8 +333,7 @@ class Machine:
         for e in reads(r.body):
             if self.definition.tensor(e.tensor).outside == "skip":
                 keep &= self._within(e, [self.integer(s, at) for s in e.subscripts], (at.count,))
-        values = {i: a[keep] for i, a in at.values.items()}
-        return tuple(f[keep] for f in found), Points(int(keep.sum()), values)
+        return tuple(f[keep] for f in found), at.where(keep)
 
 
 def first_maximum(

@@ -100,9 +100,9 @@ class _Latex(LatexPrinter):
         under = [f"{self.doprint_inner(i)} < {self.doprint_inner(n)}" for i, n in e.indices]
         under += [self.guard(g) for g in e.guards]
         body = self.parenthesize(e.body, 45)
-        lines = r" \\ ".join(under)
         if not e.indices:
-            return rf"\left[{lines}\right] {body}"
+            return " ".join(rf"\left[{g}\right]" for g in under) + f" {body}"
+        lines = r" \\ ".join(under)
         return rf"{sign}_{{\substack{{{lines}}}}} {body}"
 
     def guard(self, g: Guard) -> str:

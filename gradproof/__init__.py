@@ -25,6 +25,7 @@ _WHERE = {
     "nn": "gradproof.runtime.nn",
     "no_grad": "gradproof.runtime.tensor:no_grad",
     "optim": "gradproof.runtime.optim",
+    "record": "gradproof.runtime.dispatch:record",
     "save": "gradproof.runtime.serialization:save",
     "tensor": "gradproof.runtime.tensor:tensor",
     "use_device": "gradproof.runtime.device:use_device",
@@ -41,6 +42,7 @@ __all__ = [
     "nn",
     "no_grad",
     "optim",
+    "record",
     "save",
     "tensor",
     "use_device",
@@ -50,6 +52,7 @@ if TYPE_CHECKING:  # the same table for type checkers and editors
     from gradproof.runtime import data, functional, nn, optim
     from gradproof.runtime.device import list_devices as devices
     from gradproof.runtime.device import use_device
+    from gradproof.runtime.dispatch import record
     from gradproof.runtime.random import manual_seed
     from gradproof.runtime.serialization import load, save
     from gradproof.runtime.tensor import Tensor, no_grad, tensor

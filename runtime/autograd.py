@@ -165,14 +165,11 @@ def _read_by_gradients(binding: Binding, operands: frozenset[str]) -> set[str]:
 
 def _check_labels(binding: Binding, given: Mapping[str, Tensor], label: str) -> None:
     for name, values in binding.operator.labels.items():
-        given[name].value_limit = (size_expression(values)(binding.sizes), label)
-        given[name].check_values()
+        given[name].limit_values(size_expression(values)(binding.sizes), label)
 
 
 def _alias(t: Tensor, shape: tuple[int, ...]) -> Tensor:
-    out = Tensor(t.storage, shape, t.dtype, layout=t.layout)
-    out.value_range = t.value_range
-    return out
+    return Tensor(t.storage, shape, t.dtype, layout=t.layout)
 
 
 @cache

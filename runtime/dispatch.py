@@ -221,7 +221,7 @@ def _build(binding: Binding, name: str, dtype: str, device: Device) -> cl.Kernel
     op = binding.operator
     options = [f"-DREAL={REALS[dtype]}"]
     options += [f"-DSIZE_{s}=sizes[{k}]" for k, s in enumerate(op.sizes)]
-    return device.build(op.source, options, [name], label=op.name)[name]
+    return device.build(op.program(name), options, [name], label=name)[name]
 
 
 @cache

@@ -46,13 +46,17 @@ class TiledSpec:
 
 @dataclass(frozen=True, eq=False)
 class KernelSpec:
-    """A kernel: the tensor it computes, its arguments in order, its number of work-items."""
+    """A kernel: the tensor it computes, its arguments in order, its number of work-items.
+
+    `lines`: its first and last line in the operator's file (empty in a tiled program).
+    """
 
     name: str
     target: str
     arguments: tuple[Argument, ...]
     work_items: str
     in_place: bool
+    lines: tuple[int, ...] = ()
     tiled: TiledSpec | None = None
 
     @property
@@ -111,6 +115,16 @@ class Operator:
     kernels: Mapping[str, KernelSpec]
     variants: Mapping[str, Variant]
 
+    def program(self, kernel: str) -> str:
+        """The text of one kernel with the helpers above all kernels: a program that builds fast.
+
+        The lines are those of the file, untouched.
+        """
+        lines = self.source.splitlines(keepends=True)
+        helpers = min(k.lines[0] for k in self.kernels.values()) - 1
+        first, last = self.kernels[kernel].lines
+        return "".join([*lines[:helpers], *lines[first - 1 : last]])
+
     def without(self, *operands: str) -> Variant:
         """The variant that leaves out exactly these optional operands."""
         for v in self.variants.values():
@@ -148,6 +162,7 @@ def _kernel(name: str, entry: Mapping[str, Any], files: Mapping[str, str]) -> Ke
         _arguments(entry),
         entry["work_items"],
         entry["in_place"],
+        tuple(entry.get("lines", ())),
         _tiled(entry["tiled"], files) if "tiled" in entry else None,
     )
 

@@ -26,6 +26,8 @@ class Storage:
         self.buffer = buffer
         self.device = device
         self.version = 0
+        self.value_range: tuple[int, int] | None = None  # of integers, where known
+        self.value_limit: tuple[int, str] | None = None  # labels: number of classes, and whose
 
 
 class Tensor:
@@ -55,8 +57,6 @@ class Tensor:
         self.grad: Tensor | None = None
         self.node: Node | None = None
         self.output = ""
-        self.value_range: tuple[int, int] | None = None  # of an integer tensor, where known
-        self.value_limit: tuple[int, str] | None = None  # labels: number of classes, and whose
 
     @staticmethod
     def empty(
@@ -122,30 +122,37 @@ class Tensor:
     def copy_(self, source: Tensor | np.ndarray[Any, Any]) -> Tensor:
         """Overwrite the elements, in place. source: same shape; cast only int to int, real to real.
 
-        Errors: ShapeError, DTypeError; DataError for labels beyond the number of classes that this
-        tensor is used with.
+        Errors: ShapeError; DTypeError, also for integers beyond 32 bits; DataError for labels
+        beyond the number of classes that this tensor is used with. On error nothing has changed.
         """
         import pyopencl as cl
 
         array = source.numpy() if isinstance(source, Tensor) else np.asarray(source)
         if array.shape != self.shape:
             raise ShapeError(f"copy_: source has shape {array.shape}, expected {self.shape}")
-        if (array.dtype.kind == "f") != (self.dtype.kind == "f"):
+        if array.dtype.kind not in ("f" if self.dtype.kind == "f" else "iub"):
             raise DTypeError(f"copy_: source has dtype {array.dtype}, expected {self.dtype}")
-        if self.dtype.kind == "i":
-            self.value_range = _range(array)
-            self.check_values()
+        bounds = _int32_range("copy_", array) if self.dtype.kind == "i" else None
+        self._check_labels(bounds)
         host = np.ascontiguousarray(array, self.dtype)
         cl.enqueue_copy(self.device.queue, self.buffer, host, is_blocking=True)
         self.storage.version += 1
+        self.storage.value_range = bounds
         return self
 
-    def check_values(self) -> None:
-        """Labels lie in 0..limit-1. Errors: DataError names the value and the range."""
-        if self.value_limit is None or self.value_range is None:
+    def limit_values(self, limit: int, label: str) -> None:
+        """These are labels from 0 to limit - 1, now and after every `copy_`, of any view.
+
+        Errors: DataError names `label`, the value and the range.
+        """
+        self.storage.value_limit = (limit, label)
+        self._check_labels(self.storage.value_range)
+
+    def _check_labels(self, bounds: tuple[int, int] | None) -> None:
+        if self.storage.value_limit is None or bounds is None:
             return
-        limit, label = self.value_limit
-        low, high = self.value_range
+        limit, label = self.storage.value_limit
+        low, high = bounds
         if low < 0 or high >= limit:
             wrong = low if low < 0 else high
             raise DataError(f"{label}: label {wrong} is out of range, expected 0 to {limit - 1}")
@@ -181,9 +188,7 @@ class Tensor:
 
     def detach(self) -> Tensor:
         """The same elements, outside the graph."""
-        out = Tensor(self.storage, self.shape, self.dtype, layout=self.layout)
-        out.value_range = self.value_range
-        return out
+        return Tensor(self.storage, self.shape, self.dtype, layout=self.layout)
 
     # -- differentiation ------------------------------------------------------------------------
     def backward(self, gradient: Tensor | None = None) -> None:
@@ -236,16 +241,14 @@ def tensor(
         raise DTypeError(f"tensor: dtype {array.dtype} to {kind}; expected one of {DTYPES}")
     if kind.kind == "i" and array.dtype.kind == "f":
         raise DTypeError(f"tensor: {array.dtype} values would lose their fractions as {kind}")
-    bounds = _range(array) if kind.kind == "i" else None
-    if bounds and not -(2**31) <= bounds[0] <= bounds[1] < 2**31:
-        raise DTypeError(f"tensor: values {bounds[0]} to {bounds[1]} do not fit 32 bits")
+    bounds = _int32_range("tensor", array) if kind.kind == "i" else None
     if requires_grad and kind.kind == "i":
         raise GradproofError("tensor: an integer tensor has no gradient")
     device = device or current_device()
     host = np.ascontiguousarray(array, kind)
     out = Tensor(Storage(upload(host, device), device), array.shape, kind)
     out.requires_grad = requires_grad
-    out.value_range = bounds
+    out.storage.value_range = bounds
     return out
 
 
@@ -283,8 +286,14 @@ def no_grad() -> Iterator[None]:
         _grad_enabled = before
 
 
-def _range(array: np.ndarray[Any, Any]) -> tuple[int, int] | None:
-    return (int(array.min()), int(array.max())) if array.size else None
+def _int32_range(label: str, array: np.ndarray[Any, Any]) -> tuple[int, int] | None:
+    """The smallest and largest integer. Errors: DTypeError where 32 bits do not hold them."""
+    if not array.size:
+        return None
+    low, high = int(array.min()), int(array.max())
+    if not -(2**31) <= low <= high < 2**31:
+        raise DTypeError(f"{label}: values {low} to {high} do not fit 32 bits")
+    return low, high
 
 
 def _shape(shape: tuple[int | Sequence[int], ...]) -> tuple[int, ...]:

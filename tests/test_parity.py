@@ -4,17 +4,17 @@ Each network is run by five: PyTorch and this library in float64 and float32, an
 float64 with noise, which measures how rounding errors come through this network.
 
 The noise: every parameter, running statistic and input, every layer's output, every gradient
-between layers, and inside batch norm and softmax every step of the formula, is multiplied, element by element, by 1 + u r with r uniform in [-1, 1] and the unit
-roundoff u = 2^-24 of float32. What changes by it in float64 is the effect of one rounding each, in
-every element, whether or not terms cancel: a bias before a batch norm has gradient 0 and the
-noise of the terms that cancel. A sum of n terms has, in all likelihood, no more than sqrt(n) times
-that error (N. J. Higham, T. Mary, "A new approach to probabilistic rounding error analysis",
-SIAM J. Sci. Comput. 41 (2019)). With n the longest sum in the network, the largest error of a
-tensor, against PyTorch in float64, may be
+between layers, and every step of the formula inside batch norm and softmax is multiplied, element
+by element, by 1 + u r with r uniform in [-1, 1] and the unit roundoff u = 2^-24 of float32. What
+changes by it in float64 is the effect of one rounding in every element, whether or not terms
+cancel: a bias before a batch norm has gradient 0, and the noise of the terms that cancel. A sum of
+n terms has, in all likelihood, no more than sqrt(n) times that error (N. J. Higham, T. Mary, "A new
+approach to probabilistic rounding error analysis", SIAM J. Sci. Comput. 41 (2019)). With n the
+longest sum in the network, the largest error of a tensor, against PyTorch in float64, may be
 
 - float32: the larger of sqrt(n) * noise and twice the error of PyTorch's own float32;
-- float64: 1e-9 of the tensor's largest magnitude, and where all terms cancel sqrt(n) * noise in
-  float64's unit roundoff.
+- float64: 1e-9 of the tensor's largest magnitude, plus 2 sqrt(n) * noise in float64's roundoff,
+  which decides only where all terms cancel; twice, since PyTorch's result is rounded as well.
 
 A maximum or a ReLU that rounding decides has no such bound: inputs are drawn again until no two
 candidates for a maximum, and no argument of a ReLU and 0, lie closer than MARGIN (equal ones do
@@ -23,6 +23,7 @@ not matter, the first wins).
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -41,7 +42,7 @@ RELATIVE = 1e-9  # of the largest magnitude of a tensor
 MARGIN = 2.0**-15  # of the largest magnitude of a tensor
 NOISE_RUNS = 4
 NETWORKS = 100
-TILED = {33, 66}  # every contraction of these is compiled for its sizes, which takes time
+TILED = {3, 26}  # every contraction of these is compiled for its sizes, which takes time
 
 Spec = tuple[str, Any]
 Results = dict[str, np.ndarray]
@@ -230,6 +231,9 @@ class Case:
         return "\n  ".join([what, *map(str, self.specs)])
 
 
+case_of = functools.cache(Case)
+
+
 def two_steps(model: Any, x: Any, target: Any, loss: Any, optimizer: Any) -> Results:
     """What is compared. The statements are the same for PyTorch's objects and for ours."""
     found: Results = {}
@@ -365,8 +369,9 @@ def measure(case: Case) -> tuple[float, int]:
 
 
 def closest(distances: torch.Tensor, x: torch.Tensor) -> float:
+    distances, x = distances.detach(), x.detach()
     distances = distances[distances > 0]
-    scale = float(x.detach().abs().max())
+    scale = float(x.abs().max())
     return float(distances.min()) / scale if distances.numel() and scale else 1.0
 
 
@@ -401,7 +406,7 @@ def failures(case: Case, dtype: str, found: Results, exact: Results) -> Iterator
         elif dtype == "float32":
             bound = max(rounding, 2 * error(own[name], exact[name]))
         else:
-            bound = RELATIVE * float(np.abs(exact[name]).max()) + rounding * (U64 / U32)
+            bound = RELATIVE * float(np.abs(exact[name]).max()) + 2 * rounding * (U64 / U32)
         wrong = error(found[name], exact[name])
         if not wrong <= bound:
             yield f"{name}: error {wrong:.3g}, allowed {bound:.3g}"
@@ -417,7 +422,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.mark.parametrize("seed", range(NETWORKS))
 def test_a_random_network_trains_as_in_pytorch(seed: int) -> None:
-    case = Case(seed)
+    case = case_of(seed)
     exact = run_torch(case, "float64")
     dtypes = ("float32", "float64") if current_device().info.fp64 else ("float32",)
     for dtype in dtypes:
@@ -479,14 +484,14 @@ def test_the_example_of_a_training_step_agrees_with_pytorch() -> None:
 
 def test_the_networks_have_every_layer_and_every_option() -> None:
     names = {n for n in gp.nn.__all__ if n[0].isupper()} - {"Module", "Parameter", "Sequential"}
-    specs = [s for seed in range(NETWORKS) for s in Case(seed).specs]
-    losses = {Case(seed).loss for seed in range(NETWORKS)}
+    specs = [s for seed in range(NETWORKS) for s in case_of(seed).specs]
+    losses = {case_of(seed).loss for seed in range(NETWORKS)}
     assert {name for name, _ in specs} | losses == names | {"Residual"}
 
 
 def test_a_wrong_gradient_is_found() -> None:
     """The bounds are narrow: 1e-8 of a gradient is seen in float64, 1e-4 in float32."""
-    case = Case(1)
+    case = case_of(1)
     exact = run_torch(case, "float64")
     for dtype, factor in (("float64", 1 + 1e-8), ("float32", 1 + 1e-4)):
         found = run_torch(case, dtype)

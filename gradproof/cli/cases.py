@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,7 @@ class Expected:
         return max(float(abs(HIGH.mpf(c) - v)) / e if e else 0.0 for c, v, e in pairs)
 
 
+@cache
 def is_exact(d: Definition) -> bool:
     """Whether no kernel of the operator divides, takes a root or calls a function."""
     system = derive(d)
@@ -75,21 +77,30 @@ def is_exact(d: Definition) -> bool:
 
 
 def draw(
-    d: Definition, rng: np.random.Generator, largest: int, work: int, dtype: str
+    d: Definition,
+    rng: np.random.Generator,
+    largest: int,
+    work: int,
+    dtype: str,
+    fixed: Mapping[str, int] | None = None,
 ) -> tuple[Case, dict[str, Expected]]:
     """A random case with sizes up to `largest`, and what its kernels must compute.
 
-    work: the most index tuples that one sum of the definition may visit. Errors: DefinitionError
+    work: the most index tuples that one sum of the definition may visit. fixed: sizes that are not
+    left to chance, such as those that a tiled kernel asks for. Errors: DefinitionError
     where chance finds no valid case, with the last reason.
     """
     reason: object = f"more than {work} index tuples"
     for _ in range(TRIES):
         try:
-            case = _attempt(d, rng, largest, work)
+            case = _attempt(d, rng, largest, work, fixed or {})
             if case is not None:
-                return case, expected(d, case, dtype)
+                _forward(d, case, _numbers(d, dtype))
         except DefinitionError as error:
             reason = error  # sizes that do not go together, a window without an element
+            continue
+        if case is not None:
+            return case, expected(d, case, dtype)
     raise DefinitionError(f"{d.name}: no valid sizes up to {largest} in {TRIES} tries: {reason}")
 
 
@@ -99,41 +110,55 @@ def expected(d: Definition, case: Case, dtype: str) -> dict[str, Expected]:
     The gradients of the operands come from the definition by scattering; only gradients of
     intermediate tensors, and the order of roundings, from the eliminated derivation.
     """
+    numbers = _numbers(d, dtype)
+    found = _values(d, case, numbers, scatter=is_exact(d))
     if is_exact(d):
-        exact = Fractions() if any(t == "real" for _, t in d.scalars) else Integers()
-        return {n: Expected(v, None) for n, v in _values(d, case, exact).items()}
-    bounds = _values(d, case, Bounds(FORMATS[dtype]), scatter=False)
-    truth = _values(d, case, HighPrecision())
-    return {n: Expected(truth[n], _errors(a)) for n, a in bounds.items()}
+        return {n: Expected(v, None) for n, v in found.items()}
+    truth = _values(d, case, HighPrecision(), scatter=True)
+    return {n: Expected(truth[n], _errors(a)) for n, a in found.items()}
 
 
-def _values(
-    d: Definition, case: Case, numbers: Numbers, *, scatter: bool = True
-) -> dict[str, Array]:
-    """Forward and backward in one kind of number; `scatter`: gradients from the definition."""
-    system = derive(d)
+def _numbers(d: Definition, dtype: str) -> Numbers:
+    """What the operator is computed in: exact numbers where possible, else rounding bounds."""
+    if not is_exact(d):
+        return Bounds(FORMATS[dtype])
+    return Fractions() if any(t == "real" for _, t in d.scalars) else Integers()
+
+
+def _forward(
+    d: Definition, case: Case, numbers: Numbers
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """The operands in one kind of number, and the forward tensors."""
     real = {n: d.tensor(n).dtype == "real" for n in d.inputs}
     operands = {n: numbers.array(a) if real[n] else a for n, a in case.operands.items()}
-    forward = evaluate(system.forward, case.sizes, operands, case.scalars)
-    if system.backward is None:
+    return operands, evaluate(derive(d).forward, case.sizes, operands, case.scalars)
+
+
+def _values(d: Definition, case: Case, numbers: Numbers, *, scatter: bool) -> dict[str, Array]:
+    """Forward and backward in one kind of number; `scatter`: gradients from the definition."""
+    operands, forward = _forward(d, case, numbers)
+    backward = derive(d).backward
+    if backward is None:
         return forward
     cotangents = {n: numbers.array(g) for n, g in case.cotangents.items()}
     known = operands | forward | {PREFIX + n: g for n, g in cotangents.items()}
-    out = forward | evaluate(system.backward, case.sizes, known, case.scalars)
+    out = forward | evaluate(backward, case.sizes, known, case.scalars)
     if scatter:
         direct = gradients(d, case.sizes, operands, cotangents, case.scalars)
         out |= {PREFIX + n: g for n, g in direct.items()}
     return out
 
 
-def _attempt(d: Definition, rng: np.random.Generator, largest: int, work: int) -> Case | None:
+def _attempt(
+    d: Definition, rng: np.random.Generator, largest: int, work: int, fixed: Mapping[str, int]
+) -> Case | None:
     lower = {str(s): bound for s, bound in d.lower}
     sizes = {
-        str(s): int(rng.integers(lower[str(s)], max(largest, lower[str(s)]) + 1))
+        str(s): _small(rng, lower[str(s)], largest)
         if str(s) in lower
         else int(rng.integers(*PADDINGS))
         for s in d.sizes
-    }
+    } | dict(fixed)
     machine = Machine.sized(d, sizes)
     if _visits(machine) > work:
         return None
@@ -148,6 +173,11 @@ def _attempt(d: Definition, rng: np.random.Generator, largest: int, work: int) -
         operands[n] = rng.integers(low, high, shape)
     cotangents = {n: rng.integers(-4, 5, machine.shapes[n]) for n in d.outputs}
     return Case(sizes, operands, cotangents, scalars)
+
+
+def _small(rng: np.random.Generator, low: int, high: int) -> int:
+    """A size from low to high, small ones more often: most conditions on sizes want H >= K."""
+    return low + int(max(high + 1 - low, 1) * rng.uniform() ** 2)
 
 
 def _visits(machine: Machine) -> int:

@@ -22,7 +22,10 @@ COMMANDS = {
     "derive": ("gradproof.cli.derivation", "Show an operator, its gradients and their kernels"),
     "generate": ("gradproof.cli.derivation", "Write the kernels of all operators"),
     "selftest": ("gradproof.cli.selftest", "Check the kernels on a device"),
-    "bench": ("gradproof.cli.selftest", "Measure the speed of the kernels on a device"),
+    "bench": (
+        "gradproof.cli.bench",
+        "Measure start-up and training, beside PyTorch if it is there",
+    ),
 }
 
 

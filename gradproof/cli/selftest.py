@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import product
 from typing import Annotated, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import typer
 from rich.table import Table
 
 from gradproof.cli import options
-from gradproof.cli.cases import draw, is_exact
+from gradproof.cli.cases import Case, Expected, draw, is_exact
 from gradproof.cli.screen import Screen
 from gradproof.derive.language import Definition
 from gradproof.derive.registry import operators as definitions
@@ -25,9 +26,11 @@ from gradproof.runtime.selftest import run_kernels
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is tried: cases of each variant and dtype, the largest size, index tuples a sum."""
+    """How much is tried, for each dtype: cases of each variant, and of its tiled kernels
+    (which are built anew for every size); the largest size, index tuples of a sum."""
 
     cases: int
+    tiled: int
     largest: int
     work: int
     dtypes: tuple[str, ...]
@@ -121,8 +124,8 @@ def plan_for(info: DeviceInfo, *, full: bool) -> Plan:
     """The plan for a device; a simulator is slow and gets small cases."""
     dtypes = ("float32", "float64") if info.fp64 else ("float32",)
     if info.kind == "simulator":
-        return Plan(10, 4, 500, dtypes) if full else Plan(2, 3, 200, dtypes)
-    return Plan(40, 6, 20_000, dtypes) if full else Plan(4, 4, 2_000, dtypes)
+        return Plan(10, 2, 4, 500, dtypes) if full else Plan(2, 1, 3, 200, dtypes)
+    return Plan(40, 8, 8, 10_000, dtypes) if full else Plan(8, 1, 6, 2_000, dtypes)
 
 
 def check_operator(
@@ -134,10 +137,12 @@ def check_operator(
     failures: list[Failure] = []
     for variant in d.variants():
         rng = np.random.default_rng(seed)
-        for dtype in plan.dtypes:
-            for _ in range(plan.cases):
+        for form, fixed, count in _forms(operator, variant, plan):
+            for dtype, _ in product(plan.dtypes, range(count)):
                 cases += 1
-                failure, share = _try(variant, operator, device, plan, dtype, rng, kernels)
+                case, truth = draw(variant, rng, plan.largest, plan.work, dtype, fixed)
+                trial = Trial(operator, variant.name, case, truth, dtype, form)
+                failure, share = trial.run(device, kernels)
                 largest = max(largest, share)
                 if failure:
                     failures.append(failure)
@@ -147,33 +152,57 @@ def check_operator(
     return Outcome(d.name, len(kernels), cases, exact, largest, seconds, tuple(failures))
 
 
-def _try(
-    variant: Definition,
-    operator: Operator,
-    device: Device,
-    plan: Plan,
-    dtype: str,
-    rng: np.random.Generator,
-    kernels: set[str],
-) -> tuple[Failure | None, float]:
-    """One random case; adds the names of the kernels that ran to `kernels`."""
-    case, truth = draw(variant, rng, plan.largest, plan.work, dtype)
+def _forms(
+    operator: Operator, variant: Definition, plan: Plan
+) -> Iterator[tuple[str, Mapping[str, int], int]]:
+    """The forms of a variant's kernels, with the sizes that they ask for and a number of cases."""
+    yield "reference", {}, plan.cases
     described = operator.variants[variant.name]
-    data: tuple[Any, ...] = (case.operands, case.cotangents, case.sizes, case.scalars)
-    share = 0.0
-    try:
-        for kernel, computed in run_kernels(operator, described, *data, dtype=dtype, device=device):
-            kernels.add(kernel.name)
-            expected = truth[kernel.target]
-            wrong = expected.first_difference(computed)
-            if wrong:
-                place, got, value, allowed = wrong
-                shown = (dict(case.sizes), place, repr(got), str(value), allowed)
-                return Failure(kernel.name, dtype, *shown), share
-            share = max(share, expected.share_of_bound(computed))
-    except GradproofError as error:
-        return Failure(variant.name, dtype, dict(case.sizes), error=str(error)), share
-    return None, share
+    asked: list[dict[str, int]] = []  # one case serves all kernels that ask for the same sizes
+    for name in (*described.forward, *described.backward):
+        if tiled := operator.kernels[name].tiled:
+            fits = (a for a in asked if all(a.get(s, v) == v for s, v in tiled.when.items()))
+            shared = next(fits, None)
+            if shared is None:
+                asked.append(dict(tiled.when))
+            else:
+                shared |= tiled.when
+    for fixed in asked:
+        yield "tiled", fixed, plan.tiled
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One case, to be run and compared."""
+
+    operator: Operator
+    variant: str
+    case: Case
+    truth: Mapping[str, Expected]
+    dtype: str
+    form: str
+
+    def run(self, device: Device, kernels: set[str]) -> tuple[Failure | None, float]:
+        """The first kernel that fails, and the largest error as a part of what is allowed.
+
+        Adds the names of the kernels that ran to `kernels`.
+        """
+        op, case, share = self.operator, self.case, 0.0
+        data: tuple[Any, ...] = (case.operands, case.cotangents, case.sizes, case.scalars)
+        setting: dict[str, Any] = {"dtype": self.dtype, "device": device, "form": self.form}
+        try:
+            for result in run_kernels(op, op.variants[self.variant], *data, **setting):
+                kernels.add(result.kernel)
+                expected = self.truth[result.target]
+                wrong = expected.first_difference(result.values)
+                if wrong:
+                    place, got, value, allowed = wrong
+                    shown = (dict(case.sizes), place, repr(got), str(value), allowed)
+                    return Failure(result.kernel, self.dtype, *shown), share
+                share = max(share, expected.share_of_bound(result.values))
+        except GradproofError as error:
+            return Failure(self.variant, self.dtype, dict(case.sizes), error=str(error)), share
+        return None, share
 
 
 def _progress(screen: Screen, outcome: Outcome) -> None:

@@ -1,0 +1,51 @@
+"""What the pages say: their commands exist, their links hold, their examples run."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gradproof.cli.main import COMMANDS
+from gradproof.codegen.program import build_program
+from gradproof.runtime.autograd import apply
+from gradproof.runtime.manifest import parse_operator
+from gradproof.runtime.tensor import tensor
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+
+
+def python_blocks(page: Path) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), flags=re.S)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_links_hold(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text("utf-8")):
+        assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_commands_exist(page: Path) -> None:
+    for command in re.findall(r"(?:^    |`)gradproof ([a-z]+)", page.read_text("utf-8"), re.M):
+        assert command in COMMANDS, f"{page.name} names `gradproof {command}`"
+
+
+def test_make_targets_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    for page in PAGES:
+        for target in re.findall(r"(?:^    |`)make ([a-z-]+)", page.read_text("utf-8"), re.M):
+            assert re.search(rf"^{target}:", makefile, re.M), f"{page.name} names make {target}"
+
+
+def test_the_operator_of_contributing_works() -> None:
+    namespace: dict[str, object] = {}
+    exec(python_blocks(ROOT / "CONTRIBUTING.md")[0], namespace)
+    program = build_program(namespace["leaky_relu"])
+    leaky = parse_operator(program.name, program.entry, program.files)
+    x = tensor(np.array([-2.0, 0.0, 3.0]), requires_grad=True)
+    z = apply(leaky, {"Y": x}, {}, {"slope": 0.5}, label="leaky_relu")["z"]
+    z.backward(tensor(np.array([1.0, 10.0, 100.0])))
+    assert z.numpy().tolist() == [-1.0, 0.0, 3.0]
+    assert x.grad.numpy().tolist() == [0.5, 5.0, 100.0]
