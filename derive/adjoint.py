@@ -187,7 +187,9 @@ def _contribution(o: Occurrence, p: tuple[sp.Symbol, ...]) -> Reduce:
     guards = [*deltas, *(g.xreplace(rename) for g in o.guards)]
     cotangent = Read(PREFIX + o.equation.target, *o.equation.indices)
     bound = [(i.xreplace(rename), extent) for i, extent in around]
-    return Reduce("sum", bound, guards, (cotangent * o.slope).xreplace(rename))
+    # Folded, a case with slope 0 is 0 even where the cotangent is infinite: not 0 * inf = NaN.
+    term = sp.piecewise_fold(cotangent * o.slope)
+    return Reduce("sum", bound, guards, term.xreplace(rename))
 
 
 def _operand_indices(

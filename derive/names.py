@@ -31,16 +31,23 @@ FUNCTIONS = _words(
     "philox4x32 mul_hi barrier mem_fence prefetch get_global_id get_local_id get_group_id "
     "get_global_size get_local_size get_num_groups"
 )
-GENERATED = _words("id sizes term REAL NULL INFINITY NAN MAXFLOAT")
+GENERATED = _words(
+    "id sizes term REAL NULL INFINITY NAN MAXFLOAT total part sum LANES REALV CHUNK UNROLL"
+)
 PATTERNS = (
     (re.compile(r"_.*|.*__.*|.*_"), "leading, trailing and double underscores are kept for C"),
-    (re.compile(r"SIZE_.*"), "SIZE_... are the macros of the sizes"),
+    (re.compile(r"(SIZE|TILE)_.*"), "it is a macro of the kernels"),
     (re.compile(r"(CLK|CL|cl|FP|M)_.*"), "this prefix is OpenCL's"),
-    (re.compile(r"(sum|max|argmax)\d.*"), "kernels name their reductions so"),
+    (re.compile(r"(sum|max|argmax|vector)\d.*"), "kernels name their reductions so"),
     (re.compile(r"(as|convert|image\w*|vload|vstore|vloada|vstorea)_\w+"), "it is OpenCL's"),
     (re.compile(r"(v(load|store)(_half)?|u?(char|short|int|long)|half|float|double|bool)\d+"),
      "it is OpenCL's"),
 )  # fmt: skip
+# what the derivation and the kernels make from a name
+MADE = {
+    "tensor": ("grad_{}", "{}_argmax", "{}_halo", "{}_lanes"),
+    "index": ("{}_q", "{}_r", "{}_0", "{}_b", "{}_l", "{}_t"),
+}
 PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -73,13 +80,12 @@ def check_names(d: Definition) -> None:
             raise DefinitionError(f"{d.name}: the {kind} {name!r} needs another name: {why}")
         if meaning.setdefault(name, kind) != kind:
             raise DefinitionError(f"{d.name}: {name!r} is both a {meaning[name]} and a {kind}")
-    tensors = {t.name for t in d.tensors}
-    for name in sorted(tensors):
-        for made in (f"grad_{name}", f"{name}_argmax"):
+    for name, kind in sorted(meaning.items()):
+        for made in (pattern.format(name) for pattern in MADE.get(kind, ())):
             if made in meaning:
                 raise DefinitionError(
                     f"{d.name}: the {meaning[made]} {made!r} needs another name: "
-                    f"the derivation makes a {made} for the tensor {name}"
+                    f"kernels have a {made} beside the {kind} {name}"
                 )
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import sympy as sp
 from sympy.printing.latex import LatexPrinter
 from sympy.printing.str import StrPrinter
@@ -12,7 +10,7 @@ from gradproof.derive.expr import Divides, Guard, IsZero, NonNeg, Quo, Read, Red
 from gradproof.derive.language import Equation
 
 GREEK = {"sum": "Σ", "max": "max", "argmax": "argmax"}
-LATEX_GREEK = "alpha beta gamma delta epsilon eta theta lambda mu sigma tau phi omega".split()
+LATEX_GREEK = ("alpha", "beta", "gamma", "delta", "eta", "theta", "lambda", "mu", "sigma", "tau")
 
 
 class _Text(StrPrinter):

@@ -45,7 +45,7 @@ __kernel void dropout_z(
     }
 }
 
-// grad_Y[i] = (scale if threshold <= philox(key0, key1, i, call); 0 otherwise)*grad_z[i]
+// grad_Y[i] = (scale*grad_z[i] if threshold <= philox(key0, key1, i, call); 0 otherwise)
 __kernel void dropout_grad_Y(
     __global const REAL *grad_z,
     __global REAL *grad_Y,
@@ -60,6 +60,6 @@ __kernel void dropout_grad_Y(
     const int id = get_global_id(0);
     if (id < T) {
         const int i = id;
-        grad_Y[id] = (threshold <= philox4x32((uint)(key0), (uint)(key1), (uint)(i), (uint)(call)) ? scale : (REAL)0) * grad_z[i];
+        grad_Y[id] = (threshold <= philox4x32((uint)(key0), (uint)(key1), (uint)(i), (uint)(call)) ? scale * grad_z[i] : (REAL)0);
     }
 }

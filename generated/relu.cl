@@ -20,7 +20,7 @@ __kernel void relu_z(
     }
 }
 
-// grad_Y[i] = (0 if Y[i] <= 0; 1 otherwise)*grad_z[i]
+// grad_Y[i] = (0 if Y[i] <= 0; grad_z[i] otherwise)
 __kernel void relu_grad_Y(
     __global const REAL *Y,
     __global const REAL *grad_z,
@@ -31,6 +31,6 @@ __kernel void relu_grad_Y(
     const int id = get_global_id(0);
     if (id < T) {
         const int i = id;
-        grad_Y[id] = (Y[i] <= (REAL)0 ? (REAL)0 : (REAL)1) * grad_z[i];
+        grad_Y[id] = (Y[i] <= (REAL)0 ? (REAL)0 : grad_z[i]);
     }
 }

@@ -414,4 +414,4 @@ def _ceil_padding(extent: int, k: int, s: int, p: int, d: int) -> int:
     rest = extent + 2 * p - d * (k - 1) - 1
     more = -rest % s
     starts_inside = (rest + more) // s * s < extent + p
-    return more if rest >= 0 and more and starts_inside else 0
+    return more if rest + more >= 0 and starts_inside else 0

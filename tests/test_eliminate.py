@@ -170,7 +170,7 @@ GRADIENTS = {
             [j ≤ PL + v] [SW divides PL + v - j] [⌊(PL + v - j)/SW⌋ < OW]
             grad_z[n, c, ⌊(PT + u - i)/SH⌋, ⌊(PL + v - j)/SW⌋]/(KH*KW)
     """,
-    "relu": "grad_Y[i] = (0 if Y[i] <= 0; 1 otherwise)*grad_z[i]",
+    "relu": "grad_Y[i] = (0 if Y[i] <= 0; grad_z[i] otherwise)",
     "mse": """
         grad_a[i] = (2*a[i] - 2*t[i])*grad_loss/divisor
         grad_t[i] = (2*t[i] - 2*a[i])*grad_loss/divisor

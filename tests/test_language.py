@@ -160,7 +160,8 @@ RESERVED = [
     "int", "float", "kernel", "restrict", "uint", "float4", "image2d_t", "size_t", "bool",
     "id", "sizes", "term", "REAL", "INFINITY", "sum0", "sum0_i", "argmax1_value", "SIZE_N",
     "get_global_id", "exp", "pow", "floor_div", "philox4x32", "fma", "convert_int", "vload4",
-    "_R0", "i_", "a__b", "CLK_LOCAL_MEM_FENCE", "cl_khr_fp64",
+    "_R0", "i_", "total", "LANES", "TILE_y", "vector0", "a__b",
+    "CLK_LOCAL_MEM_FENCE", "cl_khr_fp64",
 ]  # fmt: skip
 
 
@@ -185,8 +186,13 @@ def test_python_keywords_are_no_names() -> None:
 def test_a_name_means_one_thing() -> None:
     assert "is both a tensor and a size" in refused("z[i] = A[i]", {"A": "z", "z": "z"})
     assert "is both a" in refused("z[i] = A[i]", VECTOR, scalars={"A": "real"})
-    assert "makes a grad_A" in refused("grad_A[i] = A[i]", {"A": "N"})
-    assert "makes a z_argmax" in refused("z[i] = A[i] + z_argmax[i]", {**VECTOR, "z_argmax": "N"})
+    assert "have a grad_A beside the tensor A" in refused("grad_A[i] = A[i]", {"A": "N"})
+    assert "have a z_argmax beside" in refused(
+        "z[i] = A[i] + z_argmax[i]", {**VECTOR, "z_argmax": "N"}
+    )
+    assert "have a i_q beside the index i" in refused(
+        "z[i] = A[i] + i_q", VECTOR, scalars={"i_q": "real"}
+    )
     with pytest.raises(DefinitionError, match="an operator's name"):
         operator("my op", "z[i] = A[i]", VECTOR)
 
