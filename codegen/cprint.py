@@ -118,6 +118,8 @@ class CPrinter:
     def _value(self, e: sp.Expr) -> tuple[str, int]:
         if e.is_Rational:
             return self._rational(e)
+        if e is sp.pi:
+            return "(REAL)3.14159265358979323846", ATOM
         if e.is_Symbol:
             return (f"(REAL){e}" if e.is_integer else str(e)), ATOM
         if e.is_Add:

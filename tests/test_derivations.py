@@ -158,3 +158,15 @@ def test_autograd_runs_a_definition_that_was_just_compiled(name):
     out.backward(tensor(case.cotangents[z], "float32"))
     for n, gradient in gradients(d, case.sizes, case.operands, case.cotangents).items():
         assert np.array_equal(operands[n].grad.numpy(), gradient), n
+
+
+def test_gelu_brings_in_pi() -> None:
+    """erf's derivative is 2 exp(-x^2)/sqrt(pi): the kernel and the oracle both know pi."""
+    gelu = operator("gelu", "z[i] = Y[i] * (1 + erf(Y[i]/sqrt(2))) / 2", {"Y": "T", "z": "T"})
+    program = build_program(gelu)
+    op = parse_operator(program.name, program.entry, program.files)
+    values = np.array([-1.0, 0.5, 2.0])
+    y = tensor(values, requires_grad=True)
+    apply(op, {"Y": y}, label="gelu")["z"].backward(tensor(np.ones(3)))
+    expected = gradients(gelu, {"T": 3}, {"Y": values}, {"z": np.ones(3)})["Y"]
+    assert np.abs(y.grad.numpy() - expected).max() < 4 * np.finfo(float).eps

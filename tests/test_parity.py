@@ -541,3 +541,14 @@ def test_a_wrong_gradient_is_found() -> None:
             if name.startswith("gradient") and np.abs(exact[name]).max() > 1e-3:
                 wrong = found | {name: found[name] * factor}
                 assert len(list(failures(case, dtype, wrong, exact))) == 1, name
+
+
+@pytest.mark.parametrize(
+    ("extent", "kernel", "stride"), [(1, 2, 2), (2, 3, 2), (5, 3, 2), (4, 3, 3)]
+)
+def test_ceil_mode_has_pytorchs_windows(extent: int, kernel: int, stride: int) -> None:
+    """With ceil_mode a window may be wider than the image: its last part lies outside."""
+    x = np.arange(float(extent**2), dtype=np.float32).reshape(1, 1, extent, extent)
+    expected = torch.nn.MaxPool2d(kernel, stride, ceil_mode=True)(torch.tensor(x)).numpy()
+    found = gp.nn.MaxPool2d(kernel, stride, ceil_mode=True)(gp.tensor(x)).numpy()
+    np.testing.assert_array_equal(found, expected)

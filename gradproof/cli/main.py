@@ -19,7 +19,7 @@ COMMANDS = {
     "evaluate": ("gradproof.cli.evaluate", "Measure a run's network on held-out images"),
     "predict": ("gradproof.cli.predict", "Classify the images in a file with a run's network"),
     "devices": ("gradproof.cli.devices", "List the OpenCL devices, and the one that is chosen"),
-    "derive": ("gradproof.cli.derivation", "Show an operator, its gradients and their kernels"),
+    "derive": ("gradproof.cli.derivation", "Show how an operator's gradients are derived"),
     "generate": ("gradproof.cli.derivation", "Write the kernels of all operators"),
     "selftest": ("gradproof.cli.selftest", "Check the kernels on a device"),
     "bench": (
