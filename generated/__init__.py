@@ -1,0 +1,1 @@
+"""The committed kernels and their manifest, written by `gradproof generate`."""

@@ -1,0 +1,1 @@
+"""Tensors, autograd, layers and training over the generated kernels."""

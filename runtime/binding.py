@@ -87,9 +87,13 @@ def _bind(
         _check_rank(operator, variant, tensor, shape)
     progress = True
     while progress:
-        progress = any([_solve_shape(operator, variant, sizes, t, s) for t, s in shapes])
+        learned = [_solve_shape(operator, variant, sizes, t, s) for t, s in shapes]
+        progress = any(learned)
+    missing = [n for n in operator.sizes if n not in sizes and n not in operator.derived]
+    if missing:
+        raise ShapeError(f"no operand's shape tells {', '.join(missing)}; give the value")
     for name, bound in operator.lower.items():
-        if name in sizes and sizes[name] < bound:
+        if sizes[name] < bound:
             raise ShapeError(f"size {name} is {sizes[name]}, it must be at least {bound}")
     for condition, message in operator.requires:
         if not size_expression(condition)(sizes):

@@ -122,7 +122,7 @@ def execute(
         computed[spec.target] = tensors[spec.target] = target
         plan = plan_tiles(binding, spec, dtype, device)
         if plan is None:
-            build = partial(_build, binding, spec.name, dtype, device)
+            build = partial(_build, binding.operator, spec.name, dtype, device)
             items = binding.work_items(spec)
             _launch(build, spec.arguments, items, tensors, scalars, binding, device)
         else:

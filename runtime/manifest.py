@@ -29,7 +29,8 @@ class TiledSpec:
 
     `when`: sizes that must have these values. `lane`, `tiles`: extents of the index that runs along
     vectors and of those that may be tiled, `others` the output's remaining ones. `terms`: extents
-    of the reductions, outermost first. `tensors`: shapes of the packed operands, which `packs` compute.
+    of the reductions, outermost first. `tensors`: shapes of the packed operands, which `packs`
+    compute.
     """
 
     kernel: str
