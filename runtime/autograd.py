@@ -14,7 +14,7 @@ import numpy as np
 
 from gradproof.runtime.binding import Binding, bind
 from gradproof.runtime.device import Device
-from gradproof.runtime.dispatch import Scalar, execute
+from gradproof.runtime.dispatch import Scalar, execute, note_gradient
 from gradproof.runtime.errors import DTypeError, GradproofError, ShapeError
 from gradproof.runtime.manifest import Operator, operators
 from gradproof.runtime.sizes import size_expression
@@ -129,7 +129,9 @@ def _deliver(t: Tensor, g: Tensor, pending: dict[Node, dict[str, Tensor]]) -> No
         into = pending.setdefault(t.node, {})
         into[t.output] = sum_of(into[t.output], g) if t.output in into else g
     if t.requires_grad:
-        t.grad = g.detach() if t.grad is None else sum_of(t.grad, g)
+        new = g.detach() if t.grad is None else sum_of(t.grad, g)
+        note_gradient(t.grad, new)
+        t.grad = new
 
 
 def sum_of(a: Tensor, b: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ import numpy as np
 from gradproof.runtime.binding import Binding
 from gradproof.runtime.errors import DeviceError, DTypeError, GradproofError
 from gradproof.runtime.layout import ROW_MAJOR
-from gradproof.runtime.manifest import Argument, KernelSpec
+from gradproof.runtime.manifest import Argument, KernelSpec, Operator
 from gradproof.runtime.schedule import REALS, Plan, plan_tiles
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ class Tape:
     """
 
     actions: list[Callable[[], None]] = field(default_factory=list)
+    gradients: list[Tensor] = field(default_factory=list)  # those that the recorded step made
 
     def replay(self) -> None:
         """Do everything again, on the same buffers."""
@@ -85,6 +86,21 @@ def record() -> Iterator[Tape]:
         yield tape
     finally:
         _tapes.remove(tape)
+
+
+def note_gradient(old: Tensor | None, new: Tensor) -> None:
+    """Called when a leaf's gradient becomes `new`; `old` is what it was before, if anything.
+
+    Errors: GradproofError where a recorded step would add to a gradient from before the
+    recording: every replay would add the same old values.
+    """
+    for tape in _tapes:
+        if old is not None and not any(old is g for g in tape.gradients):
+            raise GradproofError(
+                "record: a parameter has a gradient from before the recording; "
+                "call zero_grad() inside the recorded block"
+            )
+        tape.gradients.append(new)
 
 
 def host_effect(action: Callable[[], None]) -> None:
@@ -217,19 +233,18 @@ def _launch(
 
 
 @cache
-def _build(binding: Binding, name: str, dtype: str, device: Device) -> cl.Kernel:
-    op = binding.operator
+def _build(op: Operator, name: str, dtype: str, device: Device) -> cl.Kernel:
     options = [f"-DREAL={REALS[dtype]}"]
     options += [f"-DSIZE_{s}=sizes[{k}]" for k, s in enumerate(op.sizes)]
     return device.build(op.program(name), options, [name], label=name)[name]
 
 
-@cache
+@lru_cache(maxsize=4096)
 def _build_tiled(plan: Plan, name: str, device: Device) -> cl.Kernel:
     return device.build(plan.spec.source, plan.options, [name], label=plan.spec.kernel)[name]
 
 
-@cache
+@lru_cache(maxsize=4096)
 def _sizes(binding: Binding, device: Device) -> Any:
     """The operator's sizes as the last argument of each of its kernels."""
     from gradproof.runtime.tensor import upload

@@ -117,8 +117,13 @@ class SGD:
             if k >= len(self.params) or self.params[k].shape != np.shape(array):
                 shape = self.params[k].shape if k < len(self.params) else None
                 raise ShapeError(f"SGD: velocity {k} has shape {np.shape(array)}, expected {shape}")
-            p = self.params[k]
-            velocity[k] = tensor(np.asarray(array), p.dtype, device=p.device)
+            velocity[k] = np.asarray(array)
         for n in ("lr", "momentum", "dampening", "weight_decay", "nesterov"):
             setattr(self, n, state[n])
-        self.velocity = velocity
+        self.velocity = {k: v for k, v in self.velocity.items() if k in velocity}
+        for k, array in velocity.items():  # in place, so that recorded steps go on with them
+            p = self.params[k]
+            if k in self.velocity:
+                self.velocity[k].copy_(array)
+            else:
+                self.velocity[k] = tensor(array, p.dtype, device=p.device)

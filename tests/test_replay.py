@@ -10,7 +10,7 @@ import pytest
 
 import gradproof as gp
 from gradproof.runtime.dispatch import Tape
-from gradproof.runtime.errors import DataError, DTypeError, ShapeError
+from gradproof.runtime.errors import DataError, DTypeError, GradproofError, ShapeError
 
 State = dict[str, np.ndarray]
 
@@ -163,3 +163,25 @@ def test_wrong_labels_are_refused_and_the_old_ones_stay(
     assert y.numpy().tolist() == [0, 1, 2]
     tape.replay()
     assert loss.item() == before == gp.functional.cross_entropy(logits, y).item()
+
+
+def test_a_gradient_from_before_the_recording_is_refused() -> None:
+    """Every replay would add the same old gradient; eager accumulation would not."""
+    p = gp.tensor([1.0], requires_grad=True)
+    gp.functional.mse_loss(p, gp.tensor([0.0])).backward()
+    with pytest.raises(GradproofError, match="zero_grad"), gp.record():
+        gp.functional.mse_loss(p, gp.tensor([0.0])).backward()
+
+
+def test_an_optimizer_restored_after_the_recording_goes_on_from_there() -> None:
+    p = gp.tensor([1.0], requires_grad=True)
+    optimizer = gp.optim.SGD([p], lr=0.5, momentum=0.5)
+    with gp.record() as tape:
+        optimizer.zero_grad()
+        gp.functional.mse_loss(p, gp.tensor([0.0])).backward()
+        optimizer.step()  # v = 2, p = 0
+    state = optimizer.state_dict()
+    state["velocity"] = {"0": np.array([4.0], np.float32)}
+    optimizer.load_state_dict(state)
+    tape.replay()  # g = 0, v = 0.5 * 4, p = 0 - 0.5 * 2
+    assert p.item() == -1.0
