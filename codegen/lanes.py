@@ -172,6 +172,7 @@ def _entry(d: Definition, c: Contraction, kernel: Kernel) -> dict[str, Any]:
         "when": {str(s): v for s, v in c.when},
         "lane": size_text(extents[c.lane]),
         "tiles": {str(t): size_text(extents[t]) for t in c.tiles},
+        "dynamic": [str(s) for s in _outermost_sizes(d, c)],
         "others": [size_text(n) for i, n in extents.items() if i != c.lane and i not in c.tiles],
         "terms": [size_text(n) for _, n in reduction.indices],
         "tensors": {
@@ -180,3 +181,20 @@ def _entry(d: Definition, c: Contraction, kernel: Kernel) -> dict[str, Any]:
             if t.name in {p.target for p in c.packs}
         },
     }
+
+
+def _outermost_sizes(d: Definition, c: Contraction) -> list[sp.Symbol]:
+    """Sizes that no address depends on: each is the first extent of every tensor that has it.
+
+    The batch is such a size. A kernel need not be built anew for each value of it.
+    """
+    equations = (*c.packs, c.equation)
+    names = {e.target for e in equations} | {r.tensor for e in equations for r in reads(e.body)}
+    tensors = [d.tensor(n) for n in sorted(names)]
+    first = {t.shape[0] for t in tensors if t.shape}
+    used: set[sp.Symbol] = set()
+    for t in tensors:
+        used |= {s for n in t.shape[1:] for s in n.free_symbols}
+    for e in equations:
+        used |= {s for r in reads(e.body) for x in r.subscripts for s in x.free_symbols}
+    return [s for s in d.sizes if s in first and s not in used]

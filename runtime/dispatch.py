@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import cache, lru_cache, partial
+from dataclasses import dataclass, field, replace
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -126,25 +126,39 @@ def execute(
     """
     from gradproof.runtime.tensor import Tensor
 
-    tensors = dict(operands)
-    dtype, device = _common(binding, tensors, label)
+    specs = tuple(kernels)
+    dtype, device = _common(binding, operands, label)
+    run = _Run(binding, dict(operands), scalars, dtype, device, label)
+    plans = {spec.name: plan_tiles(binding, spec, dtype, device) for spec in specs}
+    plain = tuple(name for name, plan in plans.items() if plan is None)
+    built = _objects(_reference, binding.operator, plain, dtype, device) if plain else {}
     computed: dict[str, Tensor] = {}
-    for spec in kernels:
+    for spec in specs:
         target = (into or {}).get(spec.target)
         if target is None:
             whole = binding.variant.tensors[spec.target].dtype == "int"
             shape = binding.shape(spec.target)
             target = Tensor.empty(shape, "int32" if whole else dtype, device, label)
-        computed[spec.target] = tensors[spec.target] = target
-        plan = plan_tiles(binding, spec, dtype, device)
+        computed[spec.target] = run.tensors[spec.target] = target
+        plan = plans[spec.name]
         if plan is None:
-            build = partial(_build, binding.operator, spec.name, dtype, device)
-            items = binding.work_items(spec)
-            _launch(build, spec.arguments, items, tensors, scalars, binding, device)
+            _launch(run, built[spec.name], spec.arguments, binding.work_items(spec))
         else:
-            _launch_tiled(plan, tensors, scalars, binding, dtype, device, label)
+            _launch_tiled(run, plan)
         target.storage.version += 1
     return computed
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What the launches of one `execute` share."""
+
+    binding: Binding
+    tensors: dict[str, Tensor]
+    scalars: Mapping[str, Scalar]
+    dtype: str
+    device: Device
+    label: str
 
 
 def _common(binding: Binding, tensors: Mapping[str, Tensor], label: str) -> tuple[str, Device]:
@@ -177,71 +191,68 @@ def _common(binding: Binding, tensors: Mapping[str, Tensor], label: str) -> tupl
     return dtype, device
 
 
-def _launch_tiled(
-    plan: Plan,
-    tensors: dict[str, Tensor],
-    scalars: Mapping[str, Scalar],
-    binding: Binding,
-    dtype: str,
-    device: Device,
-    label: str,
-) -> None:
+def _launch_tiled(run: _Run, plan: Plan) -> None:
     """Pack the operands, then run the tiled kernel; the packed copies are dropped after it."""
     from gradproof.runtime.tensor import Tensor
 
-    local = dict(tensors)
+    built = _objects(_tiled, plan, run.device)
+    packed = {
+        pack.target: Tensor.empty((items,), run.dtype, run.device, run.label)
+        for pack, items in plan.packs
+    }
+    local = replace(run, tensors=run.tensors | packed)
     for pack, items in plan.packs:
-        local[pack.target] = Tensor.empty((items,), dtype, device, label)
-        build = partial(_build_tiled, plan, pack.name, device)
-        _launch(build, pack.arguments, items, local, scalars, binding, device)
-    build = partial(_build_tiled, plan, plan.spec.kernel, device)
-    _launch(build, plan.spec.arguments, plan.work_items, local, scalars, binding, device, 1)
+        _launch(local, built[pack.name], pack.arguments, items)
+    _launch(local, built[plan.spec.kernel], plan.spec.arguments, plan.work_items, group=1)
 
 
 def _launch(
-    build: partial[cl.Kernel],
-    arguments: tuple[Argument, ...],
-    items: int,
-    tensors: Mapping[str, Tensor],
-    scalars: Mapping[str, Scalar],
-    binding: Binding,
-    device: Device,
-    group: int = 0,
+    run: _Run, kernel: cl.Kernel, arguments: tuple[Argument, ...], items: int, group: int = 0
 ) -> None:
-    # A recorded launch keeps its arguments, so it needs a kernel object of its own.
-    kernel = build.func.__wrapped__(*build.args) if _tapes else build()  # type: ignore[attr-defined]
     keep: list[Any] = []
     changing = []
     for position, a in enumerate(arguments):
         if a.kind == "scalar":
-            real = next(t.dtype.type for t in tensors.values() if t.dtype.kind == "f")
-            kind = np.uint32 if a.dtype == "uint" else real
-            value = scalars[a.name]
+            kind = np.uint32 if a.dtype == "uint" else np.dtype(run.dtype).type
+            value = run.scalars[a.name]
             if callable(value):
                 changing.append((position, kind, value))
             else:
                 kernel.set_arg(position, kind(value))
             continue
-        buffer = _sizes(binding, device) if a.kind == "sizes" else tensors[a.name].buffer
+        sizes = a.kind == "sizes"
+        buffer = _sizes(run.binding, run.device) if sizes else run.tensors[a.name].buffer
         keep.append(buffer)
         kernel.set_arg(position, buffer)
-    global_size, local_size = ((items,), (group,)) if group else _geometry(items, device)
-    launch = Launch(device, kernel, global_size, local_size, tuple(keep), tuple(changing))
+    global_size, local_size = ((items,), (group,)) if group else _geometry(items, run.device)
+    launch = Launch(run.device, kernel, global_size, local_size, tuple(keep), tuple(changing))
     launch()
     for tape in _tapes:
         tape.actions.append(launch)
 
 
+def _objects(build: Any, *arguments: Any) -> Mapping[str, cl.Kernel]:
+    """Kernel objects by name, from a cached builder; a recorded launch keeps its arguments, so it
+    gets objects of its own."""
+    objects: Mapping[str, cl.Kernel] = (build.__wrapped__ if _tapes else build)(*arguments)
+    return objects
+
+
 @cache
-def _build(op: Operator, name: str, dtype: str, device: Device) -> cl.Kernel:
+def _reference(
+    op: Operator, names: tuple[str, ...], dtype: str, device: Device
+) -> Mapping[str, cl.Kernel]:
+    """Reference kernels that run together, as one program."""
     options = [f"-DREAL={REALS[dtype]}"]
     options += [f"-DSIZE_{s}=sizes[{k}]" for k, s in enumerate(op.sizes)]
-    return device.build(op.program(name), options, [name], label=name)[name]
+    return device.build(op.program(names), options, names, label=", ".join(names))
 
 
 @lru_cache(maxsize=4096)
-def _build_tiled(plan: Plan, name: str, device: Device) -> cl.Kernel:
-    return device.build(plan.spec.source, plan.options, [name], label=plan.spec.kernel)[name]
+def _tiled(plan: Plan, device: Device) -> Mapping[str, cl.Kernel]:
+    """The kernels of a tiled program."""
+    names = [*(pack.name for pack, _ in plan.packs), plan.spec.kernel]
+    return device.build(plan.spec.source, plan.options, names, label=plan.spec.kernel)
 
 
 @lru_cache(maxsize=4096)

@@ -30,7 +30,7 @@ class TiledSpec:
     `when`: sizes that must have these values. `lane`, `tiles`: extents of the index that runs along
     vectors and of those that may be tiled, `others` the output's remaining ones. `terms`: extents
     of the reductions, outermost first. `tensors`: shapes of the packed operands, which `packs`
-    compute.
+    compute. `dynamic`: sizes that no address depends on, which need not be known to the compiler.
     """
 
     kernel: str
@@ -39,6 +39,7 @@ class TiledSpec:
     when: Mapping[str, int]
     lane: str
     tiles: Mapping[str, str]
+    dynamic: tuple[str, ...]
     others: tuple[str, ...]
     terms: tuple[str, ...]
     tensors: Mapping[str, tuple[str, ...]]
@@ -116,15 +117,15 @@ class Operator:
     kernels: Mapping[str, KernelSpec]
     variants: Mapping[str, Variant]
 
-    def program(self, kernel: str) -> str:
-        """The text of one kernel with the helpers above all kernels: a program that builds fast.
+    def program(self, kernels: tuple[str, ...]) -> str:
+        """The text of some kernels with the helpers above them all: it builds faster than the file.
 
         The lines are those of the file, untouched.
         """
         lines = self.source.splitlines(keepends=True)
         helpers = min(k.lines[0] for k in self.kernels.values()) - 1
-        first, last = self.kernels[kernel].lines
-        return "".join([*lines[:helpers], *lines[first - 1 : last]])
+        spans = [self.kernels[name].lines for name in kernels]
+        return "".join([*lines[:helpers], *(x for a, b in spans for x in lines[a - 1 : b])])
 
     def without(self, *operands: str) -> Variant:
         """The variant that leaves out exactly these optional operands."""
@@ -176,6 +177,7 @@ def _tiled(entry: Mapping[str, Any], files: Mapping[str, str]) -> TiledSpec:
         entry["when"],
         entry["lane"],
         entry["tiles"],
+        tuple(entry["dynamic"]),
         tuple(entry["others"]),
         tuple(entry["terms"]),
         {t: tuple(shape) for t, shape in entry["tensors"].items()},

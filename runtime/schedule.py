@@ -7,7 +7,7 @@ arithmetic is exact they give equal results, elsewhere they differ by the order 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 REALS = {"float32": "float", "float64": "double"}
 POLICIES = ("auto", "reference", "tiled")
-SMALL = 20_000  # multiplications below which packing costs more than it saves
+SMALL = 2_000  # multiplications per image below which packing costs more than it saves
 REGISTERS = 6  # vectors in a register tile; with more, compilers spill the tile to memory
+BATCH_TILE = 4  # of a size that the kernel is not built for
 CHAIN = 512  # terms of a partial sum: rounding errors grow with its length
 
 _policy = "auto"
@@ -74,10 +75,11 @@ def _plan(
     sizes = dict(binding.sizes)
     if any(sizes[s] != v for s, v in spec.when.items()):
         return None
-    terms = [size_expression(t)(sizes) for t in spec.terms]
+    fixed = [i for i, n in spec.tiles.items() if n not in spec.dynamic]
     extents = {i: size_expression(n)(sizes) for i, n in spec.tiles.items()}
     lane = size_expression(spec.lane)(sizes)
-    work = lane * math.prod(extents.values()) * math.prod(terms)
+    inner = [size_expression(t)(sizes) for t in spec.terms if t not in spec.dynamic]
+    work = lane * math.prod(extents[i] for i in fixed) * math.prod(inner)
     if not forced and (device.info.kind != "cpu" or work < SMALL or lane < 4):
         return None
     lanes = _lanes(lane, dtype, device)
@@ -85,17 +87,17 @@ def _plan(
     shapes = [[size_expression(n)(sizes) for n in shape] for shape in spec.tensors.values()]
     if any(math.prod(shape) > LARGEST for shape in shapes):
         return None
-    tiles = _tiles(extents)
-    chunk = max(1, min(terms[0], CHAIN // max(1, math.prod(terms[1:]))))
+    tiles = _tiles(extents, fixed)
     blocks = [n // tiles[i] for i, n in extents.items()]
-    items = -(-lane // lanes) * math.prod(blocks) * _rest(binding, spec)
+    others = math.prod(size_expression(n)(sizes) for n in spec.others)
+    items = -(-lane // lanes) * math.prod(blocks) * others
     packs = tuple((k, size_expression(k.work_items)(sizes)) for k in spec.packs)
-    return Plan(spec, _options(sizes, tiles, chunk, lanes, dtype, device), items, packs)
-
-
-def _rest(binding: Binding, spec: TiledSpec) -> int:
-    """The extents of output indices that are neither lane nor tiled."""
-    return math.prod(size_expression(n)(binding.sizes) for n in spec.others)
+    macros = {f"SIZE_{s}": str(v) for s, v in sizes.items()}
+    macros |= {f"SIZE_{s}": f"sizes[{binding.operator.sizes.index(s)}]" for s in spec.dynamic}
+    macros |= {f"TILE_{i}": str(t) for i, t in tiles.items()}
+    below = [size_expression(t)(sizes) for t in spec.terms[1:] if t not in spec.dynamic]
+    macros["CHUNK"] = str(max(1, CHAIN // math.prod(below)))
+    return Plan(spec, _options(macros, lanes, dtype, device), items, packs)
 
 
 def _lanes(extent: int, dtype: str, device: Device) -> int:
@@ -105,33 +107,25 @@ def _lanes(extent: int, dtype: str, device: Device) -> int:
     return max(2, min(widest, 1 << (extent - 1).bit_length()))
 
 
-def _tiles(extents: Mapping[str, int]) -> dict[str, int]:
+def _tiles(extents: Mapping[str, int], fixed: Sequence[str]) -> dict[str, int]:
     """The largest tile of at most REGISTERS vectors whose sides divide their extents.
 
     Among equals, the one that is longest in the last index, whose elements lie closest together.
+    An index over a dynamic size is tiled only where there is no other, and always by the same
+    number if that divides its extent, so that few kernels serve all its values.
     """
-    sides = [[t for t in range(1, min(n, REGISTERS) + 1) if n % t == 0] for n in extents.values()]
+    ones = dict.fromkeys(extents, 1)
+    if not fixed:
+        return {i: BATCH_TILE if n % BATCH_TILE == 0 else 1 for i, n in extents.items()}
+    sides = [[t for t in range(1, REGISTERS + 1) if extents[i] % t == 0] for i in fixed]
     fits = [t for t in product(*sides) if math.prod(t) <= REGISTERS]
     best = max(fits, key=lambda t: (math.prod(t), t[::-1]))
-    return dict(zip(extents, best, strict=True))
+    return ones | dict(zip(fixed, best, strict=True))
 
 
-def _options(
-    sizes: Mapping[str, int],
-    tiles: Mapping[str, int],
-    chunk: int,
-    lanes: int,
-    dtype: str,
-    device: Device,
-) -> tuple[str, ...]:
+def _options(macros: Mapping[str, str], lanes: int, dtype: str, device: Device) -> tuple[str, ...]:
     real = REALS[dtype]
     pocl = "Portable Computing Language" in device.info.platform
     unroll = "__attribute__((opencl_unroll_hint))" if pocl else ""
-    return (
-        f"-DREAL={real}",
-        f"-DREALV={real}{lanes}",
-        f"-DUNROLL={unroll}",
-        f"-DCHUNK={chunk}",
-        *(f"-DSIZE_{s}={v}" for s, v in sizes.items()),
-        *(f"-DTILE_{i}={t}" for i, t in tiles.items()),
-    )
+    given = {"REAL": real, "REALV": f"{real}{lanes}", "UNROLL": unroll, **macros}
+    return tuple(f"-D{name}={value}" for name, value in given.items())
