@@ -127,13 +127,16 @@ def _integer_names(nest: Nest) -> sp.Expr:
 
 
 def _decode(nest: Nest, printer: CPrinter) -> list[tuple[str, str]]:
-    """Row-major: id = ((i0*n1 + i1)*n2 + i2) ..., undone one index at a time."""
+    """Row-major: id = ((i0*n1 + i1)*n2 + i2) ..., undone one index at a time.
+
+    `id / n2 / n1` and not `id / (n1 * n2)`: each division then serves two indices.
+    """
     out: list[tuple[str, str]] = []
-    below: sp.Expr = sp.Integer(1)
+    rest = "id"
     for k, (i, extent) in reversed(list(enumerate(nest.grid))):
-        start = "id" if below == 1 else f"id / {printer.index(below, ATOM)}"
-        out.append((str(i), start if k == 0 else f"{start} % {printer.index(extent, ATOM)}"))
-        below = sp.Mul(below, extent)
+        n = printer.index(extent, ATOM)
+        out.append((str(i), rest if k == 0 else f"{rest} % {n}"))
+        rest = f"{rest} / {n}"
     return out[::-1]
 
 

@@ -71,7 +71,7 @@ __kernel void batch_norm_y(
     const int N = SIZE_N;
     const int id = get_global_id(0);
     if (id < C * L * N) {
-        const int n = id / (C * L);
+        const int n = id / L / C;
         const int c = id / L % C;
         const int l = id % L;
         y[id] = beta[c] + (X[(n * C + c) * L + l] - mean[c]) * gamma[c] / sqrt(eps + var[c]);
@@ -154,7 +154,7 @@ __kernel void batch_norm_grad_X(
     const int N = SIZE_N;
     const int id = get_global_id(0);
     if (id < C * L * N) {
-        const int n = id / (C * L);
+        const int n = id / L / C;
         const int c = id / L % C;
         const int l = id % L;
         grad_X[id] = gamma[c] * grad_y[(n * C + c) * L + l] / sqrt(eps + var[c]) + ((REAL)2 * X[(n * C + c) * L + l] - (REAL)2 * mean[c]) * grad_var[c] / ((REAL)L * (REAL)N) + grad_mean[c] / ((REAL)L * (REAL)N);
@@ -228,7 +228,7 @@ __kernel void batch_norm_without_gamma_y(
     const int N = SIZE_N;
     const int id = get_global_id(0);
     if (id < C * L * N) {
-        const int n = id / (C * L);
+        const int n = id / L / C;
         const int c = id / L % C;
         const int l = id % L;
         y[id] = beta[c] + (X[(n * C + c) * L + l] - mean[c]) / sqrt(eps + var[c]);
@@ -307,7 +307,7 @@ __kernel void batch_norm_without_gamma_grad_X(
     const int N = SIZE_N;
     const int id = get_global_id(0);
     if (id < C * L * N) {
-        const int n = id / (C * L);
+        const int n = id / L / C;
         const int c = id / L % C;
         const int l = id % L;
         grad_X[id] = grad_y[(n * C + c) * L + l] / sqrt(eps + var[c]) + ((REAL)2 * X[(n * C + c) * L + l] - (REAL)2 * mean[c]) * grad_var[c] / ((REAL)L * (REAL)N) + grad_mean[c] / ((REAL)L * (REAL)N);
@@ -329,7 +329,7 @@ __kernel void batch_norm_without_beta_y(
     const int N = SIZE_N;
     const int id = get_global_id(0);
     if (id < C * L * N) {
-        const int n = id / (C * L);
+        const int n = id / L / C;
         const int c = id / L % C;
         const int l = id % L;
         y[id] = (X[(n * C + c) * L + l] - mean[c]) * gamma[c] / sqrt(eps + var[c]);
@@ -350,7 +350,7 @@ __kernel void batch_norm_without_gamma_without_beta_y(
     const int N = SIZE_N;
     const int id = get_global_id(0);
     if (id < C * L * N) {
-        const int n = id / (C * L);
+        const int n = id / L / C;
         const int c = id / L % C;
         const int l = id % L;
         y[id] = (X[(n * C + c) * L + l] - mean[c]) / sqrt(eps + var[c]);

@@ -22,7 +22,7 @@ __kernel void batch_norm_inference_y(
     const int N = SIZE_N;
     const int id = get_global_id(0);
     if (id < C * L * N) {
-        const int n = id / (C * L);
+        const int n = id / L / C;
         const int c = id / L % C;
         const int l = id % L;
         y[id] = beta[c] + (X[(n * C + c) * L + l] - mean[c]) * gamma[c] / sqrt(eps + var[c]);
@@ -43,7 +43,7 @@ __kernel void batch_norm_inference_grad_X(
     const int N = SIZE_N;
     const int id = get_global_id(0);
     if (id < C * L * N) {
-        const int n = id / (C * L);
+        const int n = id / L / C;
         const int c = id / L % C;
         const int l = id % L;
         grad_X[id] = gamma[c] * grad_y[(n * C + c) * L + l] / sqrt(eps + var[c]);
@@ -117,7 +117,7 @@ __kernel void batch_norm_inference_without_gamma_y(
     const int N = SIZE_N;
     const int id = get_global_id(0);
     if (id < C * L * N) {
-        const int n = id / (C * L);
+        const int n = id / L / C;
         const int c = id / L % C;
         const int l = id % L;
         y[id] = beta[c] + (X[(n * C + c) * L + l] - mean[c]) / sqrt(eps + var[c]);
@@ -137,7 +137,7 @@ __kernel void batch_norm_inference_without_gamma_grad_X(
     const int N = SIZE_N;
     const int id = get_global_id(0);
     if (id < C * L * N) {
-        const int n = id / (C * L);
+        const int n = id / L / C;
         const int c = id / L % C;
         const int l = id % L;
         grad_X[id] = grad_y[(n * C + c) * L + l] / sqrt(eps + var[c]);
@@ -159,7 +159,7 @@ __kernel void batch_norm_inference_without_beta_y(
     const int N = SIZE_N;
     const int id = get_global_id(0);
     if (id < C * L * N) {
-        const int n = id / (C * L);
+        const int n = id / L / C;
         const int c = id / L % C;
         const int l = id % L;
         y[id] = (X[(n * C + c) * L + l] - mean[c]) * gamma[c] / sqrt(eps + var[c]);
@@ -180,7 +180,7 @@ __kernel void batch_norm_inference_without_gamma_without_beta_y(
     const int N = SIZE_N;
     const int id = get_global_id(0);
     if (id < C * L * N) {
-        const int n = id / (C * L);
+        const int n = id / L / C;
         const int c = id / L % C;
         const int l = id % L;
         y[id] = (X[(n * C + c) * L + l] - mean[c]) / sqrt(eps + var[c]);

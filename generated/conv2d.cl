@@ -34,8 +34,8 @@ __kernel void conv2d_z(
     const int OW = SIZE_OW;
     const int id = get_global_id(0);
     if (id < G * N * OG * OH * OW) {
-        const int n = id / (G * OG * OH * OW);
-        const int o = id / (OH * OW) % (G * OG);
+        const int n = id / OW / OH / (G * OG);
+        const int o = id / OW / OH % (G * OG);
         const int x = id / OW % OH;
         const int y = id % OW;
         REAL sum0 = 0;
@@ -89,8 +89,8 @@ __kernel void conv2d_grad_Y(
     const int OW = SIZE_OW;
     const int id = get_global_id(0);
     if (id < CG * G * H * N * W) {
-        const int n = id / (CG * G * H * W);
-        const int k = id / (H * W) % (CG * G);
+        const int n = id / W / H / (CG * G);
+        const int k = id / W / H % (CG * G);
         const int u = id / W % H;
         const int v = id % W;
         REAL sum0 = 0;
@@ -147,8 +147,8 @@ __kernel void conv2d_grad_w(
     const int OW = SIZE_OW;
     const int id = get_global_id(0);
     if (id < CG * G * KH * KW * OG) {
-        const int o = id / (CG * KH * KW);
-        const int c = id / (KH * KW) % CG;
+        const int o = id / KW / KH / CG;
+        const int c = id / KW / KH % CG;
         const int i = id / KW % KH;
         const int j = id % KW;
         REAL sum0 = 0;
@@ -230,8 +230,8 @@ __kernel void conv2d_without_b_z(
     const int OW = SIZE_OW;
     const int id = get_global_id(0);
     if (id < G * N * OG * OH * OW) {
-        const int n = id / (G * OG * OH * OW);
-        const int o = id / (OH * OW) % (G * OG);
+        const int n = id / OW / OH / (G * OG);
+        const int o = id / OW / OH % (G * OG);
         const int x = id / OW % OH;
         const int y = id % OW;
         REAL sum0 = 0;

@@ -25,8 +25,8 @@ __kernel void conv2d_grad_Y_pack_grad_z_halo(
     const int OW = SIZE_OW;
     const int id = get_global_id(0);
     if (id < N * OG * (DH * KH + H - DH) * (DW * KW + W - DW)) {
-        const int a0 = id / (OG * (DH * KH + H - DH) * (DW * KW + W - DW));
-        const int a1 = id / ((DH * KH + H - DH) * (DW * KW + W - DW)) % OG;
+        const int a0 = id / (DW * KW + W - DW) / (DH * KH + H - DH) / OG;
+        const int a1 = id / (DW * KW + W - DW) / (DH * KH + H - DH) % OG;
         const int a2 = id / (DW * KW + W - DW) % (DH * KH + H - DH);
         const int a3 = id % (DW * KW + W - DW);
         grad_z_halo[id] = (DH * KH <= DH + PT + a2 && DH + PT + a2 < DH * KH + OH && DW * KW <= DW + PL + a3 && DW + PL + a3 < DW * KW + OW ? grad_z[((a0 * OG + a1) * OH + DH + PT + a2 - DH * KH) * OW + DW + PL + a3 - DW * KW] : 0);
@@ -46,9 +46,9 @@ __kernel void conv2d_grad_Y_pack_w_lanes(
     const int LANES = SIZE_LANES;
     const int id = get_global_id(0);
     if (id < KH * KW * LANES * OG * ((CG - 1) / LANES + 1)) {
-        const int a0 = id / (KH * KW * LANES * ((CG - 1) / LANES + 1));
-        const int a1 = id / (KH * KW * LANES) % ((CG - 1) / LANES + 1);
-        const int a2 = id / (KW * LANES) % KH;
+        const int a0 = id / LANES / KW / KH / ((CG - 1) / LANES + 1);
+        const int a1 = id / LANES / KW / KH % ((CG - 1) / LANES + 1);
+        const int a2 = id / LANES / KW % KH;
         const int a3 = id / LANES % KW;
         const int l = id % LANES;
         w_lanes[id] = (LANES * a1 + l < CG ? w[((a0 * CG + LANES * a1 + l) * KH + a2) * KW + a3] : 0);

@@ -27,8 +27,8 @@ __kernel void conv2d_z_pack_Y_halo(
     const int OW = SIZE_OW;
     const int id = get_global_id(0);
     if (id < CG * N * (DH * KH + OH * SH + 1 - DH - SH) * (DW * KW + OW * SW + 1 - DW - SW)) {
-        const int a0 = id / (CG * (DH * KH + OH * SH + 1 - DH - SH) * (DW * KW + OW * SW + 1 - DW - SW));
-        const int a1 = id / ((DH * KH + OH * SH + 1 - DH - SH) * (DW * KW + OW * SW + 1 - DW - SW)) % CG;
+        const int a0 = id / (DW * KW + OW * SW + 1 - DW - SW) / (DH * KH + OH * SH + 1 - DH - SH) / CG;
+        const int a1 = id / (DW * KW + OW * SW + 1 - DW - SW) / (DH * KH + OH * SH + 1 - DH - SH) % CG;
         const int a2 = id / (DW * KW + OW * SW + 1 - DW - SW) % (DH * KH + OH * SH + 1 - DH - SH);
         const int a3 = id % (DW * KW + OW * SW + 1 - DW - SW);
         Y_halo[id] = (PT <= a2 && a2 < H + PT && PL <= a3 && a3 < PL + W ? Y[((a0 * CG + a1) * H + a2 - PT) * W + a3 - PL] : 0);
@@ -48,9 +48,9 @@ __kernel void conv2d_z_pack_w_lanes(
     const int LANES = SIZE_LANES;
     const int id = get_global_id(0);
     if (id < CG * KH * KW * LANES * ((OG - 1) / LANES + 1)) {
-        const int a0 = id / (CG * KH * KW * LANES);
-        const int a1 = id / (KH * KW * LANES) % CG;
-        const int a2 = id / (KW * LANES) % KH;
+        const int a0 = id / LANES / KW / KH / CG;
+        const int a1 = id / LANES / KW / KH % CG;
+        const int a2 = id / LANES / KW % KH;
         const int a3 = id / LANES % KW;
         const int l = id % LANES;
         w_lanes[id] = (LANES * a0 + l < OG ? w[(((LANES * a0 + l) * CG + a1) * KH + a2) * KW + a3] : 0);

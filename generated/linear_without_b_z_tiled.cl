@@ -16,7 +16,7 @@ __kernel void linear_without_b_z_pack_w_lanes(
     const int LANES = SIZE_LANES;
     const int id = get_global_id(0);
     if (id < K * LANES * ((O - 1) / LANES + 1)) {
-        const int a0 = id / (K * LANES);
+        const int a0 = id / LANES / K;
         const int a1 = id / LANES % K;
         const int l = id % LANES;
         w_lanes[id] = (LANES * a0 + l < O ? w[(LANES * a0 + l) * K + a1] : 0);

@@ -28,8 +28,8 @@ __kernel void max_pool2d_z(
     const int OW = SIZE_OW;
     const int id = get_global_id(0);
     if (id < C * N * OH * OW) {
-        const int n = id / (C * OH * OW);
-        const int c = id / (OH * OW) % C;
+        const int n = id / OW / OH / C;
+        const int c = id / OW / OH % C;
         const int x = id / OW % OH;
         const int y = id % OW;
         REAL max0 = -INFINITY;
@@ -73,8 +73,8 @@ __kernel void max_pool2d_z_argmax(
     const int OW = SIZE_OW;
     const int id = get_global_id(0);
     if (id < C * N * OH * OW) {
-        const int n = id / (C * OH * OW);
-        const int c = id / (OH * OW) % C;
+        const int n = id / OW / OH / C;
+        const int c = id / OW / OH % C;
         const int x = id / OW % OH;
         const int y = id % OW;
         int argmax0 = -1;
@@ -124,8 +124,8 @@ __kernel void max_pool2d_grad_Y(
     const int OW = SIZE_OW;
     const int id = get_global_id(0);
     if (id < C * H * N * W) {
-        const int n = id / (C * H * W);
-        const int c = id / (H * W) % C;
+        const int n = id / W / H / C;
+        const int c = id / W / H % C;
         const int u = id / W % H;
         const int v = id % W;
         REAL sum0 = 0;
