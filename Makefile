@@ -12,6 +12,8 @@ ARGS ?=
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet
+# compat: a path entry, so that this package is found before a mere folder named gradproof
+EDITABLE := $(PIP) --config-settings editable_mode=compat
 PYTEST := $(BIN)/python -m pytest -rs -n 2
 
 .DEFAULT_GOAL := help
@@ -57,9 +59,9 @@ clean:
 	@touch $@
 
 .venv/stamp-run: pyproject.toml .venv/stamp-venv
-	$(PIP) -e '.[cpu]'
+	$(EDITABLE) -e '.[cpu]'
 	@touch $@
 
 .venv/stamp-dev: pyproject.toml .venv/stamp-venv
-	$(PIP) -e '.[cpu,dev,oclgrind,prove]'
+	$(EDITABLE) -e '.[cpu,dev,oclgrind,prove]'
 	@touch .venv/stamp-run $@

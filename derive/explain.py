@@ -114,8 +114,9 @@ def _definition(d: Definition) -> Section:
         passages.append(Passage((f"In PyTorch's words, {', '.join(shown)}.",)))
     if d.differentiable:
         words = (
-            f"{PREFIX}X stands for the gradient of the loss with respect to X; n' is a second "
-            "index that runs as n does; a term under [guards] counts only where they all hold."
+            f"{PREFIX}X, or ∂ℓ/∂X, is the gradient of the loss with respect to X; n' is a second "
+            "index that runs as n does; a term counts only where all its guards hold, which stand "
+            "in [brackets] or under the sum."
         )
         passages.append(Passage((words,)))
     return Section((f"Operator {d.name}",), tuple(passages))

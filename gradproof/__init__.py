@@ -1,4 +1,4 @@
-"""Train convolutional networks on any OpenCL device, with gradients that are derived and proved.
+"""Train convolutional networks on any OpenCL device, with gradients that are derived.
 
 The names of PyTorch are reached from here: `gp.nn`, `gp.optim`, `gp.data`, `gp.functional`,
 `gp.tensor`, `gp.no_grad`, `gp.save`, `gp.load`. Importing the package loads none of them; each is

@@ -413,7 +413,7 @@ def _how_to_install() -> str:
     vendors = os.environ.get("OCL_ICD_VENDORS")
     now = f"it is {vendors!r} now" if vendors else "it is not set now"
     return (
-        "For a CPU device: pip install 'gradproof[cpu]' (this is pyopencl[pocl]). For a driver "
+        "For a CPU device: pip install 'pyopencl[pocl]'. For a driver "
         "that is installed already: set the environment variable OCL_ICD_VENDORS to the folder of "
         f"its .icd file, often /etc/OpenCL/vendors ({now})"
     )

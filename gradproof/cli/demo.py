@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gradproof.cli import options
-from gradproof.cli.screen import Screen
+from gradproof.cli.screen import Screen, command_name
 from gradproof.cli.train import Settings, run_training
 
 
@@ -19,6 +19,7 @@ def demo(
     training = run_training(Settings(epochs=epochs, seed=seed, device=device, out=out), screen)
     training.show(screen)
     screen.line("Next")
-    screen.line(f"  gradproof evaluate {training.run.path}")
-    screen.line("  gradproof derive conv2d           how the gradients came about")
-    screen.line("  gradproof train DATASET --model lenet    MNIST, CIFAR-10 or your own images")
+    name = command_name()
+    screen.line(f"  {name} evaluate {training.run.path}")
+    screen.line(f"  {name} derive conv2d           how the gradients came about")
+    screen.line(f"  {name} train DATASET --model lenet    MNIST, CIFAR-10 or your own images")

@@ -83,7 +83,7 @@ def options(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
     ] = False,
 ) -> None:
-    """Convolutional networks with derived and proved gradients, on any OpenCL device.
+    """Convolutional networks with derived gradients, on any OpenCL device.
 
     Begin with: gradproof demo
     """

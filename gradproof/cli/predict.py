@@ -39,13 +39,17 @@ def predict(
 ) -> None:
     """Classify the images in a file with the network of RUN.
 
-    One image (C, H, W) or many (N, C, H, W); with one channel also (H, W) and (N, H, W).
+    One image (C, H, W) or (H, W, C), or many with N before; with one channel also without C.
     """
     screen = Screen(as_json=as_json)
     folder = RunFolder.open(run)
     config = folder.config
-    batch = as_batch(images, read_images(images), config.image_shape)
+    array = read_images(images)
+    batch = as_batch(images, array, config.image_shape)
     info = use_device(device).info
+    screen.note(f"Device   {info.describe()}")
+    if array.dtype == np.uint8:
+        screen.note("Images   levels of 8 bits, divided by 255; for other scales give real numbers")
     rows = probabilities(folder.load_model(), batch, config.batch_size)
     best = rows.argmax(axis=1)
     results: list[dict[str, Any]] = [
@@ -91,7 +95,9 @@ def as_batch(path: Path, array: NDArray[Any], image_shape: tuple[int, int, int])
     >>> as_batch(Path("a.npy"), np.zeros((8, 8), np.uint8), (1, 8, 8)).shape
     (1, 1, 8, 8)
     """
-    channels = image_shape[0]
+    channels, height, width = image_shape
+    if array.ndim in (3, 4) and array.shape[-3:] == (height, width, channels) != image_shape:
+        array = np.moveaxis(array, -1, -3)
     fits = array.shape[-3:] == image_shape and array.ndim in (3, 4)
     if channels == 1:
         fits = fits or (array.shape[-2:] == image_shape[1:] and array.ndim in (2, 3))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Self
 
 from rich.console import Console
@@ -16,6 +19,15 @@ from gradproof.runtime.summary import LayerSummary
 from gradproof.runtime.trainer import BatchResult, EpochResult
 
 HEADER = "epoch    loss  accuracy   held-out loss  accuracy     time  images/s"
+
+
+def command_name() -> str:
+    """How this program is called from here: by name where a shell finds it, else by its path."""
+    program = Path(sys.argv[0])
+    found = shutil.which("gradproof")
+    if program.name != "gradproof" or (found and Path(found).samefile(program)):
+        return "gradproof"
+    return os.path.relpath(program)
 
 
 class Screen:
@@ -32,6 +44,11 @@ class Screen:
     def line(self, text: str = "", style: str | None = None) -> None:
         """One line, which is not wrapped: paths and commands stay whole."""
         self.console.print(text, style=style, soft_wrap=True)
+
+    def note(self, text: str) -> None:
+        """A line on standard error, for commands whose standard output is read by programs."""
+        console = Console(stderr=True, markup=False, highlight=False, emoji=False)
+        console.print(text, soft_wrap=True)
 
     def table(self, table: Table) -> None:
         """A table."""

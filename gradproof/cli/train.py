@@ -52,6 +52,10 @@ class DType(StrEnum):
     FLOAT64 = "float64"
 
 
+# LeNet has no batch norm and starts slowly at the demo's rate.
+LEARNING_RATES = {"demo": 0.01, "lenet": 0.03}
+
+
 @dataclass(frozen=True)
 class Settings:
     """What the user chose; the defaults are those of both commands."""
@@ -60,7 +64,7 @@ class Settings:
     model: str = "demo"
     epochs: int = 10
     batch_size: int = 32
-    lr: float = 0.01
+    lr: float = LEARNING_RATES["demo"]
     momentum: float = 0.9
     weight_decay: float = 0.0
     seed: int = 0
@@ -115,7 +119,8 @@ def train(
         typer.Argument(
             metavar="DATASET",
             help="'digits', a .npz file, or a folder with the files of MNIST, Fashion-MNIST or"
-            " CIFAR-10 (binary version). Nothing is downloaded.",
+            " CIFAR-10 (binary version). Levels of 8 bits are divided by 255. Nothing is"
+            " downloaded.",
         ),
     ],
     model: Annotated[
@@ -125,7 +130,15 @@ def train(
     batch_size: Annotated[int, typer.Option(min=1, help="Images of one step.")] = (
         Settings.batch_size
     ),
-    lr: Annotated[float, typer.Option(min=0.0, help="Learning rate of SGD.")] = Settings.lr,
+    lr: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            help="Learning rate of SGD; without it "
+            + ", ".join(f"{rate} for {name}" for name, rate in LEARNING_RATES.items())
+            + ".",
+        ),
+    ] = None,
     momentum: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Part of the last step that is kept.")
     ] = Settings.momentum,
@@ -147,7 +160,7 @@ def train(
         model=model.value,
         epochs=epochs,
         batch_size=batch_size,
-        lr=lr,
+        lr=LEARNING_RATES[model.value] if lr is None else lr,
         momentum=momentum,
         weight_decay=weight_decay,
         seed=seed,
