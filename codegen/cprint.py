@@ -21,7 +21,14 @@ from gradproof.derive.expr import (
 )
 from gradproof.derive.language import Tensor
 
-FUNCTIONS = {sp.exp: "exp", sp.log: "log", sp.tanh: "tanh", sp.erf: "erf", sp.Abs: "fabs"}
+FUNCTIONS = {
+    sp.exp: "exp",
+    sp.log: "log",
+    sp.tanh: "tanh",
+    sp.erf: "erf",
+    sp.Abs: "fabs",
+    sp.sign: "sign",
+}
 RELATIONS = {sp.Ge: ">=", sp.Gt: ">", sp.Le: "<=", sp.Lt: "<", sp.Eq: "==", sp.Ne: "!="}
 SUM, QUOTIENT, PRODUCT, ATOM = 1, 2, 3, 4  # how tightly a piece of C binds
 
@@ -118,6 +125,8 @@ class CPrinter:
     def _value(self, e: sp.Expr) -> tuple[str, int]:
         if e.is_Rational:
             return self._rational(e)
+        if e is sp.E:
+            return "(REAL)2.71828182845904523536", ATOM
         if e is sp.pi:
             return "(REAL)3.14159265358979323846", ATOM
         if e.is_Symbol:

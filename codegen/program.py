@@ -12,6 +12,8 @@ from gradproof.codegen.contraction import contraction
 from gradproof.codegen.cprint import CPrinter, size_text
 from gradproof.codegen.lanes import Tiled, render_tiled, render_tiled_program
 from gradproof.codegen.render import Kernel, render_kernel, render_program
+from gradproof.derive.adjoint import PREFIX
+from gradproof.derive.errors import DefinitionError
 from gradproof.derive.expr import Read, Reduce, reads, reduces
 from gradproof.derive.language import Definition, Equation, Tensor
 from gradproof.derive.nest import Nest, lower
@@ -31,8 +33,16 @@ class Program:
 def build_program(d: Definition) -> Program:
     """Derive, lower and render one operator with all its variants.
 
-    A kernel that two variants share is written once.
+    A kernel that two variants share is written once. Errors: DefinitionError where the derivation
+    leads to an expression that has no form in C.
     """
+    try:
+        return _build(d)
+    except TypeError as error:  # SymPy's rewriting left the language: zoo, I
+        raise DefinitionError(f"{d.name}: {error}") from None
+
+
+def _build(d: Definition) -> Program:
     kernels = _Kernels()
     variants: dict[str, Any] = {}
     for variant in d.variants():
@@ -103,14 +113,14 @@ class _Kernels:
 def _variant(
     d: Definition, without: list[str], system: System, forward: list[str], backward: list[str]
 ) -> dict[str, Any]:
-    tensors = {t.name: t for t in system.forward.tensors}
+    tensors = {t.name: t for t in (*d.tensors, *system.forward.tensors)}
     if system.backward:
         tensors |= {t.name: t for t in system.backward.tensors}
     return {
         "without": list(without),
         "inputs": list(d.inputs),
         "outputs": list(d.outputs),
-        "differentiable": list(d.differentiable) if system.backward else [],
+        "differentiable": _with_gradient(d, system),
         "saved": list(system.saved),
         "tensors": {
             n: {"shape": [size_text(x) for x in t.shape], "dtype": t.dtype}
@@ -126,6 +136,14 @@ def _lines(k: Kernel, program: str) -> list[int]:
     body = k.text.rstrip()
     first = program[: program.index(body)].count("\n") + 1
     return [first, first + body.count("\n")]
+
+
+def _with_gradient(d: Definition, system: System) -> list[str]:
+    """The operands that have a gradient: not those that cancel out of the definition."""
+    if system.backward is None:
+        return []
+    found = {e.target for e in system.backward.equations}
+    return [n for n in d.differentiable if PREFIX + n in found]
 
 
 def _kernel_entry(k: Kernel, work_items: sp.Expr, tiled: Tiled | None) -> dict[str, Any]:

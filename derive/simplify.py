@@ -9,9 +9,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import permutations
+from itertools import permutations, product
 
 import sympy as sp
 
@@ -32,7 +32,7 @@ class Note:
 def simplify(backward: Definition, forward: Definition) -> tuple[Definition, tuple[Note, ...]]:
     """The eliminated backward system with known sums named and vanishing gradients gone, and a
     note for every change."""
-    known = list(_named_sums(forward.equations))
+    known = list(_named_sums(forward))
     notes: list[Note] = []
     pointwise = [e for e in forward.equations if not reduces(e.body)]
     kept: list[Equation] = []
@@ -40,7 +40,8 @@ def simplify(backward: Definition, forward: Definition) -> tuple[Definition, tup
     for e in backward.equations:
         gone = {r: sp.Integer(0) for r in reads(e.body) if r.tensor in vanished}
         first = replace(e, body=substitute(e.body, gone))
-        e = replace(e, body=_fold(_zero_sums(first.body), known))
+        extents = dict(zip(e.indices, backward.tensor(e.target).shape, strict=True))
+        e = replace(e, body=_fold(_zero_sums(first.body), known, extents))
         if e.body != first.body:
             notes.append(Note(e.target, "known sums", first, e))
         if e.target not in backward.outputs and _vanishes(e, [*pointwise, *kept]):
@@ -50,7 +51,8 @@ def simplify(backward: Definition, forward: Definition) -> tuple[Definition, tup
         kept.append(e)
         if not reduces(e.body):
             pointwise.append(e)
-    needed = prune(replace(backward, equations=tuple(kept)), backward.outputs)
+    backward = _with_folded(replace(backward, equations=tuple(kept)), forward)
+    needed = prune(backward, backward.outputs)
     used = {e.target for e in needed.equations}
     notes += [Note(e.target, "unused", e, None) for e in kept if e.target not in used]
     return needed, tuple(notes)
@@ -74,30 +76,60 @@ def prune(d: Definition, outputs: Iterable[str]) -> Definition:
     )
 
 
-def _named_sums(equations: Iterable[Equation]) -> Iterator[tuple[Equation, Reduce, sp.Expr]]:
-    """Equations T = k * sum, as (equation, sum, T/k)."""
-    for e in equations:
+@dataclass(frozen=True)
+class _Known:
+    """T = factor * sum, so the sum is `value` = T/factor, for indices below `shape`."""
+
+    equation: Equation
+    shape: tuple[sp.Expr, ...]
+    sum: Reduce
+    value: sp.Expr
+
+
+def _named_sums(forward: Definition) -> Iterator[_Known]:
+    """Equations T = factor * sum, where the factor is a number or a size and so is not 0."""
+    sizes = {s for s, bound in forward.lower if bound >= 1} | {s for s, _ in forward.derived}
+    for e in forward.equations:
         inner = reduces(e.body)
-        if len(inner) == 1 and inner[0].kind == "sum":
+        if len(inner) == 1 and inner[0].kind == "sum" and not inner[0].guards:
             factor = sp.cancel(e.body / inner[0])
-            if not factor.has(Reduce):
-                yield e, inner[0], Read(e.target, *e.indices) / factor
+            if not factor.has(Reduce, Read) and _never_zero(factor, sizes):
+                shape = forward.tensor(e.target).shape
+                yield _Known(e, shape, inner[0], Read(e.target, *e.indices) / factor)
+
+
+def _never_zero(factor: sp.Expr, sizes: set[sp.Symbol]) -> bool:
+    """A product of numbers and powers of sizes that are at least 1."""
+    bases = [f.as_base_exp()[0] for f in sp.Mul.make_args(factor)]
+    return all(b in sizes or (b.is_Rational and b != 0) for b in bases)
+
+
+def _with_folded(backward: Definition, forward: Definition) -> Definition:
+    """Forward tensors that folding brought in are inputs of the backward system too."""
+    used = {r.tensor for e in backward.equations for r in reads(e.body)}
+    names = {t.name for t in backward.tensors}
+    new = [t for t in forward.tensors if t.name in used and t.name not in names]
+    return replace(
+        backward,
+        tensors=(*new, *backward.tensors),
+        inputs=(*(t.name for t in new), *backward.inputs),
+    )
 
 
 def _zero_sums(body: sp.Expr) -> sp.Expr:
     return substitute(body, {r: sp.Integer(0) for r in reduces(body) if r.body == 0})
 
 
-def _fold(body: sp.Expr, known: list[tuple[Equation, Reduce, sp.Expr]]) -> sp.Expr:
+def _fold(body: sp.Expr, known: list[_Known], extents: Mapping[sp.Symbol, sp.Expr]) -> sp.Expr:
     found = {}
     for r in reduces(body):
-        named = _named(r, known) if r.kind == "sum" else None
+        named = _named(r, known, extents) if r.kind == "sum" else None
         if named is not None:
             found[r] = named
     return sp.expand_mul(substitute(body, found)) if found else body
 
 
-def _named(r: Reduce, known: list[tuple[Equation, Reduce, sp.Expr]]) -> sp.Expr | None:
+def _named(r: Reduce, known: list[_Known], extents: Mapping[sp.Symbol, sp.Expr]) -> sp.Expr | None:
     """The sum term by term, if every term is a known sum or a constant; else None."""
     if r.guards or not r.indices:
         return None
@@ -110,7 +142,7 @@ def _named(r: Reduce, known: list[tuple[Equation, Reduce, sp.Expr]]) -> sp.Expr 
         value = (
             sp.Mul(*[n for _, n in r.indices])
             if inside == 1
-            else _match(Reduce("sum", r.indices, (), inside), known)
+            else _match(Reduce("sum", r.indices, (), inside), known, extents)
         )
         if value is None:
             return None
@@ -123,18 +155,20 @@ def _products(e: sp.Expr) -> sp.Expr:
     return sp.expand(e, power_exp=False, power_base=False, log=False)
 
 
-def _match(r: Reduce, known: list[tuple[Equation, Reduce, sp.Expr]]) -> sp.Expr | None:
-    for e, sum_, value in known:
-        if len(sum_.indices) != len(r.indices) or sum_.guards:
-            continue
-        for order in permutations(sum_.indices):
-            if [n for _, n in order] != [n for _, n in r.indices]:
+def _match(r: Reduce, known: list[_Known], extents: Mapping[sp.Symbol, sp.Expr]) -> sp.Expr | None:
+    """A known sum of the same terms over the same range, for indices within the tensor's shape."""
+    free = [i for i in sorted(r.free_symbols, key=str) if i in extents]
+    for k in known:
+        for order, outer in product(
+            permutations(k.sum.indices), permutations(free, len(k.equation.indices))
+        ):
+            same = [n for _, n in order] == [n for _, n in r.indices]
+            if not same or [extents[i] for i in outer] != list(k.shape):
                 continue
+            renamed = dict(zip(k.equation.indices, outer, strict=True))
             bound = dict(zip((i for i, _ in order), r.bound, strict=True))
-            for outer in permutations(sorted(r.free_symbols, key=str), len(e.indices)):
-                mapping = {**bound, **dict(zip(e.indices, outer, strict=True))}
-                if sum_.body.xreplace(mapping) == r.body:
-                    return value.xreplace(dict(zip(e.indices, outer, strict=True)))
+            if k.sum.body.xreplace({**bound, **renamed}) == r.body:
+                return k.value.xreplace(renamed)
     return None
 
 

@@ -48,25 +48,54 @@ __kernel void softmax_cross_entropy_s(
     }
 }
 
-// loss = Σ_{n<N} (log(s[n]) + m[n] - a[n, t[n]])/divisor
-__kernel void softmax_cross_entropy_loss(
+// d[n] = a[n, t[n]] - m[n]
+__kernel void softmax_cross_entropy_d(
     __global const REAL *restrict a,
     __global const int *restrict t,
     __global const REAL *restrict m,
-    __global const REAL *restrict s,
-    __global REAL *restrict loss,
-    const REAL divisor,
+    __global REAL *restrict d,
     __global const int *restrict sizes)
 {
     const int C = SIZE_C;
     const int N = SIZE_N;
     const int id = get_global_id(0);
+    if (id < N) {
+        const int n = id;
+        d[id] = a[n * C + t[n]] - m[n];
+    }
+}
+
+// loss = Σ_{n<N} (log(s[n]) - d[n])/divisor
+__kernel void softmax_cross_entropy_loss(
+    __global const REAL *restrict s,
+    __global const REAL *restrict d,
+    __global REAL *restrict loss,
+    const REAL divisor,
+    __global const int *restrict sizes)
+{
+    const int N = SIZE_N;
+    const int id = get_global_id(0);
     if (id < 1) {
         REAL sum0 = 0;
         for (int n = 0; n < N; n++) {
-            sum0 += log(s[n]) + m[n] - a[n * C + t[n]];
+            sum0 += log(s[n]) - d[n];
         }
         loss[id] = sum0 / divisor;
+    }
+}
+
+// grad_d[n] = -grad_loss/divisor
+__kernel void softmax_cross_entropy_grad_d(
+    __global const REAL *restrict grad_loss,
+    __global REAL *restrict grad_d,
+    const REAL divisor,
+    __global const int *restrict sizes)
+{
+    const int N = SIZE_N;
+    const int id = get_global_id(0);
+    if (id < N) {
+        const int n = id;
+        grad_d[id] = -grad_loss[0] / divisor;
     }
 }
 
@@ -86,15 +115,14 @@ __kernel void softmax_cross_entropy_grad_s(
     }
 }
 
-// grad_a[n, c] = exp(a[n, c] - m[n])*grad_s[n] + [c = t[n]] (-grad_loss/divisor)
+// grad_a[n, c] = exp(a[n, c] - m[n])*grad_s[n] + [c = t[n]] grad_d[n]
 __kernel void softmax_cross_entropy_grad_a(
     __global const REAL *restrict a,
     __global const int *restrict t,
     __global const REAL *restrict m,
-    __global const REAL *restrict grad_loss,
+    __global const REAL *restrict grad_d,
     __global const REAL *restrict grad_s,
     __global REAL *restrict grad_a,
-    const REAL divisor,
     __global const int *restrict sizes)
 {
     const int C = SIZE_C;
@@ -105,7 +133,7 @@ __kernel void softmax_cross_entropy_grad_a(
         const int c = id % C;
         REAL sum0 = 0;
         if (c == t[n]) {
-            sum0 += -grad_loss[0] / divisor;
+            sum0 += grad_d[n];
         }
         grad_a[id] = sum0 + exp(a[n * C + c] - m[n]) * grad_s[n];
     }

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
 
 import numpy as np
 
 from gradproof.runtime.binding import Binding, bind
-from gradproof.runtime.device import Device
 from gradproof.runtime.dispatch import Scalar, execute, note_gradient
 from gradproof.runtime.errors import DTypeError, GradproofError, ShapeError
 from gradproof.runtime.manifest import Operator, operators
@@ -51,7 +49,14 @@ class Node:
         kernels = self.binding.backward(targets)
         read = {n for k in kernels for n in k.reads}
         operands = {n: t for n, t in self.saved.items() if n in read}
-        operands |= {PREFIX + n: t for n, t in cotangents.items() if PREFIX + n in read}
+        given = next(iter(cotangents.values()))
+        for n in self.binding.variant.outputs:
+            if n in cotangents:
+                operands[PREFIX + n] = cotangents[n]
+            elif PREFIX + n in read:  # an output that nothing was made of
+                zeros = np.zeros(self.binding.shape(n))
+                operands[PREFIX + n] = tensor(zeros, given.dtype, device=given.device)
+        operands = {n: t for n, t in operands.items() if n in read}
         out = execute(self.binding, kernels, operands, self.scalars, label=self.label)
         return {n: out[PREFIX + n] for n in self.wanted}
 
@@ -114,7 +119,7 @@ def backward(root: Tensor, gradient: Tensor | None) -> None:
     if gradient is None:
         if root.size != 1:
             raise ShapeError(f"backward: a tensor of shape {root.shape} needs a gradient argument")
-        gradient = _alias(_one(str(root.dtype), root.device), root.shape)
+        gradient = tensor(np.ones(root.shape), root.dtype, device=root.device)
     elif gradient.shape != root.shape:
         raise ShapeError(f"backward: gradient has shape {gradient.shape}, expected {root.shape}")
     pending: dict[Node, dict[str, Tensor]] = {}
@@ -172,8 +177,3 @@ def _check_labels(binding: Binding, given: Mapping[str, Tensor], label: str) -> 
 
 def _alias(t: Tensor, shape: tuple[int, ...]) -> Tensor:
     return Tensor(t.storage, shape, t.dtype, layout=t.layout)
-
-
-@cache
-def _one(dtype: str, device: Device) -> Tensor:
-    return tensor(np.ones(()), dtype, device=device)

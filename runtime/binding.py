@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from itertools import product
 
 from gradproof.runtime.errors import ShapeError
 from gradproof.runtime.manifest import KernelSpec, Operator, Variant, Window
-from gradproof.runtime.sizes import factors, names_in, size_expression
+from gradproof.runtime.sizes import names_in, size_expression
 
 LARGEST = 2**31 - 1  # addresses in the kernels are 32-bit
 
@@ -83,6 +83,9 @@ def _bind(
     given: tuple[tuple[str, int], ...],
 ) -> Binding:
     sizes = dict(given)
+    for name, value in given:
+        if abs(value) > LARGEST:
+            raise ShapeError(f"size {name} is {value}; 32-bit addresses reach {LARGEST}")
     for tensor, shape in shapes:
         _check_rank(operator, variant, tensor, shape)
     progress = True
@@ -101,10 +104,10 @@ def _bind(
             raise ShapeError(f"{message} ({values})")
     for name, expression in operator.derived.items():
         sizes[name] = size_expression(expression)(sizes)
-    for window in operator.windows:
-        _check_window(window, sizes)
     binding = Binding(operator, variant, tuple((n, sizes[n]) for n in operator.sizes))
     _check_addresses(binding)
+    for window in operator.windows:
+        _check_window(window, sizes)
     return binding
 
 
@@ -129,33 +132,44 @@ def _solve_shape(
             expected = size_expression(text)(sizes)
             if expected != value:
                 raise ShapeError(f"{where}, expected {expected} (= {text})")
-        elif len(unknown) == 1 and factors(text) is not None:
-            known = 1
-            for n in factors(text) or ():
-                known *= sizes.get(n, 1)
-            if known == 0 or value % known:
-                raise ShapeError(f"{where}, which {known} does not divide (= {text})")
-            sizes[unknown[0]] = value // known
+        elif len(unknown) == 1:
+            u, size = unknown[0], size_expression(text)
+            base, at_one, at_two = (size({**sizes, u: n}) for n in (0, 1, 2))
+            slope = at_one - base
+            if slope == 0 or at_two - at_one != slope:
+                continue  # not linear in u: another shape must tell it
+            if (value - base) % slope:
+                raise ShapeError(f"{where}, which no {u} gives (= {text})")
+            sizes[u] = (value - base) // slope
             learned = True
     return learned
 
 
 def _check_window(w: Window, sizes: Mapping[str, int]) -> None:
     """Every window has an element: for each outer index some inner one falls inside."""
-    subscript, extent = size_expression(w.subscript), size_expression(w.extent)(sizes)
-    inner = [range(size_expression(n)(sizes)) for _, n in w.inner]
+    extent = size_expression(w.extent)(sizes)
     for outside in product(*[range(size_expression(n)(sizes)) for _, n in w.outer]):
-        env = dict(sizes) | dict(zip((i for i, _ in w.outer), outside, strict=True))
-        names = [i for i, _ in w.inner]
-        if not any(
-            0 <= subscript(env | dict(zip(names, taps, strict=True))) < extent
-            for taps in product(*inner)
-        ):
+        env = {**sizes, **dict(zip((i for i, _ in w.outer), outside, strict=True))}
+        if not any(0 <= s < extent for s in _subscripts(w, env)):
             at = ", ".join(f"{i}={v}" for (i, _), v in zip(w.outer, outside, strict=True))
             raise ShapeError(
                 f"the window at {at} lies wholly in the padding and has no element to choose "
                 f"from; use less padding or dilation, or a larger window"
             )
+
+
+def _subscripts(w: Window, env: Mapping[str, int]) -> Iterator[int]:
+    """What the taps of one window read; of a linear subscript first the one that can be inside."""
+    subscript = size_expression(w.subscript)
+    names = [i for i, _ in w.inner]
+    taps = [size_expression(n)(env) for _, n in w.inner]
+    if len(names) == 1:
+        start = subscript({**env, names[0]: 0})
+        step = subscript({**env, names[0]: 1}) - start
+        first = -(start // step) if step > 0 else 0
+        yield subscript({**env, names[0]: min(max(0, first), taps[0] - 1)})
+    for values in product(*map(range, taps)):
+        yield subscript({**env, **dict(zip(names, values, strict=True))})
 
 
 def _check_addresses(b: Binding) -> None:

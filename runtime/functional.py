@@ -5,8 +5,13 @@ Every function takes `label`, the name by which an error speaks of it: a layer g
 
 from __future__ import annotations
 
+import math
+import numbers
+import operator
 from collections.abc import Callable, Mapping
 from typing import cast
+
+import numpy as np
 
 from gradproof.runtime.autograd import apply
 from gradproof.runtime.binding import bind
@@ -46,7 +51,8 @@ def conv2d(
     _rank(input, 4, "input", label)
     _rank(weight, 4, "weight", label)
     (sh, sw), (dh, dw) = _positive(stride, "stride", label), _positive(dilation, "dilation", label)
-    if groups < 1 or weight.shape[0] % groups:
+    groups, _ = _positive(groups, "groups", label)
+    if weight.shape[0] % groups:
         raise ShapeError(f"{label}: groups={groups} does not divide {weight.shape[0]} out_channels")
     if input.shape[1] != weight.shape[1] * groups:
         raise ShapeError(
@@ -231,7 +237,15 @@ def batch_norm(
         raise ShapeError(f"{label}: input has shape {input.shape}, expected 2, 3 or 4 dimensions")
     channels = input.shape[1]
     statistics = {"running_mean": running_mean, "running_var": running_var}
+    if (running_mean is None) != (running_var is None):
+        raise ShapeError(f"{label}: running_mean and running_var come together or not at all")
+    if _number(eps, "eps", label) < 0.0:
+        raise ShapeError(f"{label}: eps={eps}, expected at least 0")
+    if not callable(momentum):
+        _number(momentum, "momentum", label)
     for name, t in {**statistics, "weight": weight, "bias": bias}.items():
+        if t is not None:
+            _is_tensor(t, name, label)
         if t is not None and t.shape != (channels,):
             raise ShapeError(
                 f"{label}: input has {channels} channels, but {name} has shape {t.shape}"
@@ -273,7 +287,7 @@ def dropout(
     [1.0, 2.0]
     """
     _is_tensor(input, "input", label)
-    if not 0.0 <= p < 1.0:
+    if not 0.0 <= _number(p, "p", label) < 1.0:
         raise ShapeError(f"{label}: p={p}, expected 0 <= p < 1")
     if not training or p == 0.0:
         return input
@@ -375,11 +389,22 @@ def _is_tensor(t: object, name: str, label: str) -> None:
         raise DTypeError(f"{label}: {name} is {kind}, expected a Tensor (gp.tensor)")
 
 
-def _pair(value: Pair, name: str, label: str) -> tuple[int, int]:
-    pair = (value, value) if isinstance(value, int) else tuple(value)
-    if len(pair) != 2 or not all(isinstance(n, int) for n in pair):
-        raise ShapeError(f"{label}: {name}={value!r}, expected an integer or two")
-    return pair
+def _pair(value: object, name: str, label: str) -> tuple[int, int]:
+    """One integer or two, NumPy's too; no bool, no fraction."""
+    items = tuple(value) if isinstance(value, tuple | list) else (value, value)
+    if len(items) == 2 and not any(isinstance(n, bool | np.bool_) for n in items):
+        try:
+            first, second = (operator.index(n) for n in items)
+            return first, second
+        except TypeError:
+            pass
+    raise ShapeError(f"{label}: {name}={value!r}, expected an integer or two")
+
+
+def _number(value: object, name: str, label: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or math.isnan(value):
+        raise ShapeError(f"{label}: {name}={value!r}, expected a number")
+    return float(value)
 
 
 def _positive(value: Pair, name: str, label: str) -> tuple[int, int]:
@@ -401,12 +426,12 @@ def _padding(
         return (before[0], span[0] - before[0]), (before[1], span[1] - before[1])
     if isinstance(padding, str):
         raise ShapeError(f"{label}: padding={padding!r}, expected 'same', 'valid' or numbers")
-    if isinstance(padding, int):
-        return (padding, padding), (padding, padding)
-    sides = [_pair(side, "padding", label) for side in padding]
-    if len(sides) != 2:
-        raise ShapeError(f"{label}: padding={padding!r}, expected two axes")
-    return sides[0], sides[1]
+    if isinstance(padding, tuple | list) and any(isinstance(s, tuple | list) for s in padding):
+        if len(padding) != 2 or not all(isinstance(s, tuple | list) for s in padding):
+            raise ShapeError(f"{label}: padding={padding!r}, expected two sides for each axis")
+        return _pair(padding[0], "padding", label), _pair(padding[1], "padding", label)
+    vertical, horizontal = _pair(padding, "padding", label)
+    return (vertical, vertical), (horizontal, horizontal)
 
 
 def _ceil_padding(extent: int, k: int, s: int, p: int, d: int) -> int:

@@ -8,6 +8,7 @@ already; the optimizer does not divide again.
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -46,12 +47,19 @@ class SGD:
         weight_decay: float = 0.0,
         nesterov: bool = False,
     ) -> None:
+        if not isinstance(params, Iterable):
+            kind = type(params).__name__
+            raise GradproofError(f"SGD: params is {kind}, expected a list of tensors")
         self.params = list(params)
+        for k, p in enumerate(self.params):
+            if not isinstance(p, Tensor) or not p.requires_grad:
+                what = "does not require a gradient" if isinstance(p, Tensor) else "is no Tensor"
+                raise GradproofError(f"SGD: parameter {k} {what}")
         if not self.params:
             raise GradproofError("SGD: there are no parameters to train")
         for name, value in (("lr", lr), ("momentum", momentum), ("weight_decay", weight_decay)):
-            if not value >= 0.0:
-                raise GradproofError(f"SGD: {name}={value}, expected at least 0")
+            if not isinstance(value, numbers.Real) or not value >= 0.0:
+                raise GradproofError(f"SGD: {name}={value!r}, expected at least 0")
         if nesterov and (momentum <= 0.0 or dampening != 0.0):
             raise GradproofError("SGD: nesterov needs momentum above 0 and no dampening")
         self.lr, self.momentum, self.dampening = lr, momentum, dampening

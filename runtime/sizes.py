@@ -43,19 +43,6 @@ def names_in(text: str) -> tuple[str, ...]:
     return tuple(sorted({n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}))
 
 
-@cache
-def factors(text: str) -> tuple[str, ...] | None:
-    """The names of a product of names such as `CG * G`; None for anything else."""
-    node = ast.parse(text, mode="eval").body
-    found: list[str] = []
-    while isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
-        if not isinstance(node.right, ast.Name):
-            return None
-        found.append(node.right.id)
-        node = node.left
-    return (*found, node.id) if isinstance(node, ast.Name) else None
-
-
 def _closure(node: ast.expr, text: str) -> Evaluator:
     match node:
         case ast.Constant(value=int(value)):

@@ -145,7 +145,9 @@ class Tensor:
 
         Errors: DataError names `label`, the value and the range.
         """
-        self.storage.value_limit = (limit, label)
+        before = self.storage.value_limit
+        if before is None or limit < before[0]:  # the strictest use counts: a replay does them all
+            self.storage.value_limit = (limit, label)
         self._check_labels(self.storage.value_range)
 
     def _check_labels(self, bounds: tuple[int, int] | None) -> None:

@@ -1,6 +1,7 @@
 """Softmax with cross-entropy (claim L1), stable by the row's maximum. PyTorch: CrossEntropyLoss.
 
-The maximum only shifts: that its gradient vanishes is found by the derivation.
+The maximum only shifts: that its gradient vanishes is found by the derivation. It is taken from the
+label's logit first, so that large logits do not cancel against each other.
 """
 
 from gradproof.derive.language import operator
@@ -10,7 +11,8 @@ softmax_cross_entropy = operator(
     """
     m[n] = max[c](a[n,c])
     s[n] = sum[c](exp(a[n,c] - m[n]))
-    loss = sum[n](log(s[n]) + m[n] - a[n,t[n]]) / divisor
+    d[n] = a[n,t[n]] - m[n]
+    loss = sum[n](log(s[n]) - d[n]) / divisor
     """,
     {"a": "N, C", "t": "N"},
     labels={"t": "C"},
