@@ -114,7 +114,7 @@ def _definition(d: Definition) -> Section:
         passages.append(Passage((f"In PyTorch's words, {', '.join(shown)}.",)))
     if d.differentiable:
         words = (
-            f"{PREFIX}X, or ∂ℓ/∂X, is the gradient of the loss with respect to X; n' is a second "
+            f"{PREFIX}X, or dl/dX, is the gradient of the loss with respect to X; n' is a second "
             "index that runs as n does; a term counts only where all its guards hold, which stand "
             "in [brackets] or under the sum."
         )

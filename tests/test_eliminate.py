@@ -154,8 +154,9 @@ GRADIENTS = {
         grad_beta[c] = Σ_{n<N,l<L} grad_y[n, c, l]
     """,
     "softmax_cross_entropy": """
+        grad_d[n] = -grad_loss/divisor
         grad_s[n] = grad_loss/(divisor*s[n])
-        grad_a[n, c] = exp(a[n, c] - m[n])*grad_s[n] + [c = t[n]] (-grad_loss/divisor)
+        grad_a[n, c] = exp(a[n, c] - m[n])*grad_s[n] + [c = t[n]] grad_d[n]
     """,
     "max_pool2d": """
         grad_Y[n, c, u, v] = Σ_{i<KH,j<KW}

@@ -86,7 +86,7 @@ def test_one_operand_shows_only_what_it_needs() -> None:
 def test_a_vanishing_gradient_is_told() -> None:
     shown = "\n".join(derivation("softmax_cross_entropy"))
     assert "This is 0 for all values, so the gradient is left out:" in shown
-    assert "Occurrence 3 of 3: a[n, t[n]] in the equation of loss" in shown
+    assert "Occurrence 3 of 3: a[n, t[n]] in the equation of d" in shown
 
 
 def test_nothing_to_differentiate() -> None:

@@ -16,7 +16,7 @@ def test_softmax_recognises_its_denominator_and_loses_the_gradient_of_its_maximu
     d = find("softmax_cross_entropy")
     assert {("grad_m", "known sums"), ("grad_m", "vanishes")} <= findings(d)
     (note,) = [n for n in derive(d).notes if n.finding == "vanishes"]
-    assert text(note.before) == "grad_m[n] = grad_loss/divisor - grad_s[n]*s[n]"
+    assert text(note.before) == "grad_m[n] = -grad_d[n] - grad_s[n]*s[n]"
     assert derive(d).saved == ("a", "t", "m", "s")  # no argmax
 
 
