@@ -1,6 +1,8 @@
 """What the pages say: their commands exist, their links hold, their examples run."""
 
+import json
 import re
+import statistics
 from pathlib import Path
 
 import numpy as np
@@ -50,3 +52,15 @@ def test_the_operator_of_contributing_works() -> None:
     z.backward(tensor(np.array([1.0, 10.0, 100.0])))
     assert z.numpy().tolist() == [-1.0, 0.0, 3.0]
     assert x.grad.numpy().tolist() == [0.5, 5.0, 100.0]
+
+
+def test_the_speeds_of_the_readme_are_those_of_its_record() -> None:
+    page = (ROOT / "README.md").read_text("utf-8")
+    (name,) = re.findall(r"\]\((benchmarks/records/[^)]*)\)", page)
+    record = json.loads((ROOT / name).read_text("utf-8"))
+    quoted = dict(re.findall(r"^\| ((?:gradproof|PyTorch), \S+) \| ([0-9.]+) \|$", page, re.M))
+    measured = {
+        side: f"{1000 * statistics.median(times['step']):.1f}"
+        for side, times in record["seconds"].items()
+    }
+    assert quoted == measured
