@@ -5,14 +5,21 @@ Every function takes `label`, the name by which an error speaks of it: a layer g
 
 from __future__ import annotations
 
-import math
-import numbers
-import operator
 from collections.abc import Callable, Mapping
 from typing import cast
 
-import numpy as np
-
+from gradproof.runtime.arguments import (
+    Padding,
+    Pair,
+    ceil_padding,
+    check_rank,
+    check_tensor,
+    divisor,
+    integer,
+    number,
+    pair,
+    sides,
+)
 from gradproof.runtime.autograd import apply
 from gradproof.runtime.binding import bind
 from gradproof.runtime.dispatch import Scalar, execute, host_effect
@@ -20,9 +27,6 @@ from gradproof.runtime.errors import DTypeError, ShapeError
 from gradproof.runtime.manifest import operators
 from gradproof.runtime.random import next_dropout_key
 from gradproof.runtime.tensor import Tensor
-
-Pair = int | tuple[int, int]
-Padding = Pair | tuple[tuple[int, int], tuple[int, int]] | str
 
 
 def conv2d(
@@ -48,10 +52,10 @@ def conv2d(
     >>> gp.functional.conv2d(x, w).numpy()[0, 0].tolist()
     [[4.0, 4.0], [4.0, 4.0]]
     """
-    _rank(input, 4, "input", label)
-    _rank(weight, 4, "weight", label)
-    (sh, sw), (dh, dw) = _positive(stride, "stride", label), _positive(dilation, "dilation", label)
-    groups, _ = _positive(groups, "groups", label)
+    check_rank(input, 4, "input", label)
+    check_rank(weight, 4, "weight", label)
+    (sh, sw), (dh, dw) = pair(label, "stride", stride), pair(label, "dilation", dilation)
+    groups = integer(label, "groups", groups)
     if weight.shape[0] % groups:
         raise ShapeError(f"{label}: groups={groups} does not divide {weight.shape[0]} out_channels")
     if input.shape[1] != weight.shape[1] * groups:
@@ -60,7 +64,7 @@ def conv2d(
             f"(weight {weight.shape}, groups={groups})"
         )
     span = (dh * (weight.shape[2] - 1), dw * (weight.shape[3] - 1))
-    (top, bottom), (left, right) = _padding(padding, span, (sh, sw), label)
+    (top, bottom), (left, right) = sides(padding, span, (sh, sw), label)
     sizes = {"G": groups, "SH": sh, "SW": sw, "DH": dh, "DW": dw}
     sizes |= {"PT": top, "PB": bottom, "PL": left, "PR": right}
     operands = {"Y": input, "w": weight, "b": bias}
@@ -79,8 +83,8 @@ def linear(
     >>> gp.functional.linear(gp.tensor([[1.0, 2.0]]), gp.tensor([[3.0, 4.0]])).numpy().tolist()
     [[11.0]]
     """
-    _rank(input, 2, "input", label)
-    _rank(weight, 2, "weight", label)
+    check_rank(input, 2, "input", label)
+    check_rank(weight, 2, "weight", label)
     if input.shape[1] != weight.shape[1]:
         raise ShapeError(
             f"{label}: input has {input.shape[1]} features, expected {weight.shape[1]} "
@@ -98,7 +102,7 @@ def relu(input: Tensor, *, label: str = "relu") -> Tensor:
     >>> gp.functional.relu(gp.tensor([-1.0, 2.0])).numpy().tolist()
     [0.0, 2.0]
     """
-    _is_tensor(input, "input", label)
+    check_tensor(input, "input", label)
     flat = apply(operators()["relu"], {"Y": input.reshape(-1)}, label=label)["z"]
     return flat.reshape(input.shape)
 
@@ -112,8 +116,8 @@ def add(input: Tensor, other: Tensor, *, label: str = "add") -> Tensor:
     >>> (gp.tensor([1.0]) + gp.tensor([2.0])).numpy().tolist()
     [3.0]
     """
-    _is_tensor(input, "input", label)
-    _is_tensor(other, "other", label)
+    check_tensor(input, "input", label)
+    check_tensor(other, "other", label)
     if input.shape != other.shape:
         raise ShapeError(f"{label}: shapes {input.shape} and {other.shape} differ")
     operands = {"Y": input.reshape(-1), "R": other.reshape(-1)}
@@ -141,16 +145,16 @@ def max_pool2d(
     >>> gp.functional.max_pool2d(x, 2).numpy()[0, 0].tolist()
     [[5.0, 7.0], [13.0, 15.0]]
     """
-    _rank(input, 4, "input", label)
-    kh, kw = _positive(kernel_size, "kernel_size", label)
-    sh, sw = _positive(kernel_size if stride is None else stride, "stride", label)
-    dh, dw = _positive(dilation, "dilation", label)
-    ph, pw = _pair(padding, "padding", label)
+    check_rank(input, 4, "input", label)
+    kh, kw = pair(label, "kernel_size", kernel_size)
+    sh, sw = pair(label, "stride", kernel_size if stride is None else stride)
+    dh, dw = pair(label, "dilation", dilation)
+    ph, pw = pair(label, "padding", padding, None)
     more = (0, 0)
     if ceil_mode:
         more = (
-            _ceil_padding(input.shape[2], kh, sh, ph, dh),
-            _ceil_padding(input.shape[3], kw, sw, pw, dw),
+            ceil_padding(input.shape[2], kh, sh, ph, dh),
+            ceil_padding(input.shape[3], kw, sw, pw, dw),
         )
     sizes = {"KH": kh, "KW": kw, "SH": sh, "SW": sw, "DH": dh, "DW": dw}
     sizes |= {"PT": ph, "PB": ph + more[0], "PL": pw, "PR": pw + more[1]}
@@ -176,10 +180,10 @@ def avg_pool2d(
     >>> gp.functional.avg_pool2d(x, 2).numpy()[0, 0].tolist()
     [[2.5, 4.5], [10.5, 12.5]]
     """
-    _rank(input, 4, "input", label)
-    kh, kw = _positive(kernel_size, "kernel_size", label)
-    sh, sw = _positive(kernel_size if stride is None else stride, "stride", label)
-    ph, pw = _pair(padding, "padding", label)
+    check_rank(input, 4, "input", label)
+    kh, kw = pair(label, "kernel_size", kernel_size)
+    sh, sw = pair(label, "stride", kernel_size if stride is None else stride)
+    ph, pw = pair(label, "padding", padding, None)
     if not (0 <= ph <= kh // 2 and 0 <= pw <= kw // 2):
         raise ShapeError(
             f"{label}: padding {(ph, pw)} is more than half of kernel_size {(kh, kw)}, or negative"
@@ -201,8 +205,8 @@ def adaptive_avg_pool2d(
     >>> gp.functional.adaptive_avg_pool2d(x, 1).numpy().item()
     1.5
     """
-    _rank(input, 4, "input", label)
-    oh, ow = _positive(output_size, "output_size", label)
+    check_rank(input, 4, "input", label)
+    oh, ow = pair(label, "output_size", output_size)
     name = "adaptive_avg_pool2d"
     return apply(operators()[name], {"Y": input}, {"OH": oh, "OW": ow}, label=label)["z"]
 
@@ -232,20 +236,20 @@ def batch_norm(
     >>> gp.functional.batch_norm(x, None, None, training=True, eps=0.0).numpy().tolist()
     [[-1.0], [1.0]]
     """
-    _is_tensor(input, "input", label)
+    check_tensor(input, "input", label)
     if input.ndim not in (2, 3, 4):
         raise ShapeError(f"{label}: input has shape {input.shape}, expected 2, 3 or 4 dimensions")
     channels = input.shape[1]
     statistics = {"running_mean": running_mean, "running_var": running_var}
     if (running_mean is None) != (running_var is None):
         raise ShapeError(f"{label}: running_mean and running_var come together or not at all")
-    if _number(eps, "eps", label) < 0.0:
+    if number(eps, "eps", label) < 0.0:
         raise ShapeError(f"{label}: eps={eps}, expected at least 0")
     if not callable(momentum):
-        _number(momentum, "momentum", label)
+        number(momentum, "momentum", label)
     for name, t in {**statistics, "weight": weight, "bias": bias}.items():
         if t is not None:
-            _is_tensor(t, name, label)
+            check_tensor(t, name, label)
         if t is not None and t.shape != (channels,):
             raise ShapeError(
                 f"{label}: input has {channels} channels, but {name} has shape {t.shape}"
@@ -286,8 +290,8 @@ def dropout(
     >>> gp.functional.dropout(gp.tensor([1.0, 2.0]), training=False).numpy().tolist()
     [1.0, 2.0]
     """
-    _is_tensor(input, "input", label)
-    if not 0.0 <= _number(p, "p", label) < 1.0:
+    check_tensor(input, "input", label)
+    if not 0.0 <= number(p, "p", label) < 1.0:
         raise ShapeError(f"{label}: p={p}, expected 0 <= p < 1")
     if not training or p == 0.0:
         return input
@@ -322,13 +326,13 @@ def cross_entropy(
     >>> round(gp.functional.cross_entropy(logits, gp.tensor([1])).item(), 4)
     0.6931
     """
-    _rank(input, 2, "input", label)
-    _rank(target, 1, "target", label)
+    check_rank(input, 2, "input", label)
+    check_rank(target, 1, "target", label)
     if input.shape[0] != target.shape[0]:
         raise ShapeError(f"{label}: {input.shape[0]} rows of logits, {target.shape[0]} labels")
     if target.dtype.name != "int32":
         raise DTypeError(f"{label}: target has dtype {target.dtype}, expected int32 labels")
-    scalars = {"divisor": _divisor(input.shape[0], reduction, label)}
+    scalars = {"divisor": divisor(input.shape[0], reduction, label)}
     operands = {"a": input, "t": target}
     op = operators()["softmax_cross_entropy"]
     return apply(op, operands, {}, scalars, label=label)["loss"]
@@ -346,11 +350,11 @@ def mse_loss(
     >>> gp.functional.mse_loss(gp.tensor([1.0, 2.0]), gp.tensor([1.0, 4.0])).item()
     2.0
     """
-    _is_tensor(input, "input", label)
-    _is_tensor(target, "target", label)
+    check_tensor(input, "input", label)
+    check_tensor(target, "target", label)
     if input.shape != target.shape:
         raise ShapeError(f"{label}: shapes {input.shape} and {target.shape} differ")
-    scalars = {"divisor": _divisor(input.size, reduction, label)}
+    scalars = {"divisor": divisor(input.size, reduction, label)}
     operands = {"a": input.reshape(-1), "t": target.reshape(-1)}
     return apply(operators()["mse"], operands, {}, scalars, label=label)["loss"]
 
@@ -369,74 +373,3 @@ def _move(
     scalars: Mapping[str, Scalar] = {"momentum": momentum, "unbias": unbias}
     kernels = binding.forward(frozenset({"new"}))
     execute(binding, kernels, operands, scalars, into={"new": running}, label=label)
-
-
-def _divisor(count: int, reduction: str, label: str) -> float:
-    if reduction not in ("mean", "sum"):
-        raise ShapeError(f"{label}: reduction={reduction!r}, expected 'mean' or 'sum'")
-    return float(count) if reduction == "mean" else 1.0
-
-
-def _rank(t: Tensor, rank: int, name: str, label: str) -> None:
-    _is_tensor(t, name, label)
-    if t.ndim != rank:
-        raise ShapeError(f"{label}: {name} has shape {t.shape}, expected {rank} dimensions")
-
-
-def _is_tensor(t: object, name: str, label: str) -> None:
-    if not isinstance(t, Tensor):
-        kind = type(t).__name__
-        raise DTypeError(f"{label}: {name} is {kind}, expected a Tensor (gp.tensor)")
-
-
-def _pair(value: object, name: str, label: str) -> tuple[int, int]:
-    """One integer or two, NumPy's too; no bool, no fraction."""
-    items = tuple(value) if isinstance(value, tuple | list) else (value, value)
-    if len(items) == 2 and not any(isinstance(n, bool | np.bool_) for n in items):
-        try:
-            first, second = (operator.index(n) for n in items)
-            return first, second
-        except TypeError:
-            pass
-    raise ShapeError(f"{label}: {name}={value!r}, expected an integer or two")
-
-
-def _number(value: object, name: str, label: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or math.isnan(value):
-        raise ShapeError(f"{label}: {name}={value!r}, expected a number")
-    return float(value)
-
-
-def _positive(value: Pair, name: str, label: str) -> tuple[int, int]:
-    pair = _pair(value, name, label)
-    if min(pair) < 1:
-        raise ShapeError(f"{label}: {name}={value!r}, expected at least 1")
-    return pair
-
-
-def _padding(
-    padding: Padding, span: tuple[int, int], stride: tuple[int, int], label: str
-) -> tuple[tuple[int, int], tuple[int, int]]:
-    if padding == "valid":
-        return (0, 0), (0, 0)
-    if padding == "same":
-        if stride != (1, 1):
-            raise ShapeError(f"{label}: padding='same' needs stride 1, not {stride}")
-        before = (span[0] // 2, span[1] // 2)
-        return (before[0], span[0] - before[0]), (before[1], span[1] - before[1])
-    if isinstance(padding, str):
-        raise ShapeError(f"{label}: padding={padding!r}, expected 'same', 'valid' or numbers")
-    if isinstance(padding, tuple | list) and any(isinstance(s, tuple | list) for s in padding):
-        if len(padding) != 2 or not all(isinstance(s, tuple | list) for s in padding):
-            raise ShapeError(f"{label}: padding={padding!r}, expected two sides for each axis")
-        return _pair(padding[0], "padding", label), _pair(padding[1], "padding", label)
-    vertical, horizontal = _pair(padding, "padding", label)
-    return (vertical, vertical), (horizontal, horizontal)
-
-
-def _ceil_padding(extent: int, k: int, s: int, p: int, d: int) -> int:
-    """More padding at the end for one window more, if it starts inside the image or its padding."""
-    rest = extent + 2 * p - d * (k - 1) - 1
-    more = -rest % s
-    starts_inside = (rest + more) // s * s < extent + p
-    return more if rest + more >= 0 and starts_inside else 0

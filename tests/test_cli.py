@@ -24,9 +24,9 @@ from gradproof.cli import main, train
 from gradproof.cli.devices import _choice
 from gradproof.cli.screen import TrainingProgress
 from gradproof.cli.train import DType, Model
+from gradproof.runtime.arguments import FLOATS
 from gradproof.runtime.device import DEVICE_VARIABLE, choose, list_devices
 from gradproof.runtime.models import MODELS
-from gradproof.runtime.nn.arguments import FLOATS
 from gradproof.runtime.trainer import BatchResult
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -7,8 +7,8 @@ from typing import Literal
 from numpy.typing import DTypeLike
 
 from gradproof.runtime import functional as F
+from gradproof.runtime.arguments import float_dtype, integer, pair
 from gradproof.runtime.errors import ShapeError
-from gradproof.runtime.nn.arguments import float_dtype, integer, pair
 from gradproof.runtime.nn.init import fan_in, kaiming_uniform
 from gradproof.runtime.nn.module import Module
 from gradproof.runtime.tensor import Parameter, Tensor

@@ -5,8 +5,8 @@ from __future__ import annotations
 from numpy.typing import DTypeLike
 
 from gradproof.runtime import functional as F
+from gradproof.runtime.arguments import float_dtype, integer
 from gradproof.runtime.errors import ShapeError
-from gradproof.runtime.nn.arguments import float_dtype, integer
 from gradproof.runtime.nn.init import kaiming_uniform
 from gradproof.runtime.nn.module import Module
 from gradproof.runtime.tensor import Parameter, Tensor

@@ -15,8 +15,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from gradproof.runtime.arguments import float_dtype
 from gradproof.runtime.errors import DTypeError
-from gradproof.runtime.nn.arguments import float_dtype
 from gradproof.runtime.nn.state import (
     Buffer,
     KeyReport,

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from gradproof.runtime import functional as F
+from gradproof.runtime.arguments import float_dtype, integer
 from gradproof.runtime.dispatch import host_effect
 from gradproof.runtime.errors import GradproofError, ShapeError
-from gradproof.runtime.nn.arguments import float_dtype, integer
 from gradproof.runtime.nn.module import Module
 from gradproof.runtime.tensor import Parameter, Tensor, tensor
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gradproof.runtime import functional as F
-from gradproof.runtime.nn.arguments import pair
+from gradproof.runtime.arguments import pair
 from gradproof.runtime.nn.module import Module
 from gradproof.runtime.tensor import Tensor
 

@@ -1,0 +1,149 @@
+"""Checks of arguments: each error names the layer, what was given and what was expected."""
+
+from __future__ import annotations
+
+import math
+import operator
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from gradproof.runtime.errors import DTypeError, ShapeError
+from gradproof.runtime.tensor import Tensor
+
+Pair = int | tuple[int, int]
+Padding = Pair | tuple[tuple[int, int], tuple[int, int]] | str
+
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def float_dtype(layer: str, dtype: DTypeLike) -> np.dtype[Any]:
+    """`dtype` as NumPy's, when it is one that layers compute in.
+
+    Raises:
+        DTypeError: neither float32 nor float64.
+
+    >>> float_dtype("Linear", "float64")
+    dtype('float64')
+    """
+    message = f"{layer}: dtype {dtype!r}, expected 'float32' or 'float64'"
+    if dtype is None:  # NumPy would take it for float64
+        raise DTypeError(message)
+    try:
+        found = np.dtype(dtype)
+    except TypeError as error:
+        raise DTypeError(message) from error
+    if found not in FLOATS:
+        raise DTypeError(message)
+    return found
+
+
+def integer(layer: str, name: str, value: object, least: int = 1) -> int:
+    """`value` as int, when it is an integer of at least `least`.
+
+    Raises:
+        ShapeError: another type (also bool), or too small.
+
+    >>> integer("Linear", "in_features", 0)
+    Traceback (most recent call last):
+    gradproof.runtime.errors.ShapeError: Linear: in_features=0, expected an integer from 1
+    """
+    number = _as_integer(value)
+    if number is None or number < least:
+        raise ShapeError(f"{layer}: {name}={value!r}, expected an integer from {least}")
+    return number
+
+
+def pair(layer: str, name: str, value: object, least: int | None = 1) -> tuple[int, int]:
+    """(height, width) from one integer or two.
+
+    Raises:
+        ShapeError: anything else than one or two integers of at least `least` (None: any).
+
+    >>> pair("Conv2d", "kernel_size", 3)
+    (3, 3)
+    """
+    numbers = [_as_integer(item) for item in _two(value)]
+    if len(numbers) == 2:
+        height, width = numbers
+        if height is not None and width is not None:
+            found = (height, width)
+            if least is None or min(found) >= least:
+                return found
+    one = "an integer" if least is None else f"an integer from {least}"
+    raise ShapeError(f"{layer}: {name}={value!r}, expected {one} or two (height, width)")
+
+
+def number(value: object, name: str, label: str) -> float:
+    """`value` as float. Errors: ShapeError where it is no number, or NaN."""
+    if isinstance(value, bool) or not isinstance(value, Real) or math.isnan(value):
+        raise ShapeError(f"{label}: {name}={value!r}, expected a number")
+    return float(value)
+
+
+def check_tensor(t: object, name: str, label: str) -> None:
+    """Errors: DTypeError where `t` is no Tensor."""
+    if not isinstance(t, Tensor):
+        kind = type(t).__name__
+        raise DTypeError(f"{label}: {name} is {kind}, expected a Tensor (gp.tensor)")
+
+
+def check_rank(t: Tensor, rank: int, name: str, label: str) -> None:
+    """Errors: ShapeError where `t` has another number of dimensions; DTypeError."""
+    check_tensor(t, name, label)
+    if t.ndim != rank:
+        raise ShapeError(f"{label}: {name} has shape {t.shape}, expected {rank} dimensions")
+
+
+def sides(
+    padding: Padding, span: tuple[int, int], stride: tuple[int, int], label: str
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """((top, bottom), (left, right)) of a convolution's padding; `span` is dilation*(kernel - 1).
+
+    Errors: ShapeError for anything else than numbers, "valid", or "same" at stride 1.
+    """
+    if padding == "valid":
+        return (0, 0), (0, 0)
+    if padding == "same":
+        if stride != (1, 1):
+            raise ShapeError(f"{label}: padding='same' needs stride 1, not {stride}")
+        before = (span[0] // 2, span[1] // 2)
+        return (before[0], span[0] - before[0]), (before[1], span[1] - before[1])
+    if isinstance(padding, str):
+        raise ShapeError(f"{label}: padding={padding!r}, expected 'same', 'valid' or numbers")
+    if isinstance(padding, tuple | list) and any(isinstance(s, tuple | list) for s in padding):
+        if len(padding) != 2 or not all(isinstance(s, tuple | list) for s in padding):
+            raise ShapeError(f"{label}: padding={padding!r}, expected two sides for each axis")
+        return pair(label, "padding", padding[0], None), pair(label, "padding", padding[1], None)
+    vertical, horizontal = pair(label, "padding", padding, None)
+    return (vertical, vertical), (horizontal, horizontal)
+
+
+def ceil_padding(extent: int, k: int, s: int, p: int, d: int) -> int:
+    """More padding at the end for one window more, if it starts inside the image or its padding."""
+    rest = extent + 2 * p - d * (k - 1) - 1
+    more = -rest % s
+    starts_inside = (rest + more) // s * s < extent + p
+    return more if rest + more >= 0 and starts_inside else 0
+
+
+def divisor(count: int, reduction: str, label: str) -> float:
+    """What a sum is divided by. Errors: ShapeError for another reduction than mean and sum."""
+    if reduction not in ("mean", "sum"):
+        raise ShapeError(f"{label}: reduction={reduction!r}, expected 'mean' or 'sum'")
+    return float(count) if reduction == "mean" else 1.0
+
+
+def _two(value: object) -> tuple[object, ...]:
+    return tuple(value) if isinstance(value, tuple | list) else (value, value)
+
+
+def _as_integer(value: object) -> int | None:
+    if isinstance(value, bool):
+        return None
+    try:
+        return operator.index(value)  # type: ignore[arg-type]  # TypeError for another type
+    except TypeError:
+        return None
