@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import sympy as sp
 
+from gradproof.derive.comparison import at_least_zero, sides
 from gradproof.derive.expr import (
     Divides,
     FloorQuo,
@@ -105,13 +106,10 @@ class CPrinter:
         """A condition."""
         match g:
             case NonNeg(args=(p,)):
-                left, right, sign = _comparison(p)
-                return f"{self.index(left)} {sign} {self.index(right)}"
+                left, strict, right = at_least_zero(p)
+                return f"{self.index(left)} {'<' if strict else '<='} {self.index(right)}"
             case IsZero(args=(p,)):
-                terms = sp.Add.make_args(p)
-                negative = [t for t in terms if t.could_extract_minus_sign()]
-                right = sp.Add(*[t for t in terms if t not in negative])
-                return f"{self.index(sp.Add(*[-t for t in negative]))} == {self.index(right)}"
+                return " == ".join(map(self.index, sides(p)))
             case Divides(args=(c, p)):
                 return f"{self.index(p, PRODUCT)} % {self.index(c, ATOM)} == 0"
         raise TypeError(f"no condition in C for {g!r}")
@@ -220,15 +218,3 @@ def _ordered(e: sp.Expr) -> list[sp.Expr]:
 
 def _factors(e: sp.Expr) -> list[sp.Expr]:
     return list(e.as_ordered_factors()) if e.is_Mul else [e]
-
-
-def _comparison(p: sp.Expr) -> tuple[sp.Expr, sp.Expr, str]:
-    """p >= 0 as `left <= right` or `left < right` without minus signs."""
-    terms = sp.Add.make_args(sp.expand(p))
-    negative = [t for t in terms if t.could_extract_minus_sign()]
-    right = sp.Add(*[t for t in terms if t not in negative])
-    left = sp.Add(*[-t for t in negative])
-    constant, rest = left.as_coeff_Add()
-    if constant >= 1 and rest != 0:
-        return sp.Add(rest, constant - 1), right, "<"
-    return left, right, "<="

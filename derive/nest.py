@@ -8,12 +8,13 @@ their product.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import count
 
 import sympy as sp
 
+from gradproof.derive.adjoint import row_major
 from gradproof.derive.bounds import Scope, nonneg
 from gradproof.derive.errors import DefinitionError
 from gradproof.derive.expr import (
@@ -151,7 +152,7 @@ def _reduction(d: Definition, r: Reduce, name: str, outer: Scope) -> tuple[State
         lets.append(Let(q, node))
         guards = [g.xreplace({node: q}) for g in guards]
         body = substitute(body, {node: q})
-    position = sp.expand(_position(r.indices))
+    position = row_major(r.indices)
     update = Update(name, r.kind, body, position)
     sizes = (*d.sizes, *(s for s, _ in d.derived))
     avail = {*outer.extents, *sizes, *(integer(n) for n, t in d.scalars if t != "real")}
@@ -191,13 +192,6 @@ def _place(
         raise DefinitionError(f"nothing defines the symbols of {[*guards, *lets]}")
     value = _floors(update.value, scope, holding)
     return (Update(update.accumulator, update.kind, value, update.position),)
-
-
-def _position(indices: Sequence[tuple[sp.Symbol, sp.Expr]]) -> sp.Expr:
-    position: sp.Expr = sp.Integer(0)
-    for i, extent in indices:
-        position = position * extent + i
-    return position
 
 
 def _leaves(s: sp.Expr, extent: sp.Expr, scope: Scope) -> tuple[bool, bool]:

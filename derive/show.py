@@ -6,6 +6,7 @@ import sympy as sp
 from sympy.printing.latex import LatexPrinter
 from sympy.printing.str import StrPrinter
 
+from gradproof.derive.comparison import at_least_zero, sides
 from gradproof.derive.expr import Divides, Guard, IsZero, NonNeg, Quo, Read, Reduce, Rem
 from gradproof.derive.language import Equation
 
@@ -41,10 +42,10 @@ class _Text(StrPrinter):
     def guard(self, g: Guard) -> str:
         match g:
             case NonNeg(args=(p,)):
-                left, sign, right = _comparison(p)
-                return f"{self.doprint(left)} {sign} {self.doprint(right)}"
+                left, strict, right = at_least_zero(p)
+                return f"{self.doprint(left)} {'<' if strict else '≤'} {self.doprint(right)}"
             case IsZero(args=(p,)):
-                return " = ".join(map(self.doprint, _sides(p)))
+                return " = ".join(map(self.doprint, sides(p)))
             case Divides(args=(c, p)):
                 return f"{self.doprint(c)} divides {self.doprint(p)}"
         raise TypeError(type(g).__name__)
@@ -106,11 +107,11 @@ class _Latex(LatexPrinter):
     def guard(self, g: Guard) -> str:
         match g:
             case NonNeg(args=(p,)):
-                left, sign, right = _comparison(p)
-                sign = r"\le" if sign == "≤" else sign
+                left, strict, right = at_least_zero(p)
+                sign = "<" if strict else r"\le"
                 return f"{self.doprint_inner(left)} {sign} {self.doprint_inner(right)}"
             case IsZero(args=(p,)):
-                return " = ".join(map(self.doprint_inner, _sides(p)))
+                return " = ".join(map(self.doprint_inner, sides(p)))
             case Divides(args=(c, p)):
                 return rf"{self.doprint_inner(c)} \mid {self.doprint_inner(p)}"
         raise TypeError(type(g).__name__)
@@ -120,22 +121,6 @@ class _Latex(LatexPrinter):
 
 def _positive_first(terms: list[sp.Expr]) -> list[sp.Expr]:
     return sorted(terms, key=lambda t: bool(t.could_extract_minus_sign()))
-
-
-def _sides(p: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
-    """p = right - left without minus signs on either side."""
-    terms = sp.Add.make_args(sp.expand(p))
-    negative = [t for t in terms if t.could_extract_minus_sign()]
-    return sp.Add(*[-t for t in negative]), sp.Add(*[t for t in terms if t not in negative])
-
-
-def _comparison(p: sp.Expr) -> tuple[sp.Expr, str, sp.Expr]:
-    """p >= 0 as `left ≤ right`, or `left < right` where that saves a + 1."""
-    left, right = _sides(p)
-    constant, rest = left.as_coeff_Add()
-    if constant >= 1 and rest != 0:
-        return rest + constant - 1, "<", right
-    return left, "≤", right
 
 
 def _primed(name: str) -> str:
