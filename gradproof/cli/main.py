@@ -20,6 +20,7 @@ COMMANDS = {
     "predict": ("gradproof.cli.predict", "Classify the images in a file with a run's network"),
     "devices": ("gradproof.cli.devices", "List the OpenCL devices, and the one that is chosen"),
     "derive": ("gradproof.cli.derivation", "Show how an operator's gradients are derived"),
+    "influence": ("gradproof.cli.influence", "Show where one pixel or tap goes, term by term"),
     "generate": ("gradproof.cli.derivation", "Write the kernels of all operators"),
     "selftest": ("gradproof.cli.selftest", "Check the kernels on a device"),
     "bench": (

@@ -1,0 +1,1869 @@
+"""Re-checks every certificate in generated/ with nothing but the standard library.
+
+    python3 -I derive/checker.py generated
+
+It shares no code with the derivation: it forms the adjoint itself from the recorded definition,
+reads the kernels' own text, and lays down what has to be shown. A certificate only says how: which
+indices correspond, and with which non-negative rational multipliers the hypotheses combine. What
+is left to trust is printed at the end.
+
+Everything is a polynomial with rational coefficients over atoms: a dict from monomials (sorted
+tuples of atoms) to coefficients. An atom is a symbol (a str) or a nested tuple:
+
+    ("//", a, b)  ("%", a, b)          quotient and remainder by b >= 1, rounded downwards
+    ("read", tensor, subscripts)       an element of a tensor
+    ("sum", loops, guards, body)       over 0 <= i < extent, where all guards hold
+    ("max" | "argmax", loops, guards, body)
+    ("if", guard)                      1 where a condition on real numbers holds, else 0
+    ("call", function, arguments)      exp, log, sqrt, 1/x ("inv"), philox, ...
+
+with polynomials frozen by `freeze`. A guard or fact is (">=", p), meaning p >= 0, or ("==", p).
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+Poly = dict[tuple[Any, ...], Fraction]
+Fact = tuple[str, Poly]
+Env = Mapping[str, Poly]
+INT_MAX = 2**31 - 1
+
+
+class Refused(Exception):
+    """What is wrong, and where."""
+
+
+# -- polynomials --------------------------------------------------------------------------------
+order = lru_cache(maxsize=None)(repr)  # atoms of all kinds, in one order
+
+
+def const(c: Any) -> Poly:
+    """The constant polynomial c."""
+    return {(): Fraction(c)} if c else {}
+
+
+def var(atom: Any) -> Poly:
+    """The polynomial that is one atom."""
+    return {(atom,): Fraction(1)}
+
+
+def add(*ps: Poly) -> Poly:
+    """The sum of polynomials."""
+    out: Poly = {}
+    for p in ps:
+        for m, c in p.items():
+            out[m] = out.get(m, 0) + c  # type: ignore[assignment]
+            if not out[m]:
+                del out[m]
+    return out
+
+
+def scale(p: Poly, c: Any) -> Poly:
+    """p times the number c."""
+    return {m: v * c for m, v in p.items()} if c else {}
+
+
+def sub(a: Poly, b: Poly) -> Poly:
+    """a - b."""
+    return add(a, scale(b, -1))
+
+
+def mul(*ps: Poly) -> Poly:
+    """The product of polynomials."""
+    out = const(1)
+    for p in ps:
+        terms = [(join(m, n), c * d) for m, c in out.items() for n, d in p.items()]
+        out = add(*({m: c} for m, c in terms)) if len(terms) > 1 else dict(terms)
+    return out
+
+
+@lru_cache(maxsize=None)
+def join(m: tuple[Any, ...], n: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The product of two monomials: a * 1/a = 1, and a condition counts once."""
+    found = list(m)
+    for atom in n:
+        inverse = inverse_atom(atom)
+        if inverse in found:
+            found.remove(inverse)
+        elif atom not in found or atom[0] != "if":
+            found.append(atom)
+    return tuple(sorted(found, key=order))
+
+
+@lru_cache(maxsize=None)
+def inverse_atom(atom: Any) -> Any:
+    """1/atom as an atom."""
+    if atom[:2] == ("call", "inv") and len(atom[2][0]) == 1 and len(atom[2][0][0][0]) == 1:
+        return atom[2][0][0][0][0]
+    return ("call", "inv", (freeze(var(atom)),))
+
+
+def freeze(p: Poly) -> tuple[Any, ...]:
+    """A hashable form of p; `dict` turns it back."""
+    return tuple(sorted(p.items(), key=order))
+
+
+# -- atoms --------------------------------------------------------------------------------------
+def divide(a: Poly, b: Poly) -> tuple[Poly, Poly]:
+    """(a // b, a % b): a = b*whole + rest term by term, then //(rest, b) and %(rest, b)."""
+    if not integral(a) or not integral(b) or not b:
+        raise Refused(f"{show(a)} // {show(b)}: a quotient is of integers, by a positive one")
+    whole: Poly = {}
+    if len(b) == 1:
+        ((n, d),) = b.items()
+        for m, c in a.items():
+            left = list(m)
+            if c % d == 0 and all(atom in left and not left.remove(atom) for atom in n):  # type: ignore[func-returns-value]
+                whole[tuple(left)] = c / d
+    rest = sub(a, mul(whole, b))
+    if not rest:
+        return whole, {}
+    if set(rest) == set(b) == {()}:
+        q, r = divmod(rest[()], b[()])
+        return add(whole, const(q)), const(r)
+    pair = freeze(rest), freeze(b)
+    return add(whole, var(("//", *pair))), var(("%", *pair))
+
+
+def call(function: str, *arguments: Poly) -> Poly:
+    """A function's value; 1/x of a product is the product of the 1/x."""
+    if function == "inv" and len(arguments[0]) == 1:
+        ((m, c),) = arguments[0].items()
+        return scale(mul(*({(inverse_atom(a),): Fraction(1)} for a in m)), 1 / c)
+    if function == "inv" and not arguments[0]:
+        raise Refused("division by zero")
+    return var(("call", function, tuple(map(freeze, arguments))))
+
+
+def reduction(kind: str, loops: Iterable[Any], guards: Iterable[Any], body: Poly) -> Poly:
+    """A sum or maximum; a sum takes over the guards and loops of the one sum that it sums."""
+    loops, guards = tuple(loops), tuple(guards)
+    if kind == "sum" and not body:
+        return {}
+    while kind == "sum" and len(body) == 1:
+        ((m, c),) = body.items()
+        inner = [a for a in m if a[0] == "sum"]
+        bare = [a for a in inner if not a[1]]
+        if not bare and len(inner) != 1:
+            break
+        taken = (bare or inner)[0]
+        rest = list(m)
+        rest.remove(taken)
+        names = {i for i, _ in loops} | symbols({tuple(rest): Fraction(1)})
+        _, more, conditions, term = rename(taken, names.union(*(symbols(dict(g[1])) for g in guards)))
+        loops, guards = loops + more, guards + conditions
+        body = scale(mul({tuple(rest): Fraction(1)}, dict(term)), c)
+    guards = tuple(sorted({g for g in guards if not certain(g)}, key=order))
+    if any(set(dict(g[1])) <= {()} for g in guards) and kind == "sum":
+        return {}  # a constant condition that is not certain is false
+    if not loops and not guards and kind == "sum":
+        return body
+    return var((kind, loops, guards, freeze(body)))
+
+
+def certain(guard: Any) -> bool:
+    """Whether a guard is a true statement about a number."""
+    kind, p = guard[0], dict(guard[1])
+    return (not p) if kind == "==" else set(p) <= {()} and p.get((), 0) >= 0
+
+
+def rename(atom: Any, taken: Iterable[str]) -> Any:
+    """A reduction whose indices have none of the names `taken`."""
+    kind, loops, guards, body = atom
+    clash = {i for i, _ in loops} & set(taken)
+    if not clash:
+        return atom
+    used = set(taken) | symbols(dict(body)) | {i for i, _ in loops}
+    new: dict[str, Poly] = {}
+    for i in sorted(clash):
+        name = i
+        while name in used:
+            name += "_"
+        used.add(name)
+        new[i] = var(name)
+    return (
+        kind,
+        tuple((next(iter(new[i]))[0] if i in new else i, e) for i, e in loops),
+        tuple((k, freeze(substitute(dict(g), new))) for k, g in guards),
+        freeze(substitute(dict(body), new)),
+    )
+
+
+@lru_cache(maxsize=None)
+def _symbols(atom: Any) -> frozenset[str]:
+    if isinstance(atom, str):
+        return frozenset([atom])
+    if atom[0] in ("sum", "max", "argmax"):
+        _, loops, guards, body = atom
+        inner = symbols(dict(body)).union(*(symbols(dict(g)) for _, g in guards))
+        return frozenset((inner - {i for i, _ in loops}).union(*(symbols(dict(e)) for _, e in loops)))
+    return frozenset().union(*(symbols(dict(p)) for p in parts(atom)))
+
+
+def parts(atom: Any) -> tuple[Any, ...]:
+    """The frozen polynomials in an atom that binds no index."""
+    if atom[0] in ("//", "%"):
+        return tuple(atom[1:])
+    return (atom[1][1],) if atom[0] == "if" else tuple(atom[2])
+
+
+def symbols(p: Poly) -> set[str]:
+    """The free symbols of p."""
+    return set().union(*(_symbols(a) for m in p for a in m))
+
+
+def substitute(p: Poly, mapping: Env) -> Poly:
+    """p with symbols replaced, everywhere, all at once; bound indices keep clear."""
+    if not mapping or not symbols(p) & set(mapping):
+        return p
+    return rebuild(p, lambda atom: substitute_atom(atom, mapping))
+
+
+def rebuild(p: Poly, replace: Any) -> Poly:
+    """p with each atom replaced by a polynomial."""
+    return add(*(scale(mul(*map(replace, m)), c) for m, c in p.items()))
+
+
+def substitute_atom(atom: Any, mapping: Env) -> Poly:
+    """One atom under a substitution."""
+    if isinstance(atom, str):
+        return mapping.get(atom, var(atom))
+    if atom[0] in ("sum", "max", "argmax"):
+        inner = {k: v for k, v in mapping.items() if k in _symbols(atom)}
+        kind, loops, guards, body = rename(atom, set().union(*map(symbols, inner.values())))
+        loops = tuple((i, freeze(substitute(dict(e), inner))) for i, e in loops)
+        changed = [(k, freeze(substitute(dict(g), inner))) for k, g in guards]
+        return reduction(kind, loops, changed, substitute(dict(body), inner))
+    return with_parts(atom, [substitute(dict(a), mapping) for a in parts(atom)])
+
+
+def with_parts(atom: Any, new: list[Poly]) -> Poly:
+    """The atom of the same kind with other parts."""
+    if atom[0] in ("//", "%"):
+        return divide(*new)[atom[0] == "%"]
+    if atom[0] == "if":
+        return condition((atom[1][0], freeze(new[0])))
+    return call(atom[1], *new) if atom[0] == "call" else var((*atom[:2], tuple(map(freeze, new))))
+
+
+def condition(guard: Any) -> Poly:
+    """1 where a guard holds, else 0; p > 0 is what -p >= 0 is not."""
+    if guard[0] == ">":
+        return sub(const(1), condition((">=", freeze(scale(dict(guard[1]), -1)))))
+    constant = set(dict(guard[1])) <= {()}
+    return const(1) if certain(guard) else {} if constant else var(("if", guard))
+
+
+def canonical(p: Poly) -> Poly:
+    """p with sums taken apart term by term, what does not depend on an index outside the sum, and
+    bound indices named by depth: equal expressions become equal polynomials."""
+    return rebuild(p, canonical_atom)
+
+
+@lru_cache(maxsize=None)
+def _canonical_atom(atom: Any) -> tuple[Any, ...]:
+    if isinstance(atom, str):
+        return freeze(var(atom))
+    if atom[0] not in ("sum", "max", "argmax"):
+        return freeze(with_parts(atom, [canonical(dict(a)) for a in parts(atom)]))
+    kind, loops, guards, body = atom
+    body = canonical(dict(body))
+    if kind != "sum":
+        return freeze(by_depth(kind, loops, guards, body))
+    out: Poly = {}
+    bound = {i for i, _ in loops}
+    for m, c in body.items():
+        free = [a for a in m if not _symbols(a) & bound]
+        term = reduction("sum", loops, guards, {tuple(a for a in m if a not in free): Fraction(1)})
+        flat = [by_depth(*a) if a[0] == "sum" else var(a) for n in term for a in n] or [term]
+        out = add(out, scale(mul({tuple(free): Fraction(1)}, *flat), c))
+    return freeze(out)
+
+
+def canonical_atom(atom: Any) -> Poly:
+    """`canonical` of one atom."""
+    return dict(_canonical_atom(atom))
+
+
+def by_depth(kind: str, loops: Any, guards: Any, body: Any) -> Poly:
+    """A reduction with its indices renamed; a sum over an index that nothing mentions is a
+    multiplication by its extent."""
+    inside = symbols(dict(body)).union(*(symbols(dict(g)) for _, g in guards))
+    idle = [(i, e) for i, e in loops if i not in inside and kind == "sum"]
+    kept = [pair for pair in loops if pair not in idle]
+    depth = max((nesting(a) for m in dict(body) for a in m), default=0)
+    names = {i: var(f"_{depth}_{k}") for k, (i, _) in enumerate(kept)}
+    new = [(f"_{depth}_{k}", e) for k, (_, e) in enumerate(kept)]
+    conditions = [(k, freeze(canonical(substitute(dict(g), names)))) for k, g in guards]
+    value = reduction(kind, new, conditions, substitute(dict(body), names))
+    return mul(value, *(dict(e) for _, e in idle))
+
+
+@lru_cache(maxsize=None)
+def nesting(atom: Any) -> int:
+    """How many sums stand inside each other."""
+    if isinstance(atom, str):
+        return 0
+    reduces = atom[0] in ("sum", "max", "argmax")
+    inner = [atom[3]] if reduces else parts(atom)
+    return reduces + max((nesting(a) for p in inner for m in dict(p) for a in m), default=0)
+
+
+def show(p: Poly) -> str:
+    """p as text that `Text` reads again."""
+    terms = []
+    for m, c in sorted(p.items(), key=order):
+        factors = [show_atom(a) for a in m]
+        if abs(c) != 1 or not factors:
+            factors.insert(0, str(abs(c)) if c.denominator == 1 else f"({abs(c)})")
+        terms.append(("- " if c < 0 else "+ ") + "*".join(factors))
+    text = " ".join(terms) or "0"
+    return text[2:] if text[0] == "+" else text.replace("- ", "-", 1) if text[0] == "-" else text
+
+
+@lru_cache(maxsize=None)
+def show_atom(atom: Any) -> str:
+    """One atom as text."""
+    if isinstance(atom, str):
+        return atom
+    if atom[0] in ("//", "%"):
+        return f"(({show(dict(atom[1]))}){atom[0]}({show(dict(atom[2]))}))"
+    if atom[0] == "read":
+        return f"{atom[1]}[{', '.join(show(dict(s)) for s in atom[2]) or '()'}]"
+    if atom[0] == "if":
+        return f"({show(dict(atom[1][1]))} {atom[1][0]} 0)"
+    if atom[0] == "call":
+        return f"{atom[1]}({', '.join(show(dict(a)) for a in atom[2])})"
+    kind, loops, guards, body = atom
+    heads = ", ".join(f"{i}:{show(dict(e))}" for i, e in loops)
+    rest = "".join(f", {show(dict(g))} {k} 0" for k, g in guards)
+    return f"{kind}[{heads or '()'}]({show(dict(body))}{rest})"
+
+
+def integral(p: Poly) -> bool:
+    """Whether all coefficients are integers."""
+    return all(c.denominator == 1 for c in p.values())
+
+
+# -- certificates over the integers -------------------------------------------------------------
+def verify_step(facts: list[Fact], step: Any) -> bool:
+    """Whether `step` shows its fact from `facts`.
+
+    step = (kind, p, pos, eq), pos = [(multiplier, [index of a fact, ...]), ...] and
+    eq = [(index of an "==" fact, cofactor polynomial), ...]. With index -1 for the negated goal
+    -p - 1 >= 0, which is what "not p >= 0" means for integers:
+
+        kind ">=":  sum of multiplier * product of facts  +  sum of cofactor * equation  =  -1
+        kind "==":  p  =  sum of cofactor * equation
+
+    or, for "==", pos = [(1, [i, j])] without eq, where fact i is p >= 0 and fact j is -p >= 0; or
+    neither, where p = t[a] - t[b] and the facts say a == b.
+    """
+    kind, p, pos, eq = step
+    if not integral(p):
+        raise Refused(f"{show(p)} need not be an integer")
+    total: Poly = {}
+    for i, cofactor in eq:
+        if not 0 <= i < len(facts) or facts[i][0] != "==":
+            raise Refused(f"fact {i} is no equation")
+        total = add(total, mul(cofactor, facts[i][1]))
+    if kind == "==":
+        if len(pos) == 1 and not eq and len(pos[0][1]) == 2:
+            (multiplier, pair), both = pos[0], [(">=", p), (">=", scale(p, -1))]
+            within = all(0 <= i < len(facts) for i in pair)
+            return within and multiplier == 1 and [facts[i] for i in pair] == both
+        return not pos and (total == p or not eq and same_element(facts, p))
+    negated = add(scale(p, -1), const(-1))
+    for multiplier, indices in pos:
+        if multiplier < 0:
+            raise Refused(f"multiplier {multiplier} is negative")
+        product = const(multiplier)
+        for i in indices:
+            if not -1 <= i < len(facts) or i >= 0 and facts[i][0] != ">=":
+                raise Refused(f"fact {i} is no inequality")
+            product = mul(product, negated if i == -1 else facts[i][1])
+        total = add(total, product)
+    return kind == ">=" and total == const(-1)
+
+
+def same_element(facts: list[Fact], p: Poly) -> bool:
+    """Whether p = t[a] - t[b], and every subscript in a is known to be that in b."""
+    if len(p) != 2 or set(p.values()) != {1, -1} or any(len(m) != 1 for m in p):
+        return False
+    a, b = (m[0] for m in p)
+    if a[:2] != b[:2] or a[0] != "read":
+        return False
+    differences = [sub(dict(x), dict(y)) for x, y in zip(a[2], b[2], strict=True)]
+    return all(not d or ("==", d) in facts or ("==", scale(d, -1)) in facts for d in differences)
+
+
+# -- recorded definitions -----------------------------------------------------------------------
+class Text:
+    """Reads expressions as they are recorded: `sum[c:CG](w[o, c]*Y[n, c], x >= 0) + b[o]`.
+
+    `names`: what a name stands for; `tensors`: name -> Tensor; `operators`: the named operators of
+    closed forms; `real`: the names of real scalars.
+    """
+
+    def __init__(self, tensors: Any, names: Any = (), operators: Any = (), real: Any = ()) -> None:
+        self.tensors, self.names = dict(tensors), dict(names)
+        self.operators, self.real = dict(operators), set(real)
+
+    def value(self, text: str) -> Poly:
+        """The expression `text`. Errors: Refused where it is outside the language."""
+        try:
+            return self.node(ast.parse(text.strip(), mode="eval").body)
+        except (SyntaxError, KeyError, ValueError) as error:
+            raise Refused(f"cannot read {text!r}: {error}") from None
+
+    def guards(self, text: str) -> list[Any]:
+        """The conditions of a chain of comparisons joined by `and`."""
+        return self.conditions(ast.parse(text.strip(), mode="eval").body)
+
+    def node(self, n: ast.expr) -> Poly:
+        """One node of the expression."""
+        match n:
+            case ast.Name(id=name):
+                return self.names.get(name, var(name))
+            case ast.Constant(value=int(c)):
+                return const(c)
+            case ast.UnaryOp(op=ast.USub(), operand=a):
+                return scale(self.node(a), -1)
+            case ast.BinOp(left=a, op=ast.Pow(), right=ast.Constant(value=int(e))):
+                return mul(*[self.node(a)] * e)
+            case ast.BinOp(left=a, op=op, right=b):
+                return binary(type(op).__name__, self.node(a), self.node(b))
+            case ast.Subscript(value=tensor, slice=s):
+                subs = s.elts if isinstance(s, ast.Tuple) else [s]
+                return self.tensor(tensor).at([self.node(e) for e in subs])
+            case ast.Call(func=ast.Subscript(value=ast.Name(id=kind), slice=s), args=[body, *rest]):
+                return self.reduction(kind, s.elts if isinstance(s, ast.Tuple) else [s], body, rest)
+            case ast.Call(func=ast.Name(id="where"), args=[c, a, b]):
+                return self.where(self.conditions(c), self.node(a), self.node(b))
+            case ast.Call(func=ast.Name(id=name), args=args):
+                return call(name, *map(self.node, args))
+            case ast.Compare() | ast.BoolOp():
+                return mul(*map(condition, self.conditions(n)))
+        raise Refused(f"{ast.unparse(n)!r} is outside the language")
+
+    def tensor(self, n: ast.expr) -> Tensor:
+        """A tensor's name, or a named operator applied to tensors and sizes."""
+        match n:
+            case ast.Name(id=name) if name in self.tensors:
+                return self.tensors[name]
+            case ast.Call(func=ast.Name(id=name), args=args) if name in self.operators:
+                operands = self.operators[name]["arguments"]
+                tensors = [self.tensor(a) for a in args[: len(operands)]]
+                return self.apply(name, tensors, [self.node(a) for a in args[len(operands) :]])
+        raise Refused(f"{ast.unparse(n)!r} is no tensor")
+
+    def apply(self, name: str, tensors: list[Tensor], values: list[Poly]) -> Tensor:
+        """The result of a named operator: its shape, and its defining equation as the value."""
+        op = self.operators[name]
+        if len(tensors) != len(op["arguments"]) or len(values) != len(op["parameters"]):
+            raise Refused(f"{name} takes {[*op['arguments'], *op['parameters']]}")
+        sizes = dict(zip(op["parameters"], values, strict=True))
+        inner: dict[str, Tensor] = {}
+        for t, (argument, shape) in zip(tensors, op["arguments"].items(), strict=True):
+            for symbol, extent in zip(shape, t.shape, strict=True):
+                if sizes.setdefault(symbol, extent) != extent:
+                    raise Refused(f"{name}: {symbol} is {show(sizes[symbol])} and {show(extent)}")
+            entry = {"outside": op["outside"].get(argument, "forbidden")}
+            inner[argument] = Tensor(argument, t.shape, entry, t.at)
+        own = {i: var("@" + i) for i in op["indices"]}
+        body = Text(inner, {**sizes, **own}).value(op["value"])
+        shape = [Text({}, sizes).value(n) for n in op["shape"]]
+
+        def value(subs: list[Poly]) -> Poly:
+            return substitute(body, {"@" + i: s for i, s in zip(own, subs, strict=True)})
+
+        return Tensor(name, shape, {}, value)
+
+    def reduction(self, kind: str, loops: list[Any], body: ast.expr, rest: list[Any]) -> Poly:
+        """sum[i:N, j:M](body, condition, ...)."""
+        named = [(s.lower.id, freeze(self.node(s.upper))) for s in loops if isinstance(s, ast.Slice)]
+        names = {**self.names, **{i: var(i) for i, _ in named}}
+        inner = Text(self.tensors, names, self.operators, self.real)
+        guards = [g for c in rest for g in inner.conditions(c)]
+        value = inner.node(body)
+        if kind != "sum":  # a tap outside a tensor that skips is no tap
+            guards, value = skipped(guards, value)
+        return reduction(kind, named, guards, value)
+
+    def conditions(self, n: ast.expr) -> list[Any]:
+        """A chain of comparisons, or several joined by `and`, as guards."""
+        if isinstance(n, ast.BoolOp) and isinstance(n.op, ast.And):
+            return [g for v in n.values for g in self.conditions(v)]
+        if not isinstance(n, ast.Compare):
+            raise Refused(f"{ast.unparse(n)!r} is no condition")
+        sides = [self.node(e) for e in (n.left, *n.comparators)]
+        chain = list(zip(sides, n.ops, sides[1:], strict=False))
+        real = any(is_real(side, self.tensors, self.real) for side in sides)
+        return [(real_compare if real else compare)(type(op).__name__, a, b) for a, op, b in chain]
+
+    def where(self, guards: list[Any], a: Poly, b: Poly) -> Poly:
+        """a where all guards hold, else b."""
+        if any(k == ">" or is_real(dict(g), self.tensors, self.real) for k, g in guards):
+            holds = mul(*map(condition, guards))
+            return add(mul(holds, a), b, scale(mul(holds, b), -1))
+        picked = reduction("sum", (), guards, a)
+        return add(picked, b, scale(reduction("sum", (), guards, b), -1))
+
+
+def binary(op: str, a: Poly, b: Poly) -> Poly:
+    """a op b; `/` is of real numbers."""
+    if op in ("FloorDiv", "Mod"):
+        return divide(a, b)[op == "Mod"]
+    if op == "Div":
+        return mul(a, call("inv", b))
+    return {"Add": add, "Sub": sub, "Mult": mul}[op](a, b)
+
+
+def compare(op: str, a: Poly, b: Poly) -> Any:
+    """a op b as a guard: a < b is b - 1 - a >= 0 for integers."""
+    if op == "Eq":
+        return "==", freeze(sub(a, b))
+    low, high = (a, b) if op in ("Lt", "LtE") else (b, a)
+    if op not in ("Lt", "LtE", "Gt", "GtE"):
+        raise Refused(f"there is no condition {op}")
+    return ">=", freeze(add(high, scale(low, -1), const(-1 if op in ("Lt", "Gt") else 0)))
+
+
+def real_compare(op: str, a: Poly, b: Poly) -> Any:
+    """A comparison of real numbers as a guard; a < b is not b <= a."""
+    if op == "Eq":
+        return "==", freeze(sub(a, b))
+    if op in ("LtE", "GtE"):
+        return ">=", freeze(sub(b, a) if op == "LtE" else sub(a, b))
+    return ">", freeze(sub(b, a) if op == "Lt" else sub(a, b))
+
+
+def is_real(p: Poly, tensors: Any, real: Any) -> bool:
+    """Whether p mentions a real number."""
+    for a in (a for m in p for a in m):
+        if a in real or a[0] == "call" and a[1] != "philox":
+            return True
+        if a[0] == "read" and tensors[a[1]].dtype == "real":
+            return True
+    return False
+
+
+def skipped(guards: list[Any], value: Poly) -> tuple[list[Any], Poly]:
+    """The range conditions of a single read, taken over by the maximum around it."""
+    if len(value) == 1 and len(next(iter(value))) == 1:
+        atom = next(iter(value))[0]
+        if atom[0] == "sum" and not atom[1]:
+            return [*guards, *atom[2]], scale(dict(atom[3]), next(iter(value.values())))
+    return guards, value
+
+
+class Tensor:
+    """A shape, and the value at given subscripts: an element, or another expression."""
+
+    def __init__(self, name: str, shape: Any, entry: Any, value: Any = None) -> None:
+        self.name, self.shape = name, list(shape)
+        self.dtype = entry.get("dtype", "real")
+        self.outside = entry.get("outside", "forbidden")
+        self.values, self.value = entry.get("values"), value
+
+    def at(self, subs: list[Poly]) -> Poly:
+        """The element; outside the shape it is 0 ("zero") or no tap at all ("skip")."""
+        if len(subs) != len(self.shape):
+            raise Refused(f"{self.name} has {len(self.shape)} subscripts, not {len(subs)}")
+        element = self.value(subs) if self.value else self.element(subs)
+        if self.outside == "forbidden":
+            return element
+        return reduction("sum", (), self.ranges(subs), element)
+
+    def element(self, subs: list[Poly]) -> Poly:
+        """The read itself, without a guard."""
+        return var(("read", self.name, tuple(map(freeze, subs))))
+
+    def ranges(self, subs: list[Poly]) -> list[Any]:
+        """0 <= subscript < extent for every dimension."""
+        pairs = list(zip(subs, self.shape, strict=True))
+        return [g for s, n in pairs for g in ((">=", freeze(s)), compare("Lt", s, n))]
+
+
+class System:
+    """A recorded definition, or one of its variants: sizes, tensors and equations."""
+
+    def __init__(self, record: Any, without: Iterable[str] = ()) -> None:
+        self.record, self.name = record, record["name"]
+        self.real = [s for s, kind in record["scalars"].items() if kind == "real"]
+        sizes = Text({})
+        self.tensors = {
+            name: Tensor(name, map(sizes.value, t["shape"]), t)
+            for name, t in record["tensors"].items()
+        }
+        for name in without:
+            shape, value = self.tensors[name].shape, const(record["optional"][name])
+            self.tensors[name] = Tensor(name, shape, {}, lambda _, v=value: v)
+        self.text = Text(self.tensors, (), (), self.real)
+        self.equations: dict[str, tuple[list[str], Poly]] = {}
+        for line in record["equations"]:
+            head, body = line.split(" = ", 1)
+            target, _, rest = head.partition("[")
+            names = [i.strip() for i in rest.rstrip("] ").split(",") if i.strip()]
+            self.equations[target.strip()] = names, self.text.value(body)
+        self.inputs = [n for n in record["inputs"] if n not in without]
+        self.vanished: set[str] = set()
+
+    def sizes(self) -> list[Fact]:
+        """What is known of the sizes before anything is shown: lower bounds, and requirements."""
+        lower = self.record["lower"].items()
+        facts = [(">=", sub(var(s), const(b))) for s, b in lower]
+        facts += [(k, dict(g)) for c in self.record["requires"] for k, g in Text({}).guards(c)]
+        return facts + [("==", sub(var(s), e)) for s, e in self.derived().items()]
+
+    def derived(self) -> dict[str, Poly]:
+        """The sizes that are computed from others, such as output lengths."""
+        return {s: Text({}).value(e) for s, e in self.record["derived"].items()}
+
+    def active(self) -> set[str]:
+        """The real tensors that depend on a differentiable input."""
+        found = {n for n in self.inputs if self.tensors[n].dtype == "real"}
+        found -= set(self.record["constant"])
+        for target, (_, body) in self.equations.items():
+            if self.tensors[target].dtype == "real" and found & tensors_in(body):
+                found.add(target)
+        return found
+
+    def rhs(self, target: str, subs: list[Poly]) -> Poly:
+        """What an equation says of target[subs]."""
+        names, body = self.equations[target]
+        return substitute(body, dict(zip(names, subs, strict=True)))
+
+    def adjoint(self, operand: str, place: list[str]) -> Poly:
+        """dloss/d operand[place]: for every occurrence of the operand in an equation for t[i],
+        the sum over i and the loops around it of [subscripts = place] * grad_t[i] * slope."""
+        out: Poly = {}
+        for target, (names, body) in self.equations.items():
+            shape = self.tensors[target].shape
+            if self.tensors[target].dtype != "real" or target in self.vanished:
+                continue
+            body = self.positional(body)
+            own = (target, tuple(zip(names, map(freeze, shape), strict=True)), (), freeze(body))
+            _, loops, _, renamed = rename(own, {*place, *symbols_bound(body)})
+            taken = {*place, *(i for i, _ in loops)}
+            cotangent = var(("read", "grad_" + target, tuple(freeze(var(i)) for i, _ in loops)))
+            for inner, guards, subs, slope in self.occurrences(dict(renamed), operand, taken):
+                deltas = [compare("Eq", dict(s), var(q)) for s, q in zip(subs, place, strict=True)]
+                term = mul(cotangent, slope)
+                out = add(out, reduction("sum", (*loops, *inner), (*deltas, *guards), term))
+        return out
+
+    def occurrences(self, p: Poly, operand: str, taken: set[str]) -> Iterator[Any]:
+        """(loops, guards, subscripts, slope) for every read of the operand in p; the loops have
+        none of the names `taken`."""
+        atoms: dict[Any, Poly] = {}
+        for m, c in p.items():
+            for k, a in enumerate(m):
+                rest = {m[:k] + m[k + 1 :]: c}
+                atoms[a] = add(atoms.get(a, {}), rest)
+        for a, weight in atoms.items():
+            for loops, guards, subs, slope in self.slopes(a, operand, taken):
+                yield loops, guards, subs, mul(weight, slope)
+
+    def slopes(self, atom: Any, operand: str, taken: set[str]) -> Iterator[Any]:
+        """The occurrences in one atom: the chain rule."""
+        if isinstance(atom, str) or operand not in tensors_in(var(atom)):
+            return
+        if atom[0] == "read":
+            if atom[1] == operand:
+                yield (), (), atom[2], const(1)
+        elif atom[0] == "sum":
+            _, loops, guards, body = rename(atom, taken)
+            names = taken | {i for i, _ in loops}
+            for inner, more, subs, slope in self.occurrences(dict(body), operand, names):
+                yield (*loops, *inner), (*guards, *more), subs, slope
+        elif atom[0] == "call":
+            (argument,) = map(dict, atom[2])
+            for loops, guards, subs, slope in self.occurrences(argument, operand, taken):
+                yield loops, guards, subs, mul(slope, derivative(atom, argument))
+        elif atom[0] != "if":  # a condition has slope 0
+            raise Refused(f"{self.name}: no derivative of {show_atom(atom)}")
+
+    def positional(self, body: Poly) -> Poly:
+        """Each maximum as the term at its position: its slope is 1 there, and 0 elsewhere."""
+        for a in outer_reductions(body):
+            if a[0] == "max":
+                guards = (*a[2], self.chosen(a))
+                body = replace_atom(body, a, reduction("sum", a[1], guards, dict(a[3])))
+        return body
+
+    def chosen(self, atom: Any) -> Any:
+        """The guard row-major position = argmax, from the equation that defines that argmax."""
+        wanted = canonical(var(("argmax", *atom[1:])))
+        for target, (names, body) in self.equations.items():
+            if canonical(body) == wanted:
+                position = var(("read", target, tuple(freeze(var(i)) for i in names)))
+                own = row_major([(var(i), dict(e)) for i, e in atom[1]])
+                return "==", freeze(sub(own, position))
+        raise Refused(f"{self.name}: no equation names the position of {show_atom(atom)}")
+
+
+def derivative(atom: Any, x: Poly) -> Poly:
+    """The derivative of a function at x, in terms of its value."""
+    f, one_over = var(atom), call("inv", x)
+    table = {
+        "exp": lambda: f,
+        "log": lambda: one_over,
+        "sqrt": lambda: scale(call("inv", f), Fraction(1, 2)),
+        "inv": lambda: scale(mul(f, f), -1),
+        "tanh": lambda: sub(const(1), mul(f, f)),
+    }
+    if atom[1] not in table:
+        raise Refused(f"no derivative of {atom[1]}")
+    return table[atom[1]]()
+
+
+def row_major(pairs: Iterable[tuple[Poly, Poly]]) -> Poly:
+    """((i0*n1 + i1)*n2 + i2)..., for pairs of subscript and extent."""
+    out: Poly = {}
+    for i, n in pairs:
+        out = add(mul(out, n), i)
+    return out
+
+
+def tensors_in(p: Poly) -> set[str]:
+    """The tensors that p reads."""
+    found: set[str] = set()
+    for a in atoms_in(p):
+        if a[0] == "read":
+            found.add(a[1])
+    return found
+
+
+def atoms_in(p: Any) -> Iterator[Any]:
+    """Every atom of p, those inside others too, inner ones first."""
+    for m in p:
+        for a in m:
+            if not isinstance(a, str):
+                reduces = a[0] in ("sum", "max", "argmax")
+                inner = [*(e for _, e in a[1]), *(g for _, g in a[2]), a[3]] if reduces else parts(a)
+                for q in inner:
+                    yield from atoms_in(dict(q))
+            yield a
+
+
+def symbols_bound(p: Poly) -> set[str]:
+    """The bound indices in p."""
+    reduces = (a for a in atoms_in(p) if a[0] in ("sum", "max", "argmax"))
+    return {i for a in reduces for i, _ in a[1]}
+
+
+# -- obligations --------------------------------------------------------------------------------
+def divisions(facts: Iterable[Fact]) -> Iterator[Fact]:
+    """a = b*q + r, 0 <= r < b for every quotient and remainder in `facts`, b >= 1 being known."""
+    facts = list(facts)
+    at_least_one = {next(iter(p.items()))[0] for k, p in facts if k == ">=" and is_lower_bound(p)}
+    seen: dict[Any, None] = {}
+    for _, p in facts:
+        for a in atoms_in(p):
+            if a[0] in ("//", "%"):
+                seen[a[1:]] = None
+    for a, b in seen:
+        p, divisor = dict(a), dict(b)
+        ((m, c),) = divisor.items() if len(divisor) == 1 else [((None,), 0)]
+        if c < 1 or any((x,) not in at_least_one for x in m):
+            raise Refused(f"{show(divisor)} may be 0 or less, and divides {show(p)}")
+        q, r = var(("//", a, b)), var(("%", a, b))
+        yield "==", sub(p, add(mul(divisor, q), r))
+        yield ">=", r
+        yield ">=", add(divisor, scale(r, -1), const(-1))
+
+
+def is_lower_bound(p: Poly) -> bool:
+    """Whether p is s - b with b >= 1."""
+    linear = [m for m in p if m]
+    return len(linear) == 1 and len(linear[0]) == 1 and p[linear[0]] == 1 and p.get((), 0) <= -1
+
+
+def certain_fact(g: Fact) -> bool:
+    """Whether a goal is a true statement about a number."""
+    return certain((g[0], freeze(g[1])))
+
+
+def ranges(pairs: Iterable[tuple[str, Poly]]) -> list[Fact]:
+    """0 <= i < extent for each pair."""
+    return [f for i, n in pairs for f in ((">=", var(i)), (">=", add(n, scale(var(i), -1), const(-1))))]
+
+
+def thaw(guards: Iterable[Any]) -> list[Fact]:
+    """Guards as facts."""
+    return [(k, dict(g)) for k, g in guards]
+
+
+def outer_reductions(p: Poly) -> list[Any]:
+    """The sums and maxima of p that stand in no other, in a fixed order."""
+    found: dict[Any, None] = {}
+
+    def visit(q: Poly) -> None:
+        for m in q:
+            for a in m:
+                if a[0] in ("sum", "max", "argmax"):
+                    found[a] = None
+                elif not isinstance(a, str):
+                    for part in parts(a):
+                        visit(dict(part))
+
+    visit(p)
+    return sorted(found, key=order)
+
+
+def replace_atom(p: Poly, old: Any, new: Poly) -> Poly:
+    """p with one atom replaced wherever it stands outside a reduction."""
+
+    def visit(a: Any) -> Poly:
+        if a == old:
+            return new
+        if isinstance(a, str) or a[0] in ("sum", "max", "argmax"):
+            return var(a)
+        return with_parts(a, [rebuild(dict(q), visit) for q in parts(a)])
+
+    return rebuild(p, visit)
+
+
+def evaluate(p: Poly, at: Mapping[str, int]) -> int:
+    """The value of an integer polynomial; elements of integer tensors are given by their text."""
+    total = Fraction(0)
+    for m, c in p.items():
+        for a in m:
+            if isinstance(a, str) or a[0] == "read":
+                c *= at[show_atom(a)]
+            else:
+                x, y = (evaluate(dict(q), at) for q in a[1:])
+                c *= x // y if a[0] == "//" else x % y
+        total += c
+    return int(total)
+
+
+class Certificates:
+    """The certificates of one operator, and what was done with them.
+
+    A finder has the same interface, and searches where this one looks up.
+    """
+
+    def __init__(self, record: Any) -> None:
+        self.record, self.used, self.proofs = record, set(), record["proofs"]
+        tensors = record["definition"]["tensors"].items()
+        grads = {f"grad_{n}": Tensor(f"grad_{n}", t["shape"], {}) for n, t in tensors}
+        self.read = Text({n: Tensor(n, t["shape"], {**t, "outside": "forbidden"}) for n, t in tensors} | grads)
+        self.degree = self.steps = 0
+
+    def search(self, key: str, facts: list[Fact], goals: list[Fact], where: str) -> list[Any]:
+        """The recorded steps for an obligation."""
+        if key not in self.proofs:
+            raise Refused(f"{where}: no certificate shows {show_fact(goals[0])}")
+        self.used.add(key)
+        return [self.step(s) for s in self.proofs[key]]
+
+    def step(self, s: Any) -> Any:
+        """A step as `verify_step` takes it."""
+        kind, p, pos, eq = s
+        cofactors = [(i, self.integer(c)) for i, c in eq]
+        return kind, self.integer(p), [(Fraction(c), list(i)) for c, i in pos], cofactors
+
+    @lru_cache(maxsize=None)  # noqa: B019 - lives as long as the run
+    def integer(self, text: str) -> Poly:
+        """A polynomial as it is recorded."""
+        return integer_text(text, self.read)
+
+    def maps(self, where: str, *_: Any) -> list[Any]:
+        """The recorded bijections for an equality."""
+        return self.record["maps"].get(where, [])  # type: ignore[no-any-return]
+
+    def cofactors(self, where: str, *_: Any) -> list[Any]:
+        """The recorded relations and cofactors for an equality."""
+        return self.record["cofactors"].get(where, [])  # type: ignore[no-any-return]
+
+    def settle(self, where: str, facts: list[Fact], goals: list[Fact]) -> None:
+        """Show every goal from the facts, or say which one has no certificate."""
+        have = {(k, freeze(p)) for k, p in facts}
+        goals = [g for g in goals if not certain_fact(g) and (g[0], freeze(g[1])) not in have]
+        if not goals:
+            return
+        facts = self.complete(facts, goals)
+        key = digest(facts, goals)
+        known = list(facts)
+        for n, step in enumerate(self.search(key, facts, goals, where)):
+            if not verify_step(known, step):
+                raise Refused(f"{where}: step {n} of certificate {key} does not add up")
+            self.steps += 1
+            self.degree = max([self.degree, *(len(i) for _, i in step[2])])
+            known.append((step[0], step[1]))
+        have = {(k, freeze(p)) for k, p in known}
+        for g in goals:
+            if (g[0], freeze(g[1])) not in have:
+                raise Refused(f"{where}: certificate {key} does not show {show_fact(g)}")
+
+    def complete(self, facts: list[Fact], goals: list[Fact]) -> list[Fact]:
+        """The facts, with what quotients, remainders and labels in facts and goals are."""
+        labels = {show_atom(a): a for _, p in facts + goals for a in atoms_in(p) if a[0] == "read"}
+        pairs = [(var(a), self.read.tensors[a[1]].values) for a in labels.values()]
+        known = [(p, self.read.value(v)) for p, v in pairs if v is not None]
+        facts = facts + ranges_at(known)
+        return facts + list(divisions(facts + goals))
+
+    def equal(self, where: str, facts: list[Fact], left: Poly, right: Poly, relation: Any) -> None:
+        """Show left = right: sums are re-indexed by bijections, then the difference has to be a
+        combination of relations that hold. `relation(spec)` gives a polynomial that is 0."""
+        if canonical(left) == canonical(right):
+            return
+        sums, like = outer_reductions(left), outer_reductions(right)
+        for m in self.maps(where, facts, left, right, relation):
+            source = sums[m["sum"]]
+            loops, guards = self.target(m, like, source)
+            here = f"{where}, sum {m['sum']}"
+            left = replace_atom(left, source, self.reindex(here, facts, source, loops, guards, m))
+        difference = sub(canonical(left), canonical(right))
+        for spec, cofactor in self.cofactors(where, difference, relation) if difference else []:
+            change = mul(self.read.value(cofactor), canonical(relation(spec)))
+            difference = sub(difference, canonical(change))
+        if difference:
+            raise Refused(f"{where}: the two sides differ by {show(difference)[:400]}")
+
+    def target(self, m: Any, like: list[Any], source: Any) -> tuple[Any, Any]:
+        """The loops and guards of the re-indexed sum: another sum's, or those given."""
+        if m.get("like") is not None:
+            return like[m["like"]][1:3]
+        loops = tuple((i, freeze(self.integer(e))) for i, e in m.get("loops", []))
+        return loops, tuple((k, freeze(self.integer(p))) for k, p in m.get("guards", []))
+
+    def reindex(
+        self, where: str, facts: list[Fact], source: Any, loops: Any, guards: Any, m: Any
+    ) -> Poly:
+        """The sum `source` over other indices: there (m["map"]) and back (m["back"]) is the
+        identity both ways, ranges and guards carry over, so the same terms are added."""
+        kind, old_loops, old_guards, body = source
+        there = {i: self.integer(e) for i, e in m["map"].items()}
+        back = {i: self.integer(e) for i, e in m["back"].items()}
+        if set(there) != {i for i, _ in old_loops} or set(back) != {i for i, _ in loops}:
+            raise Refused(f"{where}: the bijection does not name the indices of the two sums")
+        rewrite = [(self.integer(a), self.integer(b)) for a, b in m.get("rewrite", [])]
+        if kind != "sum" and (
+            there != {i: var(i) for i in there} or [i for i, _ in loops] != list(there)
+        ):
+            raise Refused(f"{where}: a {kind} keeps its indices in order")
+        domain = facts + ranges((i, dict(e)) for i, e in loops) + thaw(guards)
+        goals = ranges_at((there[i], substitute(dict(e), there)) for i, e in old_loops)
+        goals += [(k, substitute(dict(g), there)) for k, g in old_guards]
+        goals += [("==", sub(substitute(back[i], there), var(i))) for i, _ in loops]
+        goals += [("==", sub(a, b)) for a, b in rewrite]
+        self.settle(where + ", there", domain, goals)
+        image = facts + ranges((i, dict(e)) for i, e in old_loops) + thaw(old_guards)
+        goals = ranges_at((back[i], substitute(dict(e), back)) for i, e in loops)
+        goals += [(k, substitute(dict(g), back)) for k, g in guards]
+        goals += [("==", sub(substitute(there[i], back), var(i))) for i, _ in old_loops]
+        self.settle(where + ", back", image, goals)
+        self.witnessed(where, domain, image, there, m["witness"])
+        term = rewrite_subscripts(substitute(dict(body), there), rewrite)
+        return reduction(kind, loops, guards, term)
+
+    def witnessed(
+        self, where: str, domain: list[Fact], image: list[Fact], there: Env, at: Mapping[str, int]
+    ) -> None:
+        """The hypotheses of both directions hold together somewhere that is not degenerate."""
+        values = dict(at) | {i: evaluate(p, at) for i, p in there.items()}
+        for values, facts in ((at, domain), (values, image)):
+            for f in facts:
+                v = evaluate(f[1], values)
+                if v < 0 or (f[0] == "==" and v):
+                    raise Refused(f"{where}: the witness breaks {show_fact(f)}")
+        definition = self.record["definition"]
+        least = dict.fromkeys([*definition["lower"], *definition["derived"]], 2)
+        for s, b in {**dict.fromkeys(definition["sizes"], 1), **least}.items():
+            if at.get(s, b) < b:
+                raise Refused(f"{where}: the witness has {s} = {at[s]}, which shows too little")
+
+
+def ranges_at(pairs: Iterable[tuple[Poly, Poly]]) -> list[Fact]:
+    """0 <= p < extent for each pair."""
+    return [f for p, n in pairs for f in ((">=", p), (">=", add(n, scale(p, -1), const(-1))))]
+
+
+def rewrite_subscripts(p: Poly, pairs: list[tuple[Poly, Poly]]) -> Poly:
+    """p with subscripts replaced by others that were shown to be equal."""
+    table = {freeze(a): freeze(b) for a, b in pairs}
+
+    def visit(a: Any) -> Poly:
+        if isinstance(a, str):
+            return var(a)
+        if a[0] == "read":
+            return var((*a[:2], tuple(table.get(s, s) for s in a[2])))
+        if a[0] in ("sum", "max", "argmax"):
+            return reduction(*a[:3], rebuild(dict(a[3]), visit))
+        return with_parts(a, [rebuild(dict(q), visit) for q in parts(a)])
+
+    return rebuild(p, visit) if table else p
+
+
+def integer_text(text: str, read: Text) -> Poly:
+    """A polynomial as text."""
+    return read.value(text)
+
+
+def digest(facts: list[Fact], goals: list[Fact]) -> str:
+    """A name for an obligation."""
+    text = "\n".join(map(show_fact, facts)) + "\n|-\n" + "\n".join(map(show_fact, goals))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def show_fact(f: Fact) -> str:
+    """A fact as text."""
+    return f"{show(f[1])} {f[0]} 0"
+
+
+# -- the kernels' text --------------------------------------------------------------------------
+TOKEN = re.compile(r"\s+|//[^\n]*|#[^\n]*|([A-Za-z_]\w*|\d\w*|\+\+|[-+<>=!]=|&&|\|\||[^\s\w])")
+HELPERS = {  # sha256 of the helper functions' tokens, each on its own
+    "floor_div": "d01840e2048026ee8254067b8bcdfab0e74c12602d8519bee666277e0c08bf37",
+    "floor_mod": "8b69bbcecfb372a21f8ac7d36417ef494ab7def7f5adb0f63798e6011bca9841",
+    "philox4x32": "38c3a52a9ca3670890bf7122b34a747e6e8a3975a51e0707015cad0799e82453",
+}
+BINARY = [["||"], ["&&"], ["==", "!="], ["<", "<=", ">", ">="], ["+", "-"], ["*", "/", "%"]]
+
+
+class Source:
+    """The tokens of a `.cl` file, and a parser for the subset that docs/kernel-subset.md fixes.
+
+    A statement is a tuple (kind, line, ...); an expression is (operator, line, operands...).
+    """
+
+    def __init__(self, name: str, text: str) -> None:
+        self.name, self.at, line = name, 0, 1
+        self.tokens: list[tuple[str, int]] = []
+        for found in TOKEN.finditer(text):
+            if found[1]:
+                self.tokens.append((found[1], line))
+            elif found[0].startswith("#") and found[0] != "#pragma OPENCL FP_CONTRACT ON":
+                raise Refused(f"{name}:{line}: no directive but the one pragma")
+            line += found[0].count("\n")
+        self.tokens.append(("", line))
+
+    @property
+    def line(self) -> str:
+        """Where the next token stands."""
+        return f"{self.name}:{self.tokens[self.at][1]}"
+
+    def peek(self, ahead: int = 0) -> str:
+        """The next token, or a later one."""
+        return self.tokens[min(self.at + ahead, len(self.tokens) - 1)][0]
+
+    def take(self, *expected: str) -> str:
+        """The next token, which has to be one of `expected` if that is given."""
+        token = self.peek()
+        if (expected and token not in expected) or not token:
+            wanted = " or ".join(map(repr, expected)) or "more"
+            raise Refused(f"{self.line}: {token!r} where the subset has {wanted}")
+        self.at += 1
+        return token
+
+    def takes(self, *tokens: str) -> bool:
+        """Step over these tokens if they come next."""
+        if all(self.peek(k) == t for k, t in enumerate(tokens)):
+            self.at += len(tokens)
+            return True
+        return False
+
+    def kernels(self) -> Iterator[tuple[str, str, Any, Any]]:
+        """(name, line, parameters, statements) of every kernel in the file."""
+        while self.peek():
+            where, start = self.line, self.at
+            if not self.takes("__kernel", "void"):
+                self.helper(start, where)
+                continue
+            name = self.take()
+            self.take("(")
+            parameters = [self.parameter()]
+            while self.take(",", ")") == ",":
+                parameters.append(self.parameter())
+            yield name, where, parameters, self.block()
+
+    def helper(self, start: int, where: str) -> None:
+        """A helper function: its tokens are compared with the known ones."""
+        self.take("int", "uint")
+        name = self.take(*HELPERS)
+        depth = 0
+        while (token := self.take()) != "}" or depth > 1:
+            depth += (token == "{") - (token == "}")
+        text = " ".join(t for t, _ in self.tokens[start : self.at])
+        if hashlib.sha256(text.encode()).hexdigest() != HELPERS[name]:
+            raise Refused(f"{where}: {name} is not the known helper")
+
+    def parameter(self) -> tuple[str, str, tuple[str, ...]]:
+        """(name, type, words) of a parameter."""
+        words = [self.take()]
+        while self.peek() not in (",", ")"):
+            words.append(self.take())
+        kind = next((w for w in words if w in ("REAL", "int", "uint")), "")
+        return words[-1], kind, tuple(words[:-1])
+
+    def block(self) -> list[Any]:
+        """{ statement ... }"""
+        self.take("{")
+        found = []
+        while not self.takes("}"):
+            found.append(self.statement())
+        return found
+
+    def statement(self) -> Any:
+        """One statement."""
+        where = self.line
+        if self.takes("if", "("):
+            condition = self.expression()
+            self.take(")")
+            return "if", where, condition, self.block()
+        if self.takes("for", "(", "int"):
+            name = self.take()
+            for t in ("=", "0", ";", name, "<"):
+                self.take(t)
+            extent = self.expression(4)
+            for t in (";", name, "++", ")"):
+                self.take(t)
+            return "for", where, name, extent, self.block()
+        constant = self.takes("const")
+        kind = self.take("int", "REAL") if constant or self.peek() in ("int", "REAL") else ""
+        name = self.take()
+        index = self.index() if not kind and self.peek() == "[" else None
+        operator = self.take("=", "+=")
+        value = self.expression()
+        self.take(";")
+        return "set", where, name, value, kind, constant, index, operator
+
+    def index(self) -> Any:
+        """[ expression ]"""
+        self.take("[")
+        value = self.expression()
+        self.take("]")
+        return value
+
+    def expression(self, level: int = 0) -> Any:
+        """An expression; `level` is the first row of BINARY that may stand in it."""
+        if level == len(BINARY):
+            return self.unary()
+        left = self.expression(level + 1)
+        while self.peek() in BINARY[level]:
+            where = self.line
+            left = (self.take(), where, left, self.expression(level + 1))
+        if level == 0 and self.peek() == "?":
+            where = self.line
+            self.take("?")
+            yes = self.expression()
+            self.take(":")
+            return "?", where, left, yes, self.expression()
+        return left
+
+    def unary(self) -> Any:
+        """A sign, a cast, brackets, a number, a name, an element or a call."""
+        where = self.line
+        if self.takes("-"):
+            return "neg", where, self.unary()
+        for kind in ("REAL", "uint"):
+            if self.takes("(", kind, ")"):
+                return kind, where, self.unary()
+        if self.takes("("):
+            inner = self.expression()
+            self.take(")")
+            return inner
+        token = self.take()
+        if token.isdigit():
+            return "number", where, int(token)
+        if self.peek() == "[":
+            return "element", where, token, self.index()
+        if self.takes("("):
+            arguments = [] if self.peek() == ")" else [self.expression()]
+            while self.take(",", ")") == ",":
+                arguments.append(self.expression())
+            return "call", where, token, arguments
+        return "name", where, token
+
+
+Path_ = tuple[Any, ...]
+
+
+class Kernel:
+    """One kernel's text, run on symbols: what it stores, and what that takes for granted."""
+
+    def __init__(self, system: System, text: Any, certificates: Certificates, base: Any) -> None:
+        self.name, self.where, self.parameters, self.body = text
+        self.system, self.certificates, self.base = system, certificates, base
+        self.ints: dict[str, Poly] = {}
+        self.reals: dict[str, Poly] = {}
+        self.depth: dict[str, int] = {}
+        self.folds: dict[str, Any] = {}
+        self.path: list[Any] = []  # ("loop", i, extent) or ("guard", guard)
+        self.goals: dict[Path_, list[tuple[str, str, Fact]]] = {}
+        self.stored: Any = None
+        self.grid: list[tuple[str, Poly]] = []
+        self.parameter_types()
+
+    def fail(self, where: str, what: str) -> Refused:
+        """An error at a line."""
+        return Refused(f"{where}: {self.name}: {what}")
+
+    def parameter_types(self) -> None:
+        """Tensors and scalars with the types that the definition gives them; `sizes` last."""
+        self.tensors: dict[str, Tensor] = {}
+        self.in_place: set[str] = set()
+        for name, kind, words in self.parameters:
+            if name == "sizes":
+                continue
+            if "*" in words:
+                t = self.system.tensors.get(name.removeprefix("grad_"))
+                t = self.system.tensors.get(name, t)
+                if t is None or (kind == "REAL") != (t.dtype == "real" or name not in self.system.tensors):
+                    raise self.fail(self.where, f"argument {name} is no tensor of this type")
+                self.tensors[name] = Tensor(name, t.shape, {"dtype": t.dtype})
+                if "restrict" not in words:
+                    self.in_place.add(name)
+            elif name in self.system.real:
+                self.reals[name] = var(name)
+            else:
+                self.ints[name] = var(name)
+
+    # -- running the text
+    def run(self) -> tuple[str, Poly]:
+        """(target, value) of the one store; then every read and number is shown to be in range."""
+        *head, last = self.body
+        for kind, where, name, value, *_ in head:
+            if kind == "set" and value[0] == "name" and value[2] == f"SIZE_{name}":
+                self.ints[name] = var(name)
+            elif (name, value[2:]) != ("id", ("get_global_id", [("number", value[1], 0)])):
+                raise self.fail(where, f"{name} is no size and not the work-item")
+        if last[0] != "if" or last[2][0] != "<" or last[2][2][2:] != ("id",):
+            raise self.fail(last[1], "the body has to stand under if (id < ...)")
+        self.decode(last)
+        for statement in last[3][len(self.grid) if self.grid else 0 :]:
+            if self.stored:
+                raise self.fail(statement[1], "nothing may follow the store")
+            self.execute(statement)
+        if not self.stored:
+            raise self.fail(self.where, "nothing is stored")
+        return self.stored
+
+    def decode(self, last: Any) -> None:
+        """The work-item's number and the element's subscripts determine each other: every element
+        is written by exactly one work-item. id = ((i0*n1 + i1)*n2 + i2)..., 0 <= ik < nk."""
+        target = last[3][-1][2]
+        if target not in self.tensors:
+            raise self.fail(last[3][-1][1], f"{target} is no tensor that is written")
+        shape = self.tensors[target].shape
+        self.ints["id"] = var("id")
+        total = self.integer(last[2][3])
+        if total != mul(*shape):
+            raise self.fail(last[1], f"{show(total)} work-items write {show(mul(*shape))} elements")
+        lets = last[3][: len(shape)]
+        values = []
+        for statement in lets:
+            if statement[0] != "set" or statement[4:6] != ("int", True):
+                raise self.fail(statement[1], f"{target} has {len(shape)} subscripts")
+            values.append(self.integer(statement[3]))
+        self.item = self.base.facts + ranges([("id", total)])
+        goals = ranges_at(zip(values, shape, strict=True))
+        goals.append(("==", sub(row_major(zip(values, shape, strict=True)), var("id"))))
+        self.once = f"{last[1]}: {self.name}: one work-item for every element of {target}", goals
+        self.grid = [(s[2], n) for s, n in zip(lets, shape, strict=True)]
+        self.ints |= {i: var(i) for i, _ in self.grid}
+        self.facts = self.base.facts + ranges(self.grid)
+        self.first = self.goals.pop((), [])
+
+    def execute(self, s: Any) -> None:
+        """One statement."""
+        if s[0] == "for":
+            _, where, name, extent, block = s
+            self.declare(where, name)
+            self.inside(("loop", name, self.integer(extent)), block, {name: var(name)})
+        elif s[0] == "if":
+            _, where, condition, block = s
+            if fold := self.fold_of(s):
+                self.fold(where, *fold)
+                return
+            mark = len(self.path)
+            self.assume(condition)
+            self.run_block(block)
+            del self.path[mark:]
+        else:
+            self.assign(*s[1:])
+
+    def inside(self, step: Any, block: list[Any], ints: Env) -> None:
+        """A block under one more loop."""
+        self.path.append(step)
+        self.ints |= ints
+        self.run_block(block)
+        self.path.pop()
+
+    def run_block(self, block: list[Any]) -> None:
+        """A block; what it declares ends with it."""
+        before = set(self.ints), set(self.reals), set(self.depth)
+        for statement in block:
+            self.execute(statement)
+        for table, names in zip((self.ints, self.reals, self.depth), before, strict=True):
+            for name in set(table) - names:
+                del table[name]
+
+    def declare(self, where: str, name: str) -> None:
+        """A new name: it hides none."""
+        if name in self.ints or name in self.reals or name in self.tensors or name == "id":
+            raise self.fail(where, f"{name} is declared twice")
+
+    def assign(
+        self, where: str, name: str, value: Any, kind: str, constant: bool, index: Any, operator: str
+    ) -> None:
+        """A declaration, a term of a sum, or the store."""
+        if index is not None:
+            self.store(where, name, value, index, operator)
+        elif kind == "int" and constant:
+            self.declare(where, name)
+            self.ints[name] = self.integer(value)
+        elif kind == "REAL" and constant:
+            self.declare(where, name)
+            self.reals[name] = self.real(value)
+        elif kind:  # an accumulator: 0 for a sum, -INFINITY for a maximum, -1 for a position
+            self.declare(where, name)
+            start = show(self.number(value))
+            if start not in {"REAL": ("0", "-INFINITY"), "int": ("-1",)}[kind]:
+                raise self.fail(where, f"{name} starts at {start}")
+            self.depth[name] = len(self.path)
+            self.reals[name] = {} if start == "0" else var("nothing yet")
+        elif operator == "+=" and name in self.depth and self.reals[name] != var("nothing yet"):
+            term = self.over(self.depth[name], "sum", self.real(value))
+            self.reals[name] = add(self.reals[name], term)
+        else:
+            raise self.fail(where, f"{name} is not a sum of this block")
+
+    def number(self, value: Any) -> Poly:
+        """What an accumulator starts from."""
+        if value[0] == "neg":
+            return scale(self.number(value[2]), -1)
+        return const(value[2]) if value[0] == "number" else var(value[2])
+
+    def over(self, depth: int, kind: str, body: Poly) -> Poly:
+        """The reduction over what was entered since `depth`."""
+        loops = [(s[1], freeze(s[2])) for s in self.path[depth:] if s[0] == "loop"]
+        guards = [s[1] for s in self.path[depth:] if s[0] == "guard"]
+        return reduction(kind, loops, guards, body)
+
+    def store(self, where: str, name: str, value: Any, index: Any, operator: str) -> None:
+        """The store of a work-item's one element."""
+        if operator != "=" or self.path or self.integer(index) != var("id"):
+            raise self.fail(where, f"the store has to be {name}[id] = ..., once")
+        integer = self.tensors[name].dtype == "int" and name in self.system.tensors
+        self.stored = name, self.real(value) if not integer else self.position(where, value)
+
+    # -- maxima
+    def fold_of(self, s: Any) -> Any:
+        """(accumulator, comparison, assignments) if the block updates a maximum."""
+        sets = [t for t in s[3] if t[0] == "set" and not t[4] and t[6] is None and t[7] == "="]
+        if len(sets) != len(s[3]) or not sets or any(t[2] not in self.depth for t in sets):
+            return None
+        return s[2], sets
+
+    def fold(self, where: str, comparison: Any, sets: list[Any]) -> None:
+        """`if (better) { max = term; position = p; }`: keeps the first maximum, NaN on top.
+
+        The condition only compares, so three kinds of state and the ways a term can compare with
+        it are all there is; each is tried.
+        """
+        value = next((t for t in sets if t[3][0] == "name" and t[3][2] in self.reals), None)
+        if value is None:
+            raise self.fail(where, "no accumulator takes the term")
+        best, term = value[2], value[3][2]
+        place = next((t for t in sets if t is not value), None)
+        if len(sets) > 2 or self.reals[best] != var("nothing yet"):
+            raise self.fail(where, f"{best} is updated twice")
+        names = {"best": best, "term": term, "position": place[2] if place else ""}
+        for state in (None, 0.0, float("nan"), float("-inf")):
+            for new in (-1.0, 0.0, 1.0, float("nan"), float("-inf")):
+                self.fold_case(where, comparison, names, state, new)
+        first = self.depth[best]
+        loops = [(var(s[1]), s[2]) for s in self.path[first:] if s[0] == "loop"]
+        self.reals[best] = self.over(first, "max", self.reals[term])
+        if place:
+            at = self.integer(place[3])
+            if at != row_major(loops) or self.depth[place[2]] != first:
+                raise self.fail(place[1], f"{show(at)} is not the row-major position of the loops")
+            self.reals[place[2]] = self.over(first, "argmax", self.reals[term])
+
+    def fold_case(self, where: str, comparison: Any, names: Any, state: Any, new: float) -> None:
+        """One case: `state` is the best so far (None: no tap yet), `new` the term."""
+        best = float("-inf") if state is None else state
+        if names["position"]:
+            wanted = state is None or new > best or (new != new and best == best)
+        else:  # without a position only the value counts, and NaN for NaN changes nothing
+            wanted = new > best or (new != new and best == best)
+        values = {names["best"]: best, names["term"]: new, names["position"]: -1 if state is None else 3}
+        got = truth(comparison, values)
+        same_value = new != new and best != best
+        if got != wanted and not (same_value and not names["position"]):
+            raise self.fail(where, f"with {best} so far, {new} would {'' if got else 'not '}be taken")
+
+    def position(self, where: str, value: Any) -> Poly:
+        """The value of an integer store: a position, or an integer expression."""
+        if value[0] == "name" and value[2] in self.depth:
+            return self.reals[value[2]]
+        return self.integer(value)
+
+    # -- expressions
+    def integer(self, e: Any) -> Poly:
+        """The value of an integer expression; it is noted that it fits and divides rightly."""
+        kind, where, *rest = e
+        match kind:
+            case "number":
+                return const(rest[0])
+            case "name" if rest[0] in self.ints:
+                return self.ints[rest[0]]
+            case "uint":
+                return self.integer(rest[0])
+            case "neg":
+                return scale(self.integer(rest[0]), -1)
+            case "element" if self.tensors[rest[0]].dtype == "int":
+                return self.element(where, *rest)
+            case "call" if rest[0] in HELPERS:
+                values = [self.integer(a) for a in rest[1]]
+                if rest[0] == "philox4x32":
+                    return call("philox", *values)
+                return divide(*values)[rest[0] == "floor_mod"]
+            case "/" | "%":
+                a, b = map(self.integer, rest)
+                self.need(where, "/ rounds down", (">=", a))
+                return divide(a, b)[kind == "%"]
+            case "+" | "-" | "*":
+                a, b = map(self.integer, rest)
+                value = {"+": add, "-": sub, "*": mul}[kind](a, b)
+                self.need(where, "fits", (">=", value))
+                return value
+        raise self.fail(where, f"{rest[0] if rest else kind} is no integer here")
+
+    def real(self, e: Any) -> Poly:
+        """The value of a real expression."""
+        kind, where, *rest = e
+        match kind:
+            case "number":
+                return const(rest[0])
+            case "REAL":
+                return self.integer(rest[0])
+            case "name" if rest[0] in self.reals:
+                return self.reals[rest[0]]
+            case "element":
+                return self.element(where, *rest)
+            case "neg":
+                return scale(self.real(rest[0]), -1)
+            case "+" | "-" | "*" | "/":
+                if kind == "/":
+                    return mul(self.real(rest[0]), self.inverse(rest[1]))
+                return binary({"+": "Add", "-": "Sub", "*": "Mult"}[kind], *map(self.real, rest))
+            case "call":
+                return call({"fabs": "abs"}.get(rest[0], rest[0]), *map(self.real, rest[1]))
+            case "?":
+                return self.choice(*rest)
+        raise self.fail(where, f"{rest[0] if rest else kind} is no real number here")
+
+    def inverse(self, e: Any) -> Poly:
+        """1/e, of a product factor by factor."""
+        if e[0] == "*":
+            return mul(self.inverse(e[2]), self.inverse(e[3]))
+        return call("inv", self.real(e))
+
+    def choice(self, condition: Any, yes: Any, no: Any) -> Poly:
+        """(condition ? yes : no)"""
+        mark = len(self.path)
+        guards = self.assume(condition)
+        a = self.real(yes)
+        del self.path[mark:]
+        return self.system.text.where(guards, a, self.real(no))
+
+    def assume(self, condition: Any) -> list[Any]:
+        """Add a condition to the path, part by part: what stands before && holds behind it."""
+        kind, where, *rest = condition
+        if kind == "&&":
+            return self.assume(rest[0]) + self.assume(rest[1])
+        names = {"==": "Eq", "<=": "LtE", "<": "Lt", ">=": "GtE", ">": "Gt"}
+        if kind not in names:
+            raise self.fail(where, f"{kind} is no condition")
+        real = self.is_real(condition)
+        a, b = ((self.real if real else self.integer)(r) for r in rest)
+        if real:
+            guard = real_compare(names[kind], a, b)
+            return [guard]
+        guard = compare(names[kind], a, b)
+        self.path.append(("guard", guard))
+        return [guard]
+
+    def is_real(self, e: Any) -> bool:
+        """Whether an expression mentions a real number."""
+        kind, _, *rest = e
+        if kind in ("REAL",) or kind == "name" and rest[0] in self.reals:
+            return True
+        if kind == "element":
+            return self.tensors[rest[0]].dtype == "real" or rest[0] not in self.system.tensors
+        if kind == "call":
+            return rest[0] not in HELPERS
+        return any(isinstance(r, tuple) and self.is_real(r) for r in rest)
+
+    def element(self, where: str, name: str, address: Any) -> Poly:
+        """An element, from its row-major address."""
+        if name not in self.tensors:
+            raise self.fail(where, f"{name} is no tensor that is read")
+        t = self.tensors[name]
+        subs = self.subscripts(where, t, address, t.shape)
+        for s, n in zip(subs, t.shape, strict=True):
+            self.need(where, f"{name} is read inside", (">=", s))
+            self.need(where, f"{name} is read inside", (">=", add(n, scale(s, -1), const(-1))))
+        if name in self.in_place and subs != [var(i) for i, _ in self.grid]:
+            raise self.fail(where, f"{name} may be the target; only the own element may be read")
+        return t.element(subs)
+
+    def subscripts(self, where: str, t: Tensor, address: Any, shape: list[Poly]) -> list[Poly]:
+        """The subscripts of a row-major address ((i0*n1 + i1)*n2 + i2)...
+
+        With each subscript in its range, and its partial sums too, no part of the address leaves
+        the tensor's number of elements: nothing else has to fit 32 bits."""
+        if not shape:
+            if self.integer(address):
+                raise self.fail(where, f"{t.name} has one element, [0]")
+            return []
+        terms = []  # address = first +- term +- ... +- term
+        while address[0] in ("+", "-"):
+            terms.append((address[0], address[3]))
+            address = address[2]
+        outer: list[Poly] = []
+        partial: Poly = {}
+        if len(shape) == 1:
+            terms.append(("+", address))
+        elif address[0] != "*" or self.integer(address[3]) != shape[-1]:
+            raise self.fail(where, f"this is no row-major address of {t.name}")
+        else:
+            outer = self.subscripts(where, t, address[2], shape[:-1])
+        for k, (sign, term) in enumerate(reversed(terms)):
+            value = self.integer(term)
+            partial = add(partial, value if sign == "+" else scale(value, -1))
+            if k < len(terms) - 1:
+                for goal in ranges_at([(partial, shape[-1])]):
+                    self.need(where, "address", goal)
+        return [*outer, partial]
+
+    # -- what has to hold
+    def need(self, where: str, why: str, goal: Fact) -> None:
+        """Note a goal at the present place."""
+        path = tuple((s[0], s[1], freeze(s[2])) if s[0] == "loop" else s for s in self.path)
+        goals = self.goals.setdefault(path, [])
+        if (why, goal) not in [(w, g) for _, w, g in goals]:
+            goals.append((where, why, goal))
+
+    def written_once(self) -> None:
+        """Every element of the target is written by exactly one work-item."""
+        exact = [g for _, why, g in self.first if why not in ("fits", "address")]
+        self.certificates.settle(self.once[0], self.item, exact + self.once[1])
+
+    def noted(self) -> Iterator[tuple[list[Fact], str, str, Fact]]:
+        """(facts, line, why, goal) for all that was noted on the way."""
+        for where, why, goal in self.first:
+            if why in ("fits", "address"):
+                yield self.item, where, why, goal
+        for path, goals in self.goals.items():
+            facts = list(self.facts)
+            for s in path:
+                facts += ranges([(s[1], dict(s[2]))]) if s[0] == "loop" else thaw([s[1]])
+            for where, why, goal in goals:
+                yield facts, where, why, goal
+
+    def in_range(self) -> None:
+        """Every read lies inside its tensor, and every quotient is rounded downwards."""
+        for facts, where, why, goal in self.noted():
+            if why not in ("fits", "address"):
+                self.certificates.settle(f"{where}: {self.name}: {why}", facts, [goal])
+
+    def fits(self) -> None:
+        """Every integer that is computed fits 32 bits, if the limits on the sizes hold."""
+        done: set[Any] = set()
+        for facts, where, why, goal in self.noted():
+            if why == "address":
+                self.certificates.settle(f"{where}: {self.name}: partial address", facts, [goal])
+        for facts, where, why, (_, p) in self.noted():
+            if why == "fits" and freeze(p) not in done and not is_monomial_of(p, self.base.bounded):
+                done.add(freeze(p))
+                both = [(">=", sub(var("INT_MAX"), p)), (">=", add(p, var("INT_MAX")))]
+                wide = facts + self.base.limits
+                self.certificates.settle(f"{where}: {self.name}: 32 bits", wide, both)
+
+
+def is_monomial_of(p: Poly, bounded: list[Poly]) -> bool:
+    """Whether p is a number, or a product of factors of a bounded product of positive sizes."""
+    if set(p) <= {()}:
+        return True
+    if len(p) != 1 or next(iter(p.values())) != 1:
+        return False
+    return any(divides(next(iter(p)), next(iter(b))) for b in bounded)
+
+
+def divides(m: tuple[Any, ...], n: tuple[Any, ...]) -> bool:
+    """Whether the monomial m is a factor of n."""
+    left = list(n)
+    for a in m:
+        if a not in left:
+            return False
+        left.remove(a)
+    return True
+
+
+def truth(e: Any, values: Mapping[str, Any]) -> bool:
+    """A comparison's value as C has it."""
+    kind, _, *rest = e
+    if kind in ("&&", "||"):
+        a, b = (truth(r, values) for r in rest)
+        return (a and b) if kind == "&&" else (a or b)
+    x, y = (values[r[2]] if r[0] == "name" else r[2] for r in rest)
+    return {"<": x < y, "<=": x <= y, ">": x > y, ">=": x >= y, "==": x == y, "!=": x != y}[kind]
+
+
+# -- what is claimed ----------------------------------------------------------------------------
+class Base:
+    """A system, its size facts (derived sizes are shown to be at least 1) and its size limits."""
+
+    def __init__(self, system: System, certificates: Certificates, limits: list[str]) -> None:
+        self.system, self.certificates = system, certificates
+        derived = [(">=", sub(var(s), const(1))) for s in system.derived()]
+        certificates.settle(f"{system.name}: derived sizes", system.sizes(), derived)
+        self.facts = system.sizes() + derived
+        top = var("INT_MAX")
+        counts = [mul(*t.shape) for t in system.tensors.values()]
+        self.bounded = [p for p in [*counts, *map(Text({}).value, limits)] if len(p) == 1]
+        extra = [*counts, *map(Text({}).value, limits)]
+        sizes = [*map(var, [*system.record["sizes"], *system.derived()])]
+        self.limits = [(">=", sub(top, p)) for p in [*sizes, *extra]]
+        lower = set(system.record["lower"])
+        self.limits += [(">=", add(top, p)) for p in sizes if next(iter(p))[0] not in lower]
+        self.values: dict[str, tuple[list[str], Poly]] = {}  # what a proved kernel stores
+
+    def relation(self, spec: Any) -> Poly:
+        """A polynomial that is 0: an equation of the system at some place, or what a function is
+        (1/x times x, a root squared; where x is not 0, and positive under a root)."""
+        kind, text, *places = spec
+        if kind == "equation":
+            names, value = self.values.get(text) or self.system.equations[text]
+            subs = [self.system.text.value(p) for p in places]
+            element = var(("read", text, tuple(map(freeze, subs))))
+            return sub(element, substitute(value, dict(zip(names, subs, strict=True))))
+        p = self.system.text.value(text)
+        inverse, root = call("inv", p), call("sqrt", p)
+        table = {
+            "inv": lambda: sub(mul(inverse, p), const(1)),
+            "sqrt": lambda: sub(mul(root, root), p),
+            "inv sqrt": lambda: sub(mul(call("inv", root), call("inv", root)), inverse),
+        }
+        if kind not in table:
+            raise Refused(f"there is no relation {kind!r}")
+        return table[kind]()
+
+
+class Operator:
+    """One operator: its record, its entry in the manifest, the text of its kernels."""
+
+    def __init__(self, record: Any, entry: Any, source: Any, certificates: Any = None) -> None:
+        self.record, self.entry, self.source = record, entry, source
+        self.certificates = certificates or Certificates(record)
+        self.name = record["definition"]["name"]
+        self.ledger: list[dict[str, Any]] = []
+
+    def check(self, operators: Any) -> list[dict[str, Any]]:
+        """The ledger of all that was shown. Errors: Refused, with the place."""
+        self.kernels = {k[0]: k for k in self.source.kernels()}
+        known, written = set(self.entry["kernels"]), set(self.kernels)
+        if known != written:
+            raise Refused(f"{self.source.name}: kernels and manifest differ: {known ^ written}")
+        self.bases: dict[str, Base] = {}
+        for name, variant in self.entry["variants"].items():
+            system = System(self.record["definition"], variant["without"])
+            base = Base(system, self.certificates, self.record["limits"])
+            self.bases[name] = base
+            self.variant(name, variant, base)
+        for claim in self.record["claims"]:
+            Claim(claim, self, operators).check()
+        unused = set(self.record["proofs"]) - self.certificates.used
+        if unused:
+            raise Refused(f"{self.name}: certificates {sorted(unused)} show nothing that is asked")
+        return self.ledger
+
+    def enter(self, claim: str, statement: str, work: Any) -> None:
+        """Do the work, and note what it took."""
+        c = self.certificates
+        c.degree = c.steps = 0
+        work()
+        row = {"claim": claim, "operator": self.name, "statement": statement, "status": "proved"}
+        self.ledger.append({**row, "degree": c.degree, "steps": c.steps})
+
+    def variant(self, name: str, variant: Any, base: Base) -> None:
+        """All kernels of a variant: the forward ones in order, then the gradients in reverse."""
+        system, targets = base.system, {k: e["target"] for k, e in self.entry["kernels"].items()}
+        forward = {targets[k]: k for k in variant["forward"]}
+        backward = {targets[k]: k for k in variant["backward"]}
+        self.inside(name, base)
+        for target in system.equations:
+            if target not in forward:
+                continue
+            self.kernel(forward[target], base, lambda places, t=target: system.rhs(t, places))
+        if not variant["backward"]:
+            return
+        active = system.active()
+        order = [*reversed(list(system.equations)), *system.inputs]
+        for target in (t for t in order if t in active and t not in variant["outputs"]):
+            if "grad_" + target in backward:
+                self.kernel(
+                    backward["grad_" + target],
+                    base,
+                    lambda places, t=target: system.adjoint(t, [show(p) for p in places]),
+                )
+            elif target in system.inputs:
+                raise Refused(f"{self.name}: no kernel computes the gradient of {target}")
+            else:
+                self.vanishes(name, target, base)
+
+    def inside(self, name: str, base: Base) -> None:
+        """Every read of the definition lies inside its tensor, or is guarded."""
+        for target, (names, body) in base.system.equations.items():
+            shape = base.system.tensors[target].shape
+            facts = base.facts + ranges(zip(names, shape, strict=True))
+            where = f"{name}: definition of {target}"
+            for inner, goal in reads_inside(facts, body, base.system.tensors):
+                self.certificates.settle(where, inner, [goal])
+
+    def vanishes(self, name: str, target: str, base: Base) -> None:
+        """The gradient of an intermediate tensor that no kernel computes is 0."""
+        shape = base.system.tensors[target].shape
+        places = [f"p{k}" for k in range(len(shape))]
+        facts = base.facts + ranges(zip(places, shape, strict=True))
+        left = base.system.adjoint(target, places)
+        where = f"{name}: the gradient of {target} vanishes"
+        self.enter(
+            f"{name}.grad_{target}=0",
+            f"dloss/d{target} = 0",
+            lambda: self.certificates.equal(where, facts, left, {}, base.relation),
+        )
+        base.system.vanished.add(target)
+
+    def kernel(self, name: str, base: Base, meaning: Any) -> None:
+        """One kernel against the equation that it has to compute."""
+        entry = self.entry["kernels"][name]
+        k = Kernel(base.system, self.kernels[name], self.certificates, base)
+        target, value = k.run()
+        if target != entry["target"]:
+            raise Refused(f"{k.where}: {name} writes {target}, not {entry['target']}")
+        places = [i for i, _ in k.grid]
+        base.values[target] = places, value
+        if any(row["claim"] == f"{name}.equation" for row in self.ledger) and base.system.name:
+            pass
+        left = meaning([var(i) for i in places])
+        where = f"{k.where}: {name}"
+        equal = self.certificates.equal
+        self.enter(
+            f"{name}.equation",
+            entry["equation"],
+            lambda: equal(where, k.facts, left, value, base.relation),
+        )
+        self.enter(f"{name}.once", f"{target} is written once at every place", k.written_once)
+        self.enter(f"{name}.range", "every read is inside its tensor or guarded", k.in_range)
+        self.enter(f"{name}.int32", "every integer fits 32 bits under the limits", k.fits)
+
+
+def reads_inside(facts: list[Fact], p: Poly, tensors: Any) -> Iterator[tuple[list[Fact], Fact]]:
+    """(facts, goal) for every subscript of a tensor that must not be left."""
+    for a in (a for m in p for a in m if not isinstance(a, str)):
+        inner, polys = facts, [dict(q) for q in parts(a)] if a[0] not in ("sum", "max", "argmax") else []
+        if not polys and a[0] != "read":
+            inner = facts + ranges((i, dict(e)) for i, e in a[1]) + thaw(a[2])
+            polys = [dict(g) for _, g in a[2]] + [dict(a[3])]
+        for q in polys:
+            yield from reads_inside(inner, q, tensors)
+        if a[0] == "read" and tensors[a[1]].outside == "forbidden":
+            pairs = zip(map(dict, a[2]), tensors[a[1]].shape, strict=True)
+            yield from ((facts, goal) for goal in ranges_at(pairs))
+
+
+class Claim:
+    """One claim of the record: two expressions are equal, or integers are as stated.
+
+    record: claim, statement; `fixed`: sizes with a value; `sizes`: further sizes and lower bounds;
+    `free`: [index, extent]; `left`, `right`: what is compared (see `side`); or `facts` and `goals`.
+    """
+
+    def __init__(self, record: Any, operator: Operator, operators: Any) -> None:
+        self.record, self.operator = record, operator
+        self.base = operator.bases[record.get("variant", operator.name)]
+        self.fixed = {s: const(v) for s, v in record.get("fixed", {}).items()}
+        system = self.base.system
+        grads = {f"grad_{n}": Tensor(f"grad_{n}", t.shape, {}) for n, t in system.tensors.items()}
+        plain = {n: Tensor(n, t.shape, {"dtype": t.dtype}) for n, t in system.tensors.items()}
+        more = {s: var(s) for s in record.get("sizes", {})}
+        self.text = Text({**plain, **grads}, more, operators, system.real)
+        for name, value in record.get("where", {}).items():
+            self.text.names[name] = self.text.value(value)
+        free = [(i, self.text.value(n)) for i, n in record.get("free", [])]
+        extra = [(">=", sub(var(s), const(b))) for s, b in record.get("sizes", {}).items()]
+        facts = [*self.base.facts, *extra, *ranges(free)]
+        facts += thaw(g for c in record.get("facts", []) for g in self.text.guards(c))
+        self.facts = [(k, substitute(p, self.fixed)) for k, p in facts]
+        self.places = [i for i, _ in free]
+        self.shape = [n for _, n in free]
+
+    def check(self) -> None:
+        """Show the claim."""
+        r = self.record
+        self.operator.enter(r["claim"], r["statement"], self.goals if "goals" in r else self.equality)
+
+    def goals(self) -> None:
+        """Integers are as stated."""
+        found = [g for c in self.record["goals"] for g in self.text.guards(c)]
+        goals = [(k, substitute(p, self.fixed)) for k, p in thaw(found)]
+        self.operator.certificates.settle(self.record["claim"], self.facts, goals)
+
+    def equality(self) -> None:
+        """Two expressions are equal at every place, and so are their shapes."""
+        sides = [substitute(self.side(self.record[s]), self.fixed) for s in ("left", "right")]
+        certificates = self.operator.certificates
+        certificates.equal(self.record["claim"], self.facts, *sides, self.base.relation)
+
+    def side(self, spec: Any) -> Poly:
+        """{"adjoint": X}, {"value": T} (what T's kernel stores), {"partial": [T, X]},
+        {"text": expression} or {"tensor": a composition of named operators}."""
+        system = self.base.system
+        match spec:
+            case {"adjoint": str(operand)}:
+                return system.adjoint(operand, self.places)
+            case {"value": str(target)}:
+                names, value = self.base.values[target]
+                return substitute(value, dict(zip(names, map(var, self.places), strict=True)))
+            case {"partial": [str(target), str(operand)]}:
+                return self.partial(target, operand)
+            case {"text": str(text)}:
+                return self.text.value(text)
+            case {"tensor": str(text)}:
+                t = self.text.tensor(ast.parse(text, mode="eval").body)
+                same = [("==", sub(a, b)) for a, b in zip(t.shape, self.shape, strict=True)]
+                goals = [(k, substitute(p, self.fixed)) for k, p in same]
+                self.operator.certificates.settle(f"{self.record['claim']}: size", self.facts, goals)
+                return t.at([var(i) for i in self.places])
+        raise Refused(f"{self.record['claim']}: {spec} is no side of an equality")
+
+    def partial(self, target: str, operand: str) -> Poly:
+        """d target[first places] / d operand[the other places]."""
+        system, rank = self.base.system, len(self.base.system.tensors[target].shape)
+        own, place = self.places[:rank], self.places[rank:]
+        names, body = system.equations[target]
+        body = substitute(system.positional(body), dict(zip(names, map(var, own), strict=True)))
+        out: Poly = {}
+        for loops, guards, subs, slope in system.occurrences(body, operand, set(self.places)):
+            deltas = [compare("Eq", dict(s), var(q)) for s, q in zip(subs, place, strict=True)]
+            out = add(out, reduction("sum", loops, (*deltas, *guards), slope))
+        return out

@@ -1,0 +1,204 @@
+"""Finds what the checker checks: bijections between sums, certificates, cofactors, witnesses.
+
+`Finder` is the checker's `Certificates` with search in place of look-up. Whatever it finds goes
+into the record, and is verified there and then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+from gradproof.derive.checker import (
+    Certificates,
+    Fact,
+    Poly,
+    Refused,
+    add,
+    canonical,
+    certain_fact,
+    const,
+    freeze,
+    outer_reductions,
+    ranges,
+    replace_atom,
+    scale,
+    show,
+    show_fact,
+    substitute,
+    thaw,
+    var,
+)
+from gradproof.derive.prove.bijection import pairings, solve
+from gradproof.derive.prove.handelman import counterexample
+from gradproof.derive.prove.lemmas import prove_with_lemmas
+from gradproof.derive.prove.relations import combination
+from gradproof.derive.prove.witness import witness
+
+
+class NotFound(Refused):
+    """No certificate was found; `example` are values for which the goal is false, if known."""
+
+    def __init__(self, message: str, example: dict[Any, int] | None = None) -> None:
+        super().__init__(message)
+        self.example = example
+
+
+class Finder(Certificates):
+    """Certificates that are searched for where the record has none."""
+
+    def __init__(self, record: Any, known: Any = None) -> None:
+        super().__init__(record)
+        self.known = known or {"proofs": {}, "maps": {}, "cofactors": {}}
+
+    def search(self, key: str, facts: list[Fact], goals: list[Fact], where: str) -> list[Any]:
+        """Recorded steps, or new ones."""
+        if key not in self.proofs:
+            self.proofs[key] = self.known["proofs"].get(key) or self._prove(facts, goals, where)
+        return super().search(key, facts, goals, where)
+
+    def _prove(self, facts: list[Fact], goals: list[Fact], where: str) -> list[Any]:
+        steps, unproven = prove_with_lemmas(facts, goals)
+        if unproven:
+            goal = goals[unproven[0]]
+            example = counterexample(facts, goal)
+            raise NotFound(f"{where}: {show_fact(goal)} does not follow{_at(example)}", example)
+        return [recorded(step) for step in steps]
+
+    def maps(self, where: str, *sides: Any) -> list[Any]:
+        """Recorded bijections, or new ones."""
+        if where not in self.record["maps"]:
+            old = self.known["maps"].get(where)
+            self.record["maps"][where] = old if old is not None else self._maps(where, *sides)
+        return super().maps(where)
+
+    def _maps(
+        self, where: str, facts: list[Fact], left: Poly, right: Poly, relation: Any
+    ) -> list[Any]:
+        found = []
+        like = outer_reductions(right)
+        goal = canonical(right)
+        for k, source in enumerate(outer_reductions(left)):
+            if canonical(left) == goal:
+                break
+            entry, new = self._map(f"{where}, sum {k}", facts, k, source, like)
+            left = replace_atom(left, source, new)
+            found.append(entry)
+        return found
+
+    def _map(
+        self, where: str, facts: list[Fact], k: int, source: Any, like: list[Any]
+    ) -> tuple[Any, Poly]:
+        """The first candidate that the checker accepts, and the sum that it gives."""
+        problem: Refused | None = None
+        for entry in self._candidates(facts, k, source, like):
+            try:
+                loops, guards = self.target(entry, like, source)
+                there = {i: self.integer(e) for i, e in entry["map"].items()}
+                domain = facts + ranges((i, dict(e)) for i, e in loops) + thaw(guards)
+                image = facts + ranges((i, dict(e)) for i, e in source[1]) + thaw(source[2])
+                entry["witness"] = witness(self.record["definition"], domain, image, there)
+                return entry, self.reindex(where, facts, source, loops, guards, entry)
+            except Refused as error:
+                problem = problem or error
+        if problem is None:
+            raise NotFound(
+                f"{where}: nothing corresponds to {show({(source,): Fraction(1)})[:300]}"
+            )
+        raise problem
+
+    def _candidates(
+        self, facts: list[Fact], k: int, source: Any, like: list[Any]
+    ) -> Iterator[dict[str, Any]]:
+        for j, target in enumerate(like):
+            if target[0] != source[0]:
+                continue
+            for equations in pairings(source, target):
+                entry = _entry(k, source, target[1], target[2], equations)
+                if entry:
+                    yield entry | {"like": j}
+        yield from self._without_deltas(facts, k, source)
+
+    def _without_deltas(self, facts: list[Fact], k: int, source: Any) -> Iterator[dict[str, Any]]:
+        """The sum with its unit equations solved, over the indices that are left."""
+        zeros = [dict(g) for kind, g in source[2] if kind == "=="]
+        solved = solve(source[1], [], zeros, {})
+        loops = tuple((i, e) for i, e in source[1] if i not in solved)
+        inside = facts + ranges((i, dict(e)) for i, e in loops)
+        guards = []
+        for kind, g in source[2]:
+            fact = kind, substitute(dict(g), solved)
+            if not self._follows(inside, fact):
+                guards.append((kind, freeze(fact[1])))
+        for i, e in source[1]:
+            if i in solved:
+                bounds = [(">=", solved[i]), (">=", add(dict(e), scale(solved[i], -1), const(-1)))]
+                guards += [
+                    (kind, freeze(p)) for kind, p in bounds if not self._follows(inside, (kind, p))
+                ]
+        entry = _entry(k, source, loops, tuple(guards), [])
+        if entry:
+            text = [[kind, show(dict(p))] for kind, p in guards]
+            yield entry | {"loops": [[i, show(dict(e))] for i, e in loops], "guards": text}
+
+    def _follows(self, facts: list[Fact], goal: Fact) -> bool:
+        if certain_fact(goal) or goal in facts:
+            return True
+        return not prove_with_lemmas(self.complete(facts, [goal]), [goal])[1]
+
+    def cofactors(self, where: str, *rest: Any) -> list[Any]:
+        """Recorded relations and cofactors, or new ones."""
+        if where not in self.record["cofactors"]:
+            old = self.known["cofactors"].get(where)
+            if old is None:
+                difference, relation = rest
+                old = combination(difference, relation, self.equations(relation))
+                if old is None:
+                    raise NotFound(f"{where}: the two sides differ by {show(difference)[:300]}")
+            self.record["cofactors"][where] = old
+        return super().cofactors(where)
+
+    def equations(self, relation: Any) -> set[str]:
+        """The tensors for which `relation` has an equation."""
+        base = relation.__self__
+        return {*base.values, *base.system.equations}
+
+
+def _entry(
+    k: int, source: Any, loops: Any, guards: Any, equations: list[tuple[Poly, Poly]]
+) -> dict[str, Any] | None:
+    """The map there and back that the equations determine, or None where they leave an index."""
+    target_names = {i: var(i) for i, _ in loops}
+    source_names = {i: var(i) for i, _ in source[1]}
+    zeros = [dict(g) for kind, g in source[2] if kind == "=="]
+    there = solve(source[1], equations, zeros, target_names)
+    backwards = [(b, a) for a, b in equations]
+    back = solve(loops, backwards, [dict(g) for kind, g in guards if kind == "=="], source_names)
+    if len(there) < len(source[1]) or len(back) < len(loops):
+        return None
+    return {
+        "sum": k,
+        "map": {i: show(there[i]) for i, _ in source[1]},
+        "back": {i: show(back[i]) for i, _ in loops},
+    }
+
+
+def recorded(step: Any) -> list[Any]:
+    """A step as JSON."""
+    kind, p, pos, eq = step
+    return [
+        kind,
+        show(p),
+        [[str(c), list(i)] for c, i in pos],
+        [[i, show(c)] for i, c in eq],
+    ]
+
+
+def _at(example: dict[Any, int] | None) -> str:
+    if not example:
+        return ""
+    named = {a if isinstance(a, str) else show(var(a)): v for a, v in example.items()}
+    values = ", ".join(f"{a} = {named[a]}" for a in sorted(named))
+    return f"; it is false at {values}"
+

@@ -1,0 +1,151 @@
+"""Small facts that open the way to a goal: ranges of quotients, equal labels at equal places.
+
+The prover is asked for the goals first. Where it fails, these are shown, added to the facts, and
+it is asked again; steps that no goal needs are dropped in the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+from gradproof.derive.checker import (
+    Fact,
+    Poly,
+    add,
+    atoms_in,
+    const,
+    divide,
+    freeze,
+    scale,
+    sub,
+    symbols,
+    var,
+)
+from gradproof.derive.prove.corners import dominated, extents, greatest, positive_sizes
+from gradproof.derive.prove.handelman import prove, trivial
+
+Step = tuple[str, Poly, list[Any], list[Any]]
+
+
+def prove_with_lemmas(facts: list[Fact], goals: list[Fact]) -> tuple[list[Step], list[int]]:
+    """Like `prove`, with the lemmas of this module."""
+    proof: list[Step] = []
+    left = [g for g in goals if not trivial(g) and not _near(facts, proof, g)]
+    if left:
+        for lemma in _ranges([*facts, *left]):
+            _near(facts, proof, lemma)
+        for pairs, equality in _equal_places([*facts, *left]):
+            if not _extend(facts, proof, pairs):
+                proof.append((*equality, [], []))
+        left = [g for g in left if not _fits(facts, proof, g) and not _near(facts, proof, g)]
+    if left and _extend(facts, proof, left):
+        return [], [k for k, g in enumerate(goals) if g in left]
+    return needed(len(facts), proof, goals), []
+
+
+def _near(facts: list[Fact], proof: list[Step], goal: Fact) -> bool:
+    """Try to show a goal from the facts that speak of nothing but what the goal speaks of."""
+    known = facts + [(kind, p) for kind, p, _, _ in proof]
+    if goal in known:
+        return True
+    atoms = set(atoms_in(goal[1]))
+    atoms |= {("%", *a[1:]) for a in atoms if a[0] == "//"} | {("//", *a[1:]) for a in atoms if a[0] == "%"}
+    places = [k for k, (_, p) in enumerate(known) if all(a in atoms for m in p for a in m)]
+    steps, unproven = prove([known[k] for k in places], [goal])
+    if unproven:
+        return False
+    where = [*places, *range(len(known), len(known) + len(steps))]
+    proof += [moved(step, where) for step in steps]
+    return True
+
+
+def moved(step: Step, where: list[int]) -> Step:
+    """A step with its indices read off a list."""
+    kind, p, pos, eq = step
+    there = [(c, [i if i == -1 else where[i] for i in indices]) for c, indices in pos]
+    return kind, p, there, [(where[i], c) for i, c in eq]
+
+
+def _extend(facts: list[Fact], proof: list[Step], goals: list[Fact]) -> list[int]:
+    known = facts + [(kind, p) for kind, p, _, _ in proof]
+    steps, unproven = prove(known, goals)
+    proof += steps
+    return unproven
+
+
+def needed(count: int, steps: list[Step], goals: list[Fact]) -> list[Step]:
+    """The steps that the goals rest on, with their indices counted anew."""
+    place = {(s[0], freeze(s[1])): count + k for k, s in reversed(list(enumerate(steps)))}
+    wanted = {place[g[0], freeze(g[1])] for g in goals if (g[0], freeze(g[1])) in place}
+    for k in range(len(steps) - 1, -1, -1):
+        if count + k in wanted:
+            kind, p, pos, eq = steps[k]
+            wanted |= {i for _, indices in pos for i in indices} | {i for i, _ in eq}
+            if not pos and not eq:  # equal places: the equations of the subscripts
+                wanted |= {place[f] for f in _places_of(p) if f in place}
+    new: dict[int, int] = {-1: -1} | {i: i for i in range(count)}
+    out: list[Step] = []
+    for k, (kind, p, pos, eq) in enumerate(steps):
+        if count + k in wanted:
+            moved = [(c, [new[i] for i in indices]) for c, indices in pos]
+            new[count + k] = count + len(out)
+            out.append((kind, p, moved, [(new[i], c) for i, c in eq]))
+    return out
+
+
+def _places_of(p: Poly) -> list[Any]:
+    a, b = (m[0] for m in p)
+    pairs = zip(map(dict, a[2]), map(dict, b[2]), strict=True)
+    differences = [sub(x, y) for x, y in pairs]
+    return [("==", freeze(d)) for x in differences for d in (x, scale(x, -1))]
+
+
+def _ranges(facts: list[Fact]) -> Iterator[Fact]:
+    """q >= 0 and q <= E - 1 for every quotient q of a by b, where a <= b*E - 1 is among the facts."""
+    quotients = dict.fromkeys(a for _, p in facts for a in atoms_in(p) if a[0] == "//")
+    for atom in quotients:
+        q, a, b = var(atom), dict(atom[1]), dict(atom[2])
+        yield ">=", q
+        for kind, p in facts:
+            whole, rest = divide(add(p, a, const(1)), b) if kind == ">=" else ({}, const(1))
+            if not rest and whole:
+                yield ">=", add(whole, scale(q, -1), const(-1))
+
+
+def _fits(facts: list[Fact], proof: list[Step], goal: Fact) -> bool:
+    """INT_MAX - p >= 0, because p <= its value at the ends of the ranges <= a limit <= INT_MAX."""
+    top = var("INT_MAX")
+    if "INT_MAX" not in symbols(goal[1]):
+        return False
+    p = sub(top, goal[1])
+    end = greatest(p, extents(facts))
+    positive = positive_sizes(facts)
+    limits = [(k, sub(top, f[1])) for k, f in enumerate(facts) if f[1].get(("INT_MAX",)) == 1]
+    k, bound = next(((k, q) for k, q in limits if end is not None and dominated(end, q, positive)), (0, {}))
+    if end is None or not bound:
+        return False
+    chain = [(">=", sub(bound, end)), (">=", sub(end, p))]
+    chain = [g for g in chain if not trivial(g)]
+    if not all(_near(facts, proof, g) for g in chain):
+        return False
+    known = facts + [(kind, q) for kind, q, _, _ in proof]
+    links = [k, *(known.index(g) for g in chain)]
+    rest = sub(goal[1], add(*(known[i][1] for i in links)))  # what a trivial link leaves
+    pos = [(Fraction(1), [i]) for i in [-1, *links]]
+    if rest:
+        pos.append((rest[()], []))
+    proof.append((*goal, pos, []))
+    return True
+
+
+def _equal_places(facts: list[Fact]) -> Iterator[tuple[list[Fact], Fact]]:
+    """([subscripts are equal], elements are equal) for two elements of an integer tensor."""
+    elements = list(dict.fromkeys(a for _, p in facts for a in atoms_in(p) if a[0] == "read"))
+    for k, a in enumerate(elements):
+        for b in elements[:k]:
+            if a[1] == b[1]:
+                pairs = zip(map(dict, a[2]), map(dict, b[2]), strict=True)
+                yield [("==", sub(x, y)) for x, y in pairs], ("==", sub(var(a), var(b)))
+

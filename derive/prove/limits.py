@@ -1,0 +1,87 @@
+"""The size limits under which 32 bits are enough, read off the kernels' integer expressions.
+
+Each integer that a kernel computes is bounded by its value at the ends of the indices' ranges: a
+polynomial in the sizes. A host that keeps these polynomials below 2^31 is safe. Those that follow
+from others, or from the tensors' numbers of elements, are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gradproof.derive.checker import (
+    Base,
+    Certificates,
+    Kernel,
+    Poly,
+    Refused,
+    Source,
+    System,
+    divisions,
+    freeze,
+    is_monomial_of,
+    scale,
+    show,
+    sub,
+    var,
+)
+from gradproof.derive.prove.corners import dominated, extents, greatest, positive_sizes
+
+
+class _Silent(Certificates):
+    """Asks for nothing: the kernels are only read."""
+
+    def settle(self, where: str, facts: list[Fact], goals: list[Fact]) -> None:
+        """Nothing."""
+
+    def equal(self, *_: Any) -> None:
+        """Nothing."""
+
+
+def size_limits(record: Any, entry: Any, text: str) -> list[str]:
+    """Polynomials in the sizes that have to stay below 2^31, for all kernels of an operator."""
+    found: dict[Any, Poly] = {}
+    kernels = {k[0]: k for k in Source(record["name"], text).kernels()}
+    for variant in entry["variants"].values():
+        system = System(record, variant["without"])
+        base = Base(system, _Silent(_empty(record)), [])
+        for name in [*variant["forward"], *variant["backward"]]:
+            kernel = Kernel(system, kernels[name], base.certificates, base)
+            kernel.run()
+            for limit in _of_kernel(kernel, base):
+                found[freeze(limit)] = limit
+    return [show(p) for p in _maximal(list(found.values()), base)]
+
+
+def _empty(record: Any) -> Any:
+    return {"definition": record, "proofs": {}, "maps": {}, "cofactors": {}}
+
+
+def _of_kernel(kernel: Kernel, base: Base) -> list[Poly]:
+    out = []
+    done: set[Any] = set()
+    positive = positive_sizes(base.facts)
+    known = [sub(var("INT_MAX"), p) for _, p in base.limits]  # each of them is below 2^31
+    for facts, _, why, (_, p) in kernel.noted():
+        if why != "fits" or freeze(p) in done or is_monomial_of(p, base.bounded):
+            continue
+        done.add(freeze(p))
+        ranges = extents([*facts, *divisions([*facts, (">=", p)])])
+        for q in (p, scale(p, -1)):
+            end = greatest(q, ranges)
+            if end is None:
+                raise Refused(f"{kernel.name}: nothing bounds {show(q)}")
+            if not any(dominated(end, bound, positive) for bound in [*known, {}]):
+                out.append(end)
+    return out
+
+
+def _maximal(limits: list[Poly], base: Base) -> list[Poly]:
+    """Those that no other one implies."""
+    positive = positive_sizes(base.facts)
+    kept: list[Poly] = []
+    for p in sorted(limits, key=lambda q: (-len(q), show(q))):
+        if not any(dominated(p, q, positive) for q in kept):
+            kept.append(p)
+    return kept

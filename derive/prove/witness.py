@@ -1,0 +1,79 @@
+"""Values that satisfy a set of facts, with no size too small to show anything."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from typing import Any
+
+from gradproof.derive.checker import Fact, Poly, Refused, atoms_in, evaluate, show_atom, symbols
+
+TRIES = 4000
+
+
+def witness(
+    definition: Any, domain: list[Fact], image: list[Fact], there: Mapping[str, Poly]
+) -> dict[str, int]:
+    """Values under which all facts of `domain` hold, and those of `image` after the map `there`.
+
+    Errors: Refused where none is found; the sum is then empty, or the search too short.
+    """
+    rng = random.Random(0)
+    names = sorted(set().union(*(symbols(p) for _, p in domain)) | _needed(domain))
+    elements = {show_atom(a) for _, p in [*domain, *image] for a in atoms_in(p) if a[0] == "read"}
+    for attempt in range(TRIES):
+        values = _draw(definition, domain, names, rng, 3 + attempt // 500)
+        if values is None:
+            continue
+        values |= {e: rng.randrange(0, 3) for e in sorted(elements)}
+        try:
+            if _hold(domain, values):
+                mapped = {i: evaluate(p, values) for i, p in there.items()}
+                if _hold(image, values | mapped):
+                    return values
+        except (KeyError, ZeroDivisionError):
+            continue
+    raise Refused("no values satisfy the hypotheses together")
+
+
+def _needed(domain: list[Fact]) -> set[str]:
+    return set()
+
+
+def _hold(facts: list[Fact], values: Mapping[str, int]) -> bool:
+    for kind, p in facts:
+        v = evaluate(p, values)
+        if v < 0 or (kind == "==" and v):
+            return False
+    return True
+
+
+def _draw(
+    definition: Any, domain: list[Fact], names: list[str], rng: random.Random, top: int
+) -> dict[str, int] | None:
+    """Sizes first, then derived sizes from their equations, then indices in their ranges."""
+    from gradproof.derive.checker import Text
+
+    values: dict[str, int] = {}
+    for s in definition["sizes"]:
+        low = 2 if s in definition["lower"] else 1
+        values[s] = rng.randint(low, top + 2 * (len(s) == 1))
+    for s, text in definition["derived"].items():
+        values[s] = evaluate(Text({}).value(text), values)
+        if values[s] < 2:
+            return None
+    extents = {}
+    for kind, p in domain:  # E - 1 - i >= 0
+        if kind == ">=" and p.get((), 0) == -1:
+            for m, c in p.items():
+                if c == -1 and len(m) == 1 and m[0] in names and m[0] not in values:
+                    extents.setdefault(m[0], p)
+    for name in names:
+        if name not in values and name in extents:
+            rest = {m: c for m, c in extents[name].items() if m != (name,)}
+            if not symbols(rest) <= set(values):
+                return None
+            values[name] = rng.randint(0, max(0, evaluate(rest, values)))
+    for name in names:
+        values.setdefault(name, rng.randint(2, top))
+    return values
