@@ -367,7 +367,7 @@ def verify_step(facts: list[Fact], step: Any) -> bool:
         kind "==":  p  =  sum of cofactor * equation
 
     or, for "==", pos = [(1, [i, j])] without eq, where fact i is p >= 0 and fact j is -p >= 0; or
-    neither, where p = t[a] - t[b] and the facts say a == b.
+    neither, where p = f(a) - f(b) for a function or an integer tensor and the facts say a == b.
     """
     kind, p, pos, eq = step
     if not integral(p):
@@ -397,11 +397,11 @@ def verify_step(facts: list[Fact], step: Any) -> bool:
 
 
 def same_element(facts: list[Fact], p: Poly) -> bool:
-    """Whether p = t[a] - t[b], and every subscript in a is known to be that in b."""
+    """Whether p = f(a) - f(b), and every argument in a is known to be that in b."""
     if len(p) != 2 or set(p.values()) != {1, -1} or any(len(m) != 1 for m in p):
         return False
     a, b = (m[0] for m in p)
-    if a[:2] != b[:2] or a[0] != "read":
+    if a[:2] != b[:2] or a[0] not in ("read", "call"):
         return False
     differences = [sub(dict(x), dict(y)) for x, y in zip(a[2], b[2], strict=True)]
     return all(not d or ("==", d) in facts or ("==", scale(d, -1)) in facts for d in differences)
@@ -418,6 +418,7 @@ class Text:
     def __init__(self, tensors: Any, names: Any = (), operators: Any = (), real: Any = ()) -> None:
         self.tensors, self.names = dict(tensors), dict(names)
         self.operators, self.real = dict(operators), set(real)
+        self.needs: list[Fact] = []  # what named operators ask of their sizes
 
     def value(self, text: str) -> Poly:
         """The expression `text`. Errors: Refused where it is outside the language."""
@@ -475,11 +476,11 @@ class Text:
         sizes = dict(zip(op["parameters"], values, strict=True))
         inner: dict[str, Tensor] = {}
         for t, (argument, shape) in zip(tensors, op["arguments"].items(), strict=True):
-            for symbol, extent in zip(shape, t.shape, strict=True):
-                if sizes.setdefault(symbol, extent) != extent:
-                    raise Refused(f"{name}: {symbol} is {show(sizes[symbol])} and {show(extent)}")
+            for extent, given in zip(shape, t.shape, strict=True):
+                self.bind(name, sizes, extent, given)
             entry = {"outside": op["outside"].get(argument, "forbidden")}
             inner[argument] = Tensor(argument, t.shape, entry, t.at)
+        self.needs += [(">=", sub(sizes[s], const(b))) for s, b in op["lower"].items()]
         own = {i: var("@" + i) for i in op["indices"]}
         body = Text(inner, {**sizes, **own}).value(op["value"])
         shape = [Text({}, sizes).value(n) for n in op["shape"]]
@@ -489,11 +490,19 @@ class Text:
 
         return Tensor(name, shape, {}, value)
 
+    def bind(self, name: str, sizes: dict[str, Poly], extent: str, given: Poly) -> None:
+        """What a declared extent, `H` or `G*OG`, says of its last symbol."""
+        *known, last = extent.split("*")
+        whole, rest = divide(given, mul(*(sizes[s] for s in known)))
+        if rest or sizes.setdefault(last, whole) != whole:
+            raise Refused(f"{name}: {extent} is {show(sizes.get(last, {}))} and {show(given)}")
+
     def reduction(self, kind: str, loops: list[Any], body: ast.expr, rest: list[Any]) -> Poly:
         """sum[i:N, j:M](body, condition, ...)."""
         named = [(s.lower.id, freeze(self.node(s.upper))) for s in loops if isinstance(s, ast.Slice)]
         names = {**self.names, **{i: var(i) for i, _ in named}}
         inner = Text(self.tensors, names, self.operators, self.real)
+        inner.needs = self.needs
         guards = [g for c in rest for g in inner.conditions(c)]
         value = inner.node(body)
         if kind != "sum":  # a tap outside a tensor that skips is no tap
@@ -840,7 +849,7 @@ def evaluate(p: Poly, at: Mapping[str, int]) -> int:
     total = Fraction(0)
     for m, c in p.items():
         for a in m:
-            if isinstance(a, str) or a[0] == "read":
+            if isinstance(a, str) or a[0] in ("read", "call"):
                 c *= at[show_atom(a)]
             else:
                 x, y = (evaluate(dict(q), at) for q in a[1:])
@@ -1851,7 +1860,7 @@ class Claim:
             case {"tensor": str(text)}:
                 t = self.text.tensor(ast.parse(text, mode="eval").body)
                 same = [("==", sub(a, b)) for a, b in zip(t.shape, self.shape, strict=True)]
-                goals = [(k, substitute(p, self.fixed)) for k, p in same]
+                goals = [(k, substitute(p, self.fixed)) for k, p in [*self.text.needs, *same]]
                 self.operator.certificates.settle(f"{self.record['claim']}: size", self.facts, goals)
                 return t.at([var(i) for i in self.places])
         raise Refused(f"{self.record['claim']}: {spec} is no side of an equality")
@@ -1867,3 +1876,134 @@ class Claim:
             deltas = [compare("Eq", dict(s), var(q)) for s, q in zip(subs, place, strict=True)]
             out = add(out, reduction("sum", loops, (*deltas, *guards), slope))
         return out
+
+
+# -- the folder ---------------------------------------------------------------------------------
+TRUST = """
+Taken on trust:
+  - this file, and the Python that runs it;
+  - the recorded definitions say what is meant (proofs/*.json, "definition"; `gradproof verify`
+    compares them with derive/ops);
+  - the chain rule and the derivatives of exp, log, sqrt, 1/x, tanh; that a maximum has slope 1 at
+    its first position and 0 elsewhere; a sum over a Kronecker delta; finite sums may be
+    re-indexed by a bijection and split term by term;
+  - division with remainder is unique; row-major addressing is a bijection;
+  - the size limits in the manifest, and labels in range, are enforced by the host;
+  - real numbers, not floating point; the OpenCL compiler, driver and device;
+  - the three helper functions floor_div, floor_mod and philox4x32 (fixed texts);
+  - tiled kernels (*_tiled.cl) are bound by hash and by exact comparison, not read."""
+
+
+def sha256(data: bytes | str) -> str:
+    """The hash as hexadecimal digits."""
+    return hashlib.sha256(data.encode() if isinstance(data, str) else data).hexdigest()
+
+
+def body_of(text: str) -> str:
+    """The text of a kernel file below its header."""
+    return text[text.index("#pragma") :] if "#pragma" in text else text
+
+
+def check_named(record: Any, certificates: Any = None) -> list[dict[str, Any]]:
+    """The named operators of closed forms read inside their operands."""
+    empty = {"tensors": {}, "lower": {}, "derived": {}, "sizes": []}
+    c = certificates or Certificates({"definition": empty, **record})
+    ledger = []
+    for name, op in record["operators"].items():
+        tensors = {
+            a: Tensor(a, map(Text({}).value, shape), {"outside": op["outside"].get(a, "forbidden")})
+            for a, shape in op["arguments"].items()
+        }
+        facts = [(">=", sub(var(s), const(b))) for s, b in op["lower"].items()]
+        shape = [Text({}).value(n) for n in op["shape"]]
+        facts += ranges(zip(op["indices"], shape, strict=True))
+        c.degree = c.steps = 0
+        for inner, goal in reads_inside(facts, Text(tensors).value(op["value"]), tensors):
+            c.settle(f"operator {name}", inner, [goal])
+        row = {"claim": name, "operator": "closed forms", "statement": op["statement"]}
+        ledger.append({**row, "status": "proved", "degree": c.degree, "steps": c.steps})
+    return ledger
+
+
+def check_operator(folder: Path, name: str, entry: Any, named: Any) -> list[dict[str, Any]]:
+    """One operator's kernels, manifest entry and certificates."""
+    proofs = folder / "proofs" / f"{name}.json"
+    data = proofs.read_bytes()
+    record, text = json.loads(data), (folder / entry["file"]).read_text("utf-8")
+    if record["definition"]["name"] != name:
+        raise Refused(f"{proofs}: these are certificates for {record['definition']['name']}")
+    for file, known in entry["sha256"].items():
+        if sha256((folder / file).read_bytes()) != known:
+            raise Refused(f"{file}: the text is not the one that the manifest lists")
+    if sha256(body_of(text)) != record["text"]:
+        raise Refused(f"{entry['file']}: the text below the header is not the one that was proved")
+    if f"sha256 {sha256(data)}" not in text[: text.index("#pragma")]:
+        raise Refused(f"{entry['file']}: the header does not name {proofs.name} as it is")
+    same_interface(record, entry)
+    return Operator(record, entry, Source(entry["file"], text)).check(named)
+
+
+def same_interface(record: Any, entry: Any) -> None:
+    """What the manifest tells a host agrees with the recorded definition."""
+    definition, name = record["definition"], record["definition"]["name"]
+    read = Text({})
+
+    def guards(texts: Iterable[str]) -> set[Any]:
+        return {g for t in texts for g in read.guards(t)}
+
+    pairs = {
+        "limits": (record["limits"], entry["limits"]),
+        "lower bounds": (definition["lower"], entry["lower"]),
+        "sizes": (definition["sizes"] + list(definition["derived"]), entry["sizes"]),
+        "requirements": (
+            guards(definition["requires"]),
+            guards(r["condition"] for r in entry["requires"]),
+        ),
+        "derived sizes": (
+            {s: read.value(e) for s, e in definition["derived"].items()},
+            {s: read.value(e) for s, e in entry["derived"].items()},
+        ),
+    }
+    for what, (ours, theirs) in pairs.items():
+        if ours != theirs:
+            raise Refused(f"{name}: the manifest has other {what}: {theirs}, not {ours}")
+    for variant in entry["variants"].values():
+        for tensor, t in variant["tensors"].items():
+            known = definition["tensors"].get(tensor.removeprefix("grad_"), {"shape": None})
+            known = definition["tensors"].get(tensor, known)
+            if list(map(read.value, t["shape"])) != list(map(read.value, known["shape"])):
+                raise Refused(f"{name}: the manifest has shape {t['shape']} for {tensor}")
+
+
+def check_folder(folder: Path) -> list[dict[str, Any]]:
+    """The ledger of everything in a folder like generated/. Errors: Refused."""
+    manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+    closed = json.loads((folder / "proofs" / "operators.json").read_text("utf-8"))
+    ledger = check_named(closed)
+    for name, entry in manifest["operators"].items():
+        ledger += check_operator(folder, name, entry, closed["operators"])
+    return ledger
+
+
+def main(arguments: list[str]) -> int:
+    """Check the folder that is named, print what holds and what it rests on."""
+    if len(arguments) != 1:
+        print(__doc__.split("\n\n")[1])
+        return 2
+    try:
+        ledger = check_folder(Path(arguments[0]))
+    except Refused as error:
+        print(f"refused: {error}")
+        return 1
+    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        print(f"refused: a file is missing or damaged: {type(error).__name__}: {error}")
+        return 1
+    for row in ledger:
+        size = f"degree {row['degree']}, {row['steps']} steps"
+        print(f"{row['status']}  {row['operator']:24}  {row['claim']:44}  {size}")
+    print(f"{len(ledger)} claims proved{TRUST}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

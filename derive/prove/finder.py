@@ -51,6 +51,7 @@ class Finder(Certificates):
     def __init__(self, record: Any, known: Any = None) -> None:
         super().__init__(record)
         self.known = known or {"proofs": {}, "maps": {}, "cofactors": {}}
+        self.problems: dict[str, str] = {}  # why a first guess was given up
 
     def search(self, key: str, facts: list[Fact], goals: list[Fact], where: str) -> list[Any]:
         """Recorded steps, or new ones."""
@@ -102,6 +103,7 @@ class Finder(Certificates):
                 return entry, self.reindex(where, facts, source, loops, guards, entry)
             except Refused as error:
                 problem = problem or error
+                self.problems[where.rsplit(", sum", 1)[0]] = str(problem)
         if problem is None:
             raise NotFound(
                 f"{where}: nothing corresponds to {show({(source,): Fraction(1)})[:300]}"
@@ -155,7 +157,8 @@ class Finder(Certificates):
                 difference, relation = rest
                 old = combination(difference, relation, self.equations(relation))
                 if old is None:
-                    raise NotFound(f"{where}: the two sides differ by {show(difference)[:300]}")
+                    why = self.problems.get(where) or f"differ by {show(difference)[:300]}"
+                    raise NotFound(f"{where}: the two sides are not equal: {why}")
             self.record["cofactors"][where] = old
         return super().cofactors(where)
 

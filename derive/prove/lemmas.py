@@ -141,11 +141,12 @@ def _fits(facts: list[Fact], proof: list[Step], goal: Fact) -> bool:
 
 
 def _equal_places(facts: list[Fact]) -> Iterator[tuple[list[Fact], Fact]]:
-    """([subscripts are equal], elements are equal) for two elements of an integer tensor."""
-    elements = list(dict.fromkeys(a for _, p in facts for a in atoms_in(p) if a[0] == "read"))
+    """([arguments are equal], values are equal) for two elements of an integer tensor, or two
+    values of a function."""
+    elements = list(dict.fromkeys(a for _, p in facts for a in atoms_in(p) if a[0] in ("read", "call")))
     for k, a in enumerate(elements):
         for b in elements[:k]:
-            if a[1] == b[1]:
+            if a[:2] == b[:2]:
                 pairs = zip(map(dict, a[2]), map(dict, b[2]), strict=True)
                 yield [("==", sub(x, y)) for x, y in pairs], ("==", sub(var(a), var(b)))
 

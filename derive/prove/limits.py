@@ -80,8 +80,10 @@ def _of_kernel(kernel: Kernel, base: Base) -> list[Poly]:
 def _maximal(limits: list[Poly], base: Base) -> list[Poly]:
     """Those that no other one implies."""
     positive = positive_sizes(base.facts)
+    ordered = sorted(limits, key=lambda q: (len(q), show(q)))
     kept: list[Poly] = []
-    for p in sorted(limits, key=lambda q: (-len(q), show(q))):
-        if not any(dominated(p, q, positive) for q in kept):
+    for k, p in enumerate(ordered):
+        others = kept + ordered[k + 1 :]
+        if not any(dominated(p, q, positive) for q in others):
             kept.append(p)
     return kept

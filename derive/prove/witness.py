@@ -20,7 +20,7 @@ def witness(
     """
     rng = random.Random(0)
     names = sorted(set().union(*(symbols(p) for _, p in domain)) | _needed(domain))
-    elements = {show_atom(a) for _, p in [*domain, *image] for a in atoms_in(p) if a[0] == "read"}
+    elements = {show_atom(a) for _, p in [*domain, *image] for a in atoms_in(p) if a[0] in ("read", "call")}
     for attempt in range(TRIES):
         values = _draw(definition, domain, names, rng, 3 + attempt // 500)
         if values is None:
