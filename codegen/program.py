@@ -13,10 +13,13 @@ from gradproof.codegen.cprint import CPrinter, size_text
 from gradproof.codegen.lanes import Tiled, render_tiled, render_tiled_program
 from gradproof.codegen.render import Kernel, render_kernel, render_program
 from gradproof.derive.adjoint import PREFIX
+from gradproof.derive.checker import Refused
 from gradproof.derive.errors import DefinitionError
 from gradproof.derive.expr import Read, Reduce, reads, reduces
 from gradproof.derive.language import Definition, Equation, Tensor
 from gradproof.derive.nest import Nest, lower
+from gradproof.derive.prove.limits import size_limits
+from gradproof.derive.prove.record import definition_record
 from gradproof.derive.show import text
 from gradproof.derive.system import System, derive
 
@@ -54,7 +57,7 @@ def _build(d: Definition) -> Program:
     reference = render_program(d, [k for k, _ in kernels.reference], kernels.nests)
     files = {f"{d.name}.cl": reference}
     files |= {f"{t.kernel.name}.cl": render_tiled_program(t) for t in kernels.tiled.values()}
-    entry = {
+    entry: dict[str, Any] = {
         "file": f"{d.name}.cl",
         "sha256": {name: hashlib.sha256(text.encode()).hexdigest() for name, text in files.items()},
         "description": " ".join(d.doc.split()),
@@ -77,7 +80,16 @@ def _build(d: Definition) -> Program:
         },
         "variants": variants,
     }
+    entry["limits"] = _limits(d, entry, reference)
     return Program(d.name, files, entry)
+
+
+def _limits(d: Definition, entry: dict[str, Any], reference: str) -> list[str]:
+    """The polynomials in the sizes that a host keeps below 2^31, so that no integer overflows."""
+    try:
+        return size_limits(definition_record(d), entry, reference)
+    except Refused as error:
+        raise DefinitionError(f"{d.name}: {error}") from None
 
 
 @dataclass

@@ -27,6 +27,7 @@ import hashlib
 import json
 import re
 import sys
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from functools import lru_cache
@@ -419,6 +420,7 @@ class Text:
         self.tensors, self.names = dict(tensors), dict(names)
         self.operators, self.real = dict(operators), set(real)
         self.needs: list[Fact] = []  # what named operators ask of their sizes
+        self.known = self.tensors  # the tensors that stand in the values, and their types
 
     def value(self, text: str) -> Poly:
         """The expression `text`. Errors: Refused where it is outside the language."""
@@ -476,13 +478,17 @@ class Text:
         sizes = dict(zip(op["parameters"], values, strict=True))
         inner: dict[str, Tensor] = {}
         for t, (argument, shape) in zip(tensors, op["arguments"].items(), strict=True):
+            if len(shape) != len(t.shape):
+                raise Refused(f"{name}: {argument} has {len(shape)} dimensions, not {len(t.shape)}")
             for extent, given in zip(shape, t.shape, strict=True):
                 self.bind(name, sizes, extent, given)
             entry = {"outside": op["outside"].get(argument, "forbidden")}
             inner[argument] = Tensor(argument, t.shape, entry, t.at)
         self.needs += [(">=", sub(sizes[s], const(b))) for s, b in op["lower"].items()]
         own = {i: var("@" + i) for i in op["indices"]}
-        body = Text(inner, {**sizes, **own}).value(op["value"])
+        text = Text(inner, {**sizes, **own}, (), self.real)
+        text.known = self.known
+        body = text.value(op["value"])
         shape = [Text({}, sizes).value(n) for n in op["shape"]]
 
         def value(subs: list[Poly]) -> Poly:
@@ -502,7 +508,7 @@ class Text:
         named = [(s.lower.id, freeze(self.node(s.upper))) for s in loops if isinstance(s, ast.Slice)]
         names = {**self.names, **{i: var(i) for i, _ in named}}
         inner = Text(self.tensors, names, self.operators, self.real)
-        inner.needs = self.needs
+        inner.needs, inner.known = self.needs, self.known
         guards = [g for c in rest for g in inner.conditions(c)]
         value = inner.node(body)
         if kind != "sum":  # a tap outside a tensor that skips is no tap
@@ -517,12 +523,12 @@ class Text:
             raise Refused(f"{ast.unparse(n)!r} is no condition")
         sides = [self.node(e) for e in (n.left, *n.comparators)]
         chain = list(zip(sides, n.ops, sides[1:], strict=False))
-        real = any(is_real(side, self.tensors, self.real) for side in sides)
+        real = any(is_real(side, self.known, self.real) for side in sides)
         return [(real_compare if real else compare)(type(op).__name__, a, b) for a, op, b in chain]
 
     def where(self, guards: list[Any], a: Poly, b: Poly) -> Poly:
         """a where all guards hold, else b."""
-        if any(k == ">" or is_real(dict(g), self.tensors, self.real) for k, g in guards):
+        if any(k == ">" or is_real(dict(g), self.known, self.real) for k, g in guards):
             holds = mul(*map(condition, guards))
             return add(mul(holds, a), b, scale(mul(holds, b), -1))
         picked = reduction("sum", (), guards, a)
@@ -869,13 +875,14 @@ class Certificates:
         tensors = record["definition"]["tensors"].items()
         grads = {f"grad_{n}": Tensor(f"grad_{n}", t["shape"], {}) for n, t in tensors}
         self.read = Text({n: Tensor(n, t["shape"], {**t, "outside": "forbidden"}) for n, t in tensors} | grads)
-        self.degree = self.steps = 0
+        self.degree = self.steps = self.size = 0
 
     def search(self, key: str, facts: list[Fact], goals: list[Fact], where: str) -> list[Any]:
         """The recorded steps for an obligation."""
         if key not in self.proofs:
             raise Refused(f"{where}: no certificate shows {show_fact(goals[0])}")
         self.used.add(key)
+        self.size += len(json.dumps(self.proofs[key]))
         return [self.step(s) for s in self.proofs[key]]
 
     def step(self, s: Any) -> Any:
@@ -960,7 +967,7 @@ class Certificates:
         back = {i: self.integer(e) for i, e in m["back"].items()}
         if set(there) != {i for i, _ in old_loops} or set(back) != {i for i, _ in loops}:
             raise Refused(f"{where}: the bijection does not name the indices of the two sums")
-        rewrite = [(self.integer(a), self.integer(b)) for a, b in m.get("rewrite", [])]
+        rewrite = [(t, self.integer(a), self.integer(b)) for t, a, b in m.get("rewrite", [])]
         if kind != "sum" and (
             there != {i: var(i) for i in there} or [i for i, _ in loops] != list(there)
         ):
@@ -969,7 +976,7 @@ class Certificates:
         goals = ranges_at((there[i], substitute(dict(e), there)) for i, e in old_loops)
         goals += [(k, substitute(dict(g), there)) for k, g in old_guards]
         goals += [("==", sub(substitute(back[i], there), var(i))) for i, _ in loops]
-        goals += [("==", sub(a, b)) for a, b in rewrite]
+        goals += [("==", sub(a, b)) for _, a, b in rewrite]
         self.settle(where + ", there", domain, goals)
         image = facts + ranges((i, dict(e)) for i, e in old_loops) + thaw(old_guards)
         goals = ranges_at((back[i], substitute(dict(e), back)) for i, e in loops)
@@ -1002,16 +1009,19 @@ def ranges_at(pairs: Iterable[tuple[Poly, Poly]]) -> list[Fact]:
     return [f for p, n in pairs for f in ((">=", p), (">=", add(n, scale(p, -1), const(-1))))]
 
 
-def rewrite_subscripts(p: Poly, pairs: list[tuple[Poly, Poly]]) -> Poly:
-    """p with subscripts replaced by others that were shown to be equal."""
-    table = {freeze(a): freeze(b) for a, b in pairs}
+def rewrite_subscripts(p: Poly, rows: list[tuple[str, Poly, Poly]]) -> Poly:
+    """p with subscripts of a tensor replaced by others that were shown to be equal."""
+    table = {(t, freeze(a)): freeze(b) for t, a, b in rows}
+    names = set().union(*(symbols(a) | symbols(b) for _, a, b in rows))
 
     def visit(a: Any) -> Poly:
         if isinstance(a, str):
             return var(a)
         if a[0] == "read":
-            return var((*a[:2], tuple(table.get(s, s) for s in a[2])))
+            return var((*a[:2], tuple(table.get((a[1], s), s) for s in a[2])))
         if a[0] in ("sum", "max", "argmax"):
+            if names & {i for i, _ in a[1]}:  # there, a name means another index
+                return var(a)
             return reduction(*a[:3], rebuild(dict(a[3]), visit))
         return with_parts(a, [rebuild(dict(q), visit) for q in parts(a)])
 
@@ -1642,7 +1652,7 @@ class Base:
     """A system, its size facts (derived sizes are shown to be at least 1) and its size limits."""
 
     def __init__(self, system: System, certificates: Certificates, limits: list[str]) -> None:
-        self.system, self.certificates = system, certificates
+        self.system, self.certificates, self.name = system, certificates, system.name
         derived = [(">=", sub(var(s), const(1))) for s in system.derived()]
         certificates.settle(f"{system.name}: derived sizes", system.sizes(), derived)
         self.facts = system.sizes() + derived
@@ -1666,6 +1676,10 @@ class Base:
             element = var(("read", text, tuple(map(freeze, subs))))
             return sub(element, substitute(value, dict(zip(names, subs, strict=True))))
         p = self.system.text.value(text)
+        if kind == "exp":  # exp(p + q) = exp(p)*exp(q), summed over the loops i, extent, ...
+            q, *pairs = map(self.system.text.value, places)
+            loops = [(show(i), freeze(n)) for i, n in zip(pairs[::2], pairs[1::2], strict=True)]
+            return reduction("sum", loops, (), sub(call("exp", add(p, q)), mul(call("exp", p), call("exp", q))))
         inverse, root = call("inv", p), call("sqrt", p)
         table = {
             "inv": lambda: sub(mul(inverse, p), const(1)),
@@ -1696,6 +1710,7 @@ class Operator:
         for name, variant in self.entry["variants"].items():
             system = System(self.record["definition"], variant["without"])
             base = Base(system, self.certificates, self.record["limits"])
+            base.name = name
             self.bases[name] = base
             self.variant(name, variant, base)
         for claim in self.record["claims"]:
@@ -1708,10 +1723,13 @@ class Operator:
     def enter(self, claim: str, statement: str, work: Any) -> None:
         """Do the work, and note what it took."""
         c = self.certificates
-        c.degree = c.steps = 0
+        c.degree = c.steps = c.size = 0
+        start = time.perf_counter()
         work()
         row = {"claim": claim, "operator": self.name, "statement": statement, "status": "proved"}
-        self.ledger.append({**row, "degree": c.degree, "steps": c.steps})
+        spent = round(time.perf_counter() - start, 4)
+        took = {"degree": c.degree, "steps": c.steps, "bytes": c.size, "seconds": spent}
+        self.ledger.append({**row, **took})
 
     def variant(self, name: str, variant: Any, base: Base) -> None:
         """All kernels of a variant: the forward ones in order, then the gradients in reverse."""
@@ -1771,16 +1789,18 @@ class Operator:
             raise Refused(f"{k.where}: {name} writes {target}, not {entry['target']}")
         places = [i for i, _ in k.grid]
         base.values[target] = places, value
-        if any(row["claim"] == f"{name}.equation" for row in self.ledger) and base.system.name:
-            pass
         left = meaning([var(i) for i in places])
-        where = f"{k.where}: {name}"
+        again = any(row["claim"] == f"{name}.equation" for row in self.ledger)
+        what = f"equation in {base.name}" if again else "equation"
+        where = f"{k.where}: {name}" + (f" in {base.name}" if again else "")
         equal = self.certificates.equal
         self.enter(
-            f"{name}.equation",
+            f"{name}.{what}",
             entry["equation"],
             lambda: equal(where, k.facts, left, value, base.relation),
         )
+        if again:  # its text and the sizes are the same
+            return
         self.enter(f"{name}.once", f"{target} is written once at every place", k.written_once)
         self.enter(f"{name}.range", "every read is inside its tensor or guarded", k.in_range)
         self.enter(f"{name}.int32", "every integer fits 32 bits under the limits", k.fits)
@@ -1789,6 +1809,8 @@ class Operator:
 def reads_inside(facts: list[Fact], p: Poly, tensors: Any) -> Iterator[tuple[list[Fact], Fact]]:
     """(facts, goal) for every subscript of a tensor that must not be left."""
     for a in (a for m in p for a in m if not isinstance(a, str)):
+        if a[0] in ("sum", "max", "argmax"):  # an index must not meet facts about its name
+            a = rename(a, set().union(*(symbols(q) for _, q in facts)))
         inner, polys = facts, [dict(q) for q in parts(a)] if a[0] not in ("sum", "max", "argmax") else []
         if not polys and a[0] != "read":
             inner = facts + ranges((i, dict(e)) for i, e in a[1]) + thaw(a[2])
@@ -1805,6 +1827,7 @@ class Claim:
 
     record: claim, statement; `fixed`: sizes with a value; `sizes`: further sizes and lower bounds;
     `free`: [index, extent]; `left`, `right`: what is compared (see `side`); or `facts` and `goals`.
+    `lets`: staged tensors, name -> shape, indices and value; beside its operands a value reads 0.
     """
 
     def __init__(self, record: Any, operator: Operator, operators: Any) -> None:
@@ -1823,8 +1846,39 @@ class Claim:
         facts = [*self.base.facts, *extra, *ranges(free)]
         facts += thaw(g for c in record.get("facts", []) for g in self.text.guards(c))
         self.facts = [(k, substitute(p, self.fixed)) for k, p in facts]
+        self.lets = {n: self.let(n, let) for n, let in record.get("lets", {}).items()}
         self.places = [i for i, _ in free]
         self.shape = [n for _, n in free]
+
+    def let(self, name: str, record: Any) -> Tensor:
+        """A staged tensor: an element that is read stands for its value."""
+        if name in self.text.tensors:
+            raise Refused(f"{self.record['claim']}: {name} is a tensor already")
+        own = {i: "@" + i for i in record["indices"]}
+        outside = {n: {"dtype": t.dtype, "outside": "zero"} for n, t in self.text.tensors.items()}
+        zero = {n: Tensor(n, t.shape, outside[n]) for n, t in self.text.tensors.items()}
+        names = {**self.text.names, **{i: var(a) for i, a in own.items()}}
+        body = Text(zero, names, (), self.text.real).value(record["value"])
+        shape = [self.text.value(n) for n in record["shape"]]
+        sizes = {*self.base.system.record["sizes"], *self.base.system.derived()}
+        if other := symbols(body) - {*own.values(), *sizes, *self.record.get("sizes", {})}:
+            raise Refused(f"{self.record['claim']}: {sorted(other)} in the value of {name}")
+
+        def value(subs: list[Poly]) -> Poly:
+            return substitute(body, dict(zip(own.values(), subs, strict=True)))
+
+        return Tensor(name, shape, {}, value)
+
+    def staged(self, text: str) -> Poly:
+        """An expression with staged tensors; every read of it has to be inside its tensor."""
+        bare = {n: Tensor(n, t.shape, {}) for n, t in self.lets.items()}
+        tensors = {**self.text.tensors, **bare}
+        names, operators, real = self.text.names, self.text.operators, self.text.real
+        reads = substitute(Text(tensors, names, operators, real).value(text), self.fixed)
+        for inner, goal in reads_inside(self.facts, reads, tensors):
+            goals = [(goal[0], substitute(goal[1], self.fixed))]
+            self.operator.certificates.settle(f"{self.record['claim']}: inside", inner, goals)
+        return Text({**tensors, **self.lets}, names, operators, real).value(text)
 
     def check(self) -> None:
         """Show the claim."""
@@ -1856,7 +1910,7 @@ class Claim:
             case {"partial": [str(target), str(operand)]}:
                 return self.partial(target, operand)
             case {"text": str(text)}:
-                return self.text.value(text)
+                return self.staged(text) if self.lets else self.text.value(text)
             case {"tensor": str(text)}:
                 t = self.text.tensor(ast.parse(text, mode="eval").body)
                 same = [("==", sub(a, b)) for a, b in zip(t.shape, self.shape, strict=True)]
@@ -1876,6 +1930,58 @@ class Claim:
             deltas = [compare("Eq", dict(s), var(q)) for s, q in zip(subs, place, strict=True)]
             out = add(out, reduction("sum", loops, (*deltas, *guards), slope))
         return out
+
+
+# -- Winograd's transforms ----------------------------------------------------------------------
+RATIONAL = re.compile(r"-?[0-9]{1,99}(/[1-9][0-9]{0,99})?")
+FORMS = {
+    "W1 forward": "out = A'[(G w) . (B' y)]",
+    "W2 input gradient": "dy = B[(G w) . (A g)]",
+    "W3 weight gradient": "dw = G'[(A g) . (B' y)]",
+}
+
+
+def check_transform(record: Any) -> None:
+    """Σ_p A[p][o] G[p][i] B[x][p] = [x = o + i] for all o, i, x. These are the coefficients of
+    w[i] y[x] in out = Aᵀ[(G w) ⊙ (Bᵀ y)], of w[i] g[o] in dy = B[(G w) ⊙ (A g)] and of g[o] y[x]
+    in dw = Gᵀ[(A g) ⊙ (Bᵀ y)]: the correlation and both its gradients."""
+    if type(record) is not dict or set(record) != {"m", "r", "points", "A", "G", "B"}:
+        raise Refused("transform: its entries are not m, r, points, A, G and B")
+    m, r = record["m"], record["r"]
+    if not (type(m) is type(r) is int and min(m, r) >= 1):
+        raise Refused(f"transform: m = {m!r}, r = {r!r} are not integers of at least 1")
+    n = m + r - 1
+    exact: dict[str, Any] = {}
+    for name, width in (("A", m), ("G", r), ("B", n)):
+        rows = record[name] if type(record[name]) is list else []
+        if len(rows) != n or any(type(row) is not list or len(row) != width for row in rows):
+            raise Refused(f"F({m}, {r}): {name} is not a list of {n} rows of {width}")
+        for k, text in enumerate(v for row in rows for v in row):
+            if type(text) is not str or not RATIONAL.fullmatch(text):
+                raise Refused(f"F({m}, {r}): {name}[{k // width}][{k % width}] is {text!r}")
+        exact[name] = [[Fraction(v) for v in row] for row in rows]
+    for o, i, x in ((o, i, x) for o in range(m) for i in range(r) for x in range(n)):
+        total = sum(exact["A"][p][o] * exact["G"][p][i] * exact["B"][x][p] for p in range(n))
+        if total != (x == o + i):
+            raise Refused(f"F({m}, {r}): at o = {o}, i = {i}, x = {x} the sum is {total}")
+    points = [str(v[1] / v[0]) if v[0] else "infinity" for v in exact["AG"[m == 1]] if n > 1]
+    if n > 1 and record["points"] != points:
+        raise Refused(f"F({m}, {r}): points is not {points}, where A and G evaluate")
+
+
+def check_transforms(record: Any) -> list[dict[str, Any]]:
+    """Every recorded transform computes the correlation and both its gradients."""
+    ledger = []
+    for t in record["transforms"]:
+        start = time.perf_counter()
+        check_transform(t)
+        spent = round(time.perf_counter() - start, 4)
+        size = f"F({t['m']},{t['r']})"
+        for form, formula in FORMS.items():
+            row = {"claim": f"{form} {size}", "operator": "winograd", "status": "proved"}
+            took = {"degree": 3, "steps": 1, "bytes": len(json.dumps(t)), "seconds": spent}
+            ledger.append({**row, "statement": formula, **took})
+    return ledger
 
 
 # -- the folder ---------------------------------------------------------------------------------
@@ -1917,11 +2023,12 @@ def check_named(record: Any, certificates: Any = None) -> list[dict[str, Any]]:
         facts = [(">=", sub(var(s), const(b))) for s, b in op["lower"].items()]
         shape = [Text({}).value(n) for n in op["shape"]]
         facts += ranges(zip(op["indices"], shape, strict=True))
-        c.degree = c.steps = 0
+        c.degree = c.steps = c.size = 0
         for inner, goal in reads_inside(facts, Text(tensors).value(op["value"]), tensors):
             c.settle(f"operator {name}", inner, [goal])
         row = {"claim": name, "operator": "closed forms", "statement": op["statement"]}
-        ledger.append({**row, "status": "proved", "degree": c.degree, "steps": c.steps})
+        took = {"degree": c.degree, "steps": c.steps, "bytes": c.size, "seconds": 0.0}
+        ledger.append({**row, "status": "proved", **took})
     return ledger
 
 
@@ -1982,7 +2089,8 @@ def check_folder(folder: Path) -> list[dict[str, Any]]:
     ledger = check_named(closed)
     for name, entry in manifest["operators"].items():
         ledger += check_operator(folder, name, entry, closed["operators"])
-    return ledger
+    transforms = (folder / "proofs" / "winograd.json").read_text("utf-8")
+    return ledger + check_transforms(json.loads(transforms))
 
 
 def main(arguments: list[str]) -> int:
@@ -1999,7 +2107,7 @@ def main(arguments: list[str]) -> int:
         print(f"refused: a file is missing or damaged: {type(error).__name__}: {error}")
         return 1
     for row in ledger:
-        size = f"degree {row['degree']}, {row['steps']} steps"
+        size = f"degree {row['degree']}, {row['steps']} steps, {row['bytes']} bytes"
         print(f"{row['status']}  {row['operator']:24}  {row['claim']:44}  {size}")
     print(f"{len(ledger)} claims proved{TRUST}")
     return 0

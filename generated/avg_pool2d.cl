@@ -1,4 +1,5 @@
 // avg_pool2d: generated from its definition, do not edit.
+// Certificates: proofs/, sha256 251cd24eed593e26b59472dbc44526da523d07e77e0d2ddd56afee297ed2c234
 //
 // Build options: REAL is float or double. Each size is a macro, either a number (-D SIZE_N=32) or a
 // place in the kernels' last argument (-D SIZE_N=sizes[3]); the text stays the same.

@@ -1,4 +1,5 @@
 // sgd: generated from its definition, do not edit.
+// Certificates: proofs/, sha256 dfd835943ff0b2850f2f01b9c05f74cd1fd5fac5fd8981a20029bd29d6fcceeb
 //
 // Build options: REAL is float or double. Each size is a macro, either a number (-D SIZE_N=32) or a
 // place in the kernels' last argument (-D SIZE_N=sizes[3]); the text stays the same.

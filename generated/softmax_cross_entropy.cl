@@ -1,4 +1,5 @@
 // softmax_cross_entropy: generated from its definition, do not edit.
+// Certificates: proofs/, sha256 1fdbcff89e784e6f8ee8562c10f7dd7d77634fdd9e331b06305926c7c85f3082
 //
 // Build options: REAL is float or double. Each size is a macro, either a number (-D SIZE_N=32) or a
 // place in the kernels' last argument (-D SIZE_N=sizes[3]); the text stays the same.

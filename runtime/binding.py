@@ -173,6 +173,10 @@ def _subscripts(w: Window, env: Mapping[str, int]) -> Iterator[int]:
 
 
 def _check_addresses(b: Binding) -> None:
+    for expression in (*b.operator.sizes, *b.operator.limits):
+        value = size_expression(expression)(b.sizes)
+        if abs(value) > LARGEST:
+            raise ShapeError(f"{expression} is {value}; the kernels count up to {LARGEST}")
     for name in b.variant.tensors:
         shape, count = b.shape(name), 1
         for n in shape:

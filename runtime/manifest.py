@@ -102,7 +102,10 @@ class Variant:
 
 @dataclass(frozen=True, eq=False)
 class Operator:
-    """One operator: program text, sizes and conditions, kernels, variants."""
+    """One operator: program text, sizes and conditions, kernels, variants.
+
+    `limits`: expressions in the sizes that a host keeps below 2^31; then no kernel overflows.
+    """
 
     name: str
     source: str = field(repr=False)
@@ -110,6 +113,7 @@ class Operator:
     lower: Mapping[str, int]
     derived: Mapping[str, str]
     requires: tuple[tuple[str, str], ...]
+    limits: tuple[str, ...]
     scalars: Mapping[str, str]
     names: Mapping[str, str]
     labels: Mapping[str, str]
@@ -148,6 +152,7 @@ def parse_operator(name: str, entry: Mapping[str, Any], files: Mapping[str, str]
         entry["lower"],
         entry["derived"],
         tuple((r["condition"], r["message"]) for r in entry["requires"]),
+        tuple(entry["limits"]),
         entry["scalars"],
         entry["names"],
         entry["labels"],

@@ -9,37 +9,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from gradproof.derive.claims.form import named
+from gradproof.derive.claims.layers import LAYERS
+
 IMAGE = ["N", "C", "H", "W"]
 GROUPED = ["N", "G*CG", "H", "W"]
 FILTER = ["O", "CG", "KH", "KW"]
 GROUPED_FILTER = ["G*OG", "CG", "KH", "KW"]
 
-
-def named(
-    statement: str,
-    arguments: dict[str, list[str]],
-    parameters: str,
-    shape: list[str],
-    indices: str,
-    value: str,
-    *,
-    outside: dict[str, str] | None = None,
-    positive: str = "",
-) -> dict[str, Any]:
-    """One named operator. `positive`: the parameters that are at least 1."""
-    return {
-        "statement": statement,
-        "arguments": arguments,
-        "parameters": parameters.split(),
-        "shape": shape,
-        "indices": indices.split(),
-        "value": value,
-        "outside": outside or {},
-        "lower": dict.fromkeys(positive.split(), 1),
-    }
-
-
-NAMED = {
+NAMED: dict[str, Any] = LAYERS | {
     "correlate": named(
         "z[n,o,x,y] = sum of Y[n, c, x + DH*i, y + DW*j]*w[o,c,i,j], in G groups",
         {"Y": GROUPED, "w": GROUPED_FILTER},
@@ -83,5 +61,47 @@ NAMED = {
         "n c x y",
         "Y[n, c, x - PT, y - PL]",
         outside={"Y": "zero"},
+    ),
+    "keep": named(
+        "every SH-th row and every SW-th column, from the first on",
+        {"Y": IMAGE},
+        "SH SW",
+        ["N", "C", "(H - 1)//SH + 1", "(W - 1)//SW + 1"],
+        "n c x y",
+        "Y[n, c, SH*x, SW*y]",
+        positive="SH SW",
+    ),
+    "exchange": named(
+        "batch and channels exchanged",
+        {"Y": IMAGE},
+        "",
+        ["C", "N", "H", "W"],
+        "c n x y",
+        "Y[n, c, x, y]",
+    ),
+    "regroup": named(
+        "batch and the channels of each group exchanged",
+        {"Y": GROUPED},
+        "G",
+        ["CG", "G*N", "H", "W"],
+        "c m x y",
+        "Y[m % N, m//N*CG + c, x, y]",
+        positive="G CG N",
+    ),
+    "add_bias": named(
+        "z[n,c,x,y] + b[c]",
+        {"Y": IMAGE, "b": ["C"]},
+        "",
+        IMAGE,
+        "n c x y",
+        "Y[n, c, x, y] + b[c]",
+    ),
+    "total_per_channel": named(
+        "the sum over batch and positions",
+        {"Y": IMAGE},
+        "",
+        ["C"],
+        "c",
+        "sum[n:N, x:H, y:W](Y[n, c, x, y])",
     ),
 }

@@ -9,12 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import islice, permutations, product
+from math import gcd
 from typing import Any
 
 from gradproof.derive.checker import (
     Poly,
+    add,
     atoms_in,
+    const,
+    divide,
     scale,
+    show,
     sub,
     substitute,
     symbols,
@@ -22,7 +27,7 @@ from gradproof.derive.checker import (
 )
 
 Atom = Any
-Equation = tuple[Poly, Poly]
+Equation = tuple[str, Poly, Poly]  # a tensor, its subscript in one sum, and in the other
 
 
 def pairings(source: Atom, target: Atom, limit: int = 24) -> Iterator[list[Equation]]:
@@ -34,13 +39,13 @@ def pairings(source: Atom, target: Atom, limit: int = 24) -> Iterator[list[Equat
         count = min(len(places), len(others))
         if count:
             options.append(
-                [list(zip(places, p, strict=False)) for p in permutations(others, count)]
+                [[(tensor, *pair) for pair in zip(places, p, strict=False)] for p in permutations(others, count)]
             )
     for choice in islice(product(*options), limit):
         yield [
-            (dict(a), dict(b))
+            (tensor, dict(a), dict(b))
             for pairs in choice
-            for x, y in pairs
+            for tensor, x, y in pairs
             for a, b in zip(x, y, strict=True)
         ]
 
@@ -58,32 +63,69 @@ def solve(
 ) -> dict[str, Poly]:
     """Values for the indices of `loops`; those that nothing determines are missing.
 
-    equations: (expression in the indices, its value); guards: expressions that are 0; kept: the
-    indices that exist on the other side under the same name.
+    equations: (tensor, expression in the indices, its value); guards: expressions that are 0;
+    kept: the indices that exist on the other side under the same name. Of several values for an
+    index the shortest is taken, a quotient only where nothing else is left.
     """
     names = [i for i, _ in loops]
     marks = {i: var("?" + i) for i in names}
-    pending = [sub(substitute(a, marks), b) for a, b in equations]
+    pending = [sub(substitute(a, marks), b) for _, a, b in equations]
     pending += [substitute(g, marks) for g in guards]
     found: dict[str, Poly] = {}
-    progress = True
-    while progress:
-        progress = False
-        for p in pending:
-            p = substitute(p, {"?" + i: v for i, v in found.items()})
-            open_names = [i for i in names if "?" + i in symbols(p)]
-            for i in open_names:
-                value = _unit(p, "?" + i)
-                if value is not None and not any("?" + n in symbols(value) for n in names):
-                    found[i] = value
-                    progress = True
-                    break
+    for give in (_exact, _coprime, _quotient):
+        while values := dict(_values(pending, names, found, give)):
+            found |= values
     return found | {i: kept[i] for i in names if i not in found and i in kept}
 
 
-def _unit(p: Poly, v: str) -> Poly | None:
-    """The value of v for which p = 0, where v occurs once, with coefficient +-1."""
+def _values(
+    pending: list[Poly], names: list[str], found: Mapping[str, Poly], give: Any
+) -> Iterator[tuple[str, Poly]]:
+    """The first index, by its place in the loops, that the equations give, with its value."""
+    known = {"?" + i: v for i, v in found.items()}
+    left = [substitute(p, known) for p in pending]
+    for i in (i for i in names if i not in found):
+        multiples = [pair for p in left if (pair := _multiple(p, "?" + i)) is not None]
+        multiples = [m for m in multiples if not any("?" + n in symbols(m[1]) for n in names)]
+        values = list(give(multiples))
+        if values:
+            yield i, min(values, key=lambda v: len(show(v)))
+            return
+
+
+def _multiple(p: Poly, v: str) -> tuple[Poly, Poly] | None:
+    """(c, value) with c*v = value where p = 0, and v occurs in one term; c > 0 if it is a number."""
     having = [m for m in p if any(v in symbols(var(a)) for a in m)]
-    if having != [(v,)] or abs(p[(v,)]) != 1:
+    if len(having) != 1 or having[0].count(v) != 1:
         return None
-    return scale(sub(p, scale(var(v), p[(v,)])), -1 / p[(v,)])
+    m = having[0]
+    factor = tuple(a for a in m if a != v)
+    if any(v in symbols(var(a)) for a in factor):
+        return None
+    sign = 1 if p[m] > 0 else -1
+    return {factor: abs(p[m])}, scale(sub(p, {m: p[m]}), -sign)
+
+
+def _exact(multiples: list[tuple[Poly, Poly]]) -> Iterator[Poly]:
+    return (value for c, value in multiples if c == const(1))
+
+
+def _coprime(multiples: list[tuple[Poly, Poly]]) -> Iterator[Poly]:
+    """From a*v = p and b*v = q, with 1 = x*a + y*b: v = x*p + y*q."""
+    numbers = [(int(c[()]), value) for c, value in multiples if set(c) == {()}]
+    for (a, p), (b, q) in permutations(numbers, 2):
+        if a > 1 and gcd(a, b) == 1:
+            y = pow(b, -1, a)
+            yield add(scale(p, (1 - y * b) // a), scale(q, y))
+
+
+def _quotient(multiples: list[tuple[Poly, Poly]]) -> Iterator[Poly]:
+    return (divide(value, c)[0] for c, value in multiples)
+
+
+def rewrites(
+    equations: list[Equation], there: Mapping[str, Poly]
+) -> list[tuple[str, Poly, Poly]]:
+    """(tensor, subscript after the map, subscript wanted) where the two are spelt differently."""
+    pairs = [(t, substitute(a, there), b) for t, a, b in equations]
+    return [row for k, row in enumerate(pairs) if row[1] != row[2] and row not in pairs[:k]]

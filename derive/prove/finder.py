@@ -30,7 +30,8 @@ from gradproof.derive.checker import (
     thaw,
     var,
 )
-from gradproof.derive.prove.bijection import pairings, solve
+from gradproof.derive.prove.bijection import Equation, pairings, rewrites, solve
+from gradproof.derive.prove.counterexample import Example, differing
 from gradproof.derive.prove.handelman import counterexample
 from gradproof.derive.prove.lemmas import prove_with_lemmas
 from gradproof.derive.prove.relations import combination
@@ -38,9 +39,9 @@ from gradproof.derive.prove.witness import witness
 
 
 class NotFound(Refused):
-    """No certificate was found; `example` are values for which the goal is false, if known."""
+    """No certificate was found; `example`: values for which the goal is false, if known."""
 
-    def __init__(self, message: str, example: dict[Any, int] | None = None) -> None:
+    def __init__(self, message: str, example: dict[Any, int] | Example | None = None) -> None:
         super().__init__(message)
         self.example = example
 
@@ -66,6 +67,17 @@ class Finder(Certificates):
             example = counterexample(facts, goal)
             raise NotFound(f"{where}: {show_fact(goal)} does not follow{_at(example)}", example)
         return [recorded(step) for step in steps]
+
+    def equal(self, where: str, facts: list[Fact], left: Poly, right: Poly, relation: Any) -> None:
+        """Show left = right, or say where they differ."""
+        try:
+            super().equal(where, facts, left, right, relation)
+        except Refused as error:
+            old = self.known["maps"].get(where)  # which another search may replace
+            example = None if old else differing(relation.__self__.system, facts, left, right)
+            if example is None:
+                raise
+            raise NotFound(f"{where}: the two sides differ {example}", example) from error
 
     def maps(self, where: str, *sides: Any) -> list[Any]:
         """Recorded bijections, or new ones."""
@@ -120,6 +132,8 @@ class Finder(Certificates):
                 entry = _entry(k, source, target[1], target[2], equations)
                 if entry:
                     yield entry | {"like": j}
+                    if entry.pop("rewrite", None):  # subscripts that the map leaves different
+                        yield entry | {"like": j}
         yield from self._without_deltas(facts, k, source)
 
     def _without_deltas(self, facts: list[Fact], k: int, source: Any) -> Iterator[dict[str, Any]]:
@@ -162,29 +176,31 @@ class Finder(Certificates):
             self.record["cofactors"][where] = old
         return super().cofactors(where)
 
-    def equations(self, relation: Any) -> set[str]:
-        """The tensors for which `relation` has an equation."""
+    def equations(self, relation: Any) -> list[str]:
+        """The tensors for which `relation` has an equation, those computed last first."""
         base = relation.__self__
-        return {*base.values, *base.system.equations}
+        return list(dict.fromkeys([*reversed(base.values), *reversed(base.system.equations)]))
 
 
 def _entry(
-    k: int, source: Any, loops: Any, guards: Any, equations: list[tuple[Poly, Poly]]
+    k: int, source: Any, loops: Any, guards: Any, equations: list[Equation]
 ) -> dict[str, Any] | None:
     """The map there and back that the equations determine, or None where they leave an index."""
     target_names = {i: var(i) for i, _ in loops}
     source_names = {i: var(i) for i, _ in source[1]}
     zeros = [dict(g) for kind, g in source[2] if kind == "=="]
     there = solve(source[1], equations, zeros, target_names)
-    backwards = [(b, a) for a, b in equations]
+    backwards = [(t, b, a) for t, a, b in equations]
     back = solve(loops, backwards, [dict(g) for kind, g in guards if kind == "=="], source_names)
     if len(there) < len(source[1]) or len(back) < len(loops):
         return None
-    return {
+    entry = {
         "sum": k,
         "map": {i: show(there[i]) for i, _ in source[1]},
         "back": {i: show(back[i]) for i, _ in loops},
     }
+    rewrite = [[t, show(a), show(b)] for t, a, b in rewrites(equations, there)]
+    return entry | {"rewrite": rewrite} if rewrite else entry
 
 
 def recorded(step: Any) -> list[Any]:

@@ -1,12 +1,14 @@
 """Finds cofactors: how a difference of two expressions is a combination of known relations.
 
 Every monomial of the difference is divided by every monomial of every relation; the quotients are
-the candidates, and linear algebra over the rationals does the rest.
+the candidates, and linear algebra over the rationals does the rest. Equations of the system are
+tried as few as possible at first, those of late tensors before those of early ones.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -28,14 +30,31 @@ LIMIT = 400
 Column = tuple[list[str], tuple[Any, ...], Poly]
 
 
-def combination(difference: Poly, relation: Any, equations: set[str]) -> list[Any] | None:
-    """[[relation, cofactor as text], ...] that add up to `difference`, or None."""
-    specs = relations_for(difference, relation, equations)
-    polynomials = [(s, canonical(relation(s))) for s in specs]
+def combination(
+    difference: Poly, relation: Any, equations: Sequence[str]
+) -> list[Any] | None:
+    """[[relation, cofactor as text], ...] that add up to `difference`, or None.
+
+    equations: the tensors for which there is an equation, those that depend on others first.
+    """
+    every = relations_for(difference, relation, equations)
+    needed = [t for t in equations if any(s[:2] == ["equation", t] for s in every)]
+    for k in range(len(needed) + 1):
+        specs = relations_for(difference, relation, needed[:k])
+        found = _combined(difference, specs, [canonical(relation(s)) for s in specs])
+        if found is not None:
+            return found
+    return None
+
+
+def _combined(
+    difference: Poly, specs: list[list[str]], relations: list[Poly]
+) -> list[Any] | None:
+    """The cofactors of these relations, or None."""
     monomials = dict.fromkeys(difference)
     columns: dict[tuple[int, tuple[Any, ...]], Poly] = {}
     for _ in range(ROUNDS):
-        for k, (_, r) in enumerate(polynomials):
+        for k, r in enumerate(relations):
             for q in _quotients(list(monomials), r):
                 if (k, q) not in columns and len(columns) < LIMIT:
                     columns[k, q] = mul({q: Fraction(1)}, r)
@@ -46,7 +65,7 @@ def combination(difference: Poly, relation: Any, equations: set[str]) -> list[An
     return None
 
 
-def relations_for(p: Poly, relation: Any, equations: set[str]) -> list[list[str]]:
+def relations_for(p: Poly, relation: Any, equations: Sequence[str]) -> list[list[str]]:
     """What may be known of the elements, inverses and roots in p, and of those that they bring."""
     found: dict[str, list[str]] = {}
     pending = [p]
@@ -61,15 +80,36 @@ def relations_for(p: Poly, relation: Any, equations: set[str]) -> list[list[str]
     return list(found.values())
 
 
-def _specs(a: Any, equations: set[str]) -> list[list[str]]:
+def _specs(a: Any, equations: Sequence[str]) -> list[list[str]]:
+    if a[0] == "sum":
+        return _exponentials(a)
     if a[0] == "read" and a[1] in equations and not bound(a):
         return [["equation", a[1], *(show(dict(s)) for s in a[2])]]
-    if a[0] != "call" or a[1] not in ("inv", "sqrt") or bound(a):
+    if a[0] != "call" or a[1] not in ("inv", "sqrt", "exp") or bound(a):
         return []
     argument = show(dict(a[2][0]))
+    if a[1] == "exp":
+        return [["exp", argument, show(q)] for q in _negative_terms(dict(a[2][0]))]
     if a[1] == "sqrt":
         return [["sqrt", argument], ["inv sqrt", argument]]
     return [["inv", argument]] if len(a[2][0]) > 1 else []
+
+
+def _exponentials(a: Any) -> list[list[str]]:
+    """exp(p + q) = exp(p)*exp(q) under a sum of exp(p) alone, where -q is a term of p."""
+    _, loops, guards, body = a
+    inner = next(iter(dict(body)))
+    if guards or len(body) > 1 or len(inner) != 1 or inner[0][:2] != ("call", "exp"):
+        return []
+    p = dict(inner[0][2][0])
+    pairs = [text for i, n in loops for text in (i, show(dict(n)))]
+    free = [q for q in _negative_terms(p) if not symbols(q) & {i for i, _ in loops}]
+    return [["exp", show(p), show(q), *pairs] for q in free]
+
+
+def _negative_terms(p: Poly) -> list[Poly]:
+    """-t for the terms t of a sum that have a negative coefficient."""
+    return [{m: -c} for m, c in p.items() if c < 0 and len(p) > 1]
 
 
 def bound(a: Any) -> bool:
@@ -78,7 +118,8 @@ def bound(a: Any) -> bool:
 
 
 def _quotients(monomials: list[Any], r: Poly) -> list[Any]:
-    """m / t for monomials t of the relation whose factors, except inverses, are factors of m."""
+    """m / t for monomials t of the relation whose factors, except inverses, are factors of m; and
+    m / t for t = u where 1/u divides m."""
     out = {}
     for m in monomials:
         for t in r:
@@ -89,7 +130,9 @@ def _quotients(monomials: list[Any], r: Poly) -> list[Any]:
                     left.remove(a)
                 else:
                     rest.append(a)
-            if all(a[:2] == ("call", "inv") for a in rest):
+            other = next((u for u in r if u != t), ()) if len(r) == 2 else ()
+            inverted = bool(other) and all(inverse_atom(a) in m for a in other)
+            if inverted or all(a[:2] == ("call", "inv") for a in rest):
                 out[join(tuple(left), tuple(inverse_atom(a) for a in rest))] = None
     return list(out)
 

@@ -52,28 +52,39 @@ def _draw(
     definition: Any, domain: list[Fact], names: list[str], rng: random.Random, top: int
 ) -> dict[str, int] | None:
     """Sizes first, then derived sizes from their equations, then indices in their ranges."""
-    from gradproof.derive.checker import Text
-
     values: dict[str, int] = {}
-    for s in definition["sizes"]:
+    for s in definition["sizes"]:  # a size with a fixed value occurs no more
         low = 2 if s in definition["lower"] else 1
-        values[s] = rng.randint(low, top + 2 * (len(s) == 1))
-    for s, text in definition["derived"].items():
-        values[s] = evaluate(Text({}).value(text), values)
-        if values[s] < 2:
+        if s in names:
+            values[s] = rng.randint(low, top + 2 * (len(s) == 1))
+    equations = [p for kind, p in domain if kind == "=="]
+    for s in definition["derived"]:
+        if not _solve(s, equations, values) or values[s] < 2:
             return None
     extents = {}
     for kind, p in domain:  # E - 1 - i >= 0
-        if kind == ">=" and p.get((), 0) == -1:
+        if kind == ">=" and p.get((), 0) <= -1:
             for m, c in p.items():
                 if c == -1 and len(m) == 1 and m[0] in names and m[0] not in values:
-                    extents.setdefault(m[0], p)
-    for name in names:
-        if name not in values and name in extents:
-            rest = {m: c for m, c in extents[name].items() if m != (name,)}
-            if not symbols(rest) <= set(values):
-                return None
-            values[name] = rng.randint(0, max(0, evaluate(rest, values)))
-    for name in names:
+                    extents.setdefault(m[0], {n: d for n, d in p.items() if n != m})
+    given = {m[0] for p in equations for m, c in p.items() if len(m) == 1 and abs(c) == 1}
+    left = sorted(set(names) - set(values), key=lambda name: (name in given, name))
+    while left:
+        ready = [i for i in left if i not in extents or symbols(extents[i]) <= set(values)]
+        name = next((i for i in left if _solve(i, equations, values)), (ready or left)[0])
+        left.remove(name)
+        if name not in values and ready and name in extents:
+            values[name] = rng.randint(0, max(0, evaluate(extents[name], values)))
         values.setdefault(name, rng.randint(2, top))
     return values
+
+
+def _solve(name: str, equations: list[Poly], values: dict[str, int]) -> bool:
+    """Give `name` the value that an equation with unit coefficient determines."""
+    for p in equations:
+        c = p.get((name,), 0)
+        rest = {m: d for m, d in p.items() if m != (name,)}
+        if abs(c) == 1 and symbols(rest) <= set(values):
+            values[name] = evaluate({m: -d * c for m, d in rest.items()}, values)
+            return True
+    return False

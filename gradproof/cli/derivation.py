@@ -13,6 +13,7 @@ import typer
 
 from gradproof.derive.errors import DefinitionError
 from gradproof.derive.explain import Formula, Section, Words, explain, operand
+from gradproof.derive.language import Definition
 from gradproof.derive.registry import find
 from gradproof.derive.show import latex, text
 from gradproof.runtime.errors import GradproofError
@@ -37,9 +38,30 @@ def derive(
         letter = None if wrt is None else operand(definition, wrt)
     except DefinitionError as error:
         raise GradproofError(str(error)) from None
-    for section in explain(definition, letter):
+    for section in _sections(definition, letter):
         for line in latex_lines(section) if as_latex else text_lines(section):
             typer.echo(line)
+
+
+def _sections(d: Definition, letter: str | None) -> Iterator[Section]:
+    """The derivation, and of a single operand's gradient the proof too."""
+    yield from explain(d, letter)
+    if letter is None:
+        return
+    from gradproof.codegen.certify import certify, known_record
+    from gradproof.codegen.generate import generated_folder
+    from gradproof.codegen.program import build_program
+    from gradproof.derive.checker import Refused
+    from gradproof.derive.claims.named import NAMED
+    from gradproof.derive.prove.story import proofs
+
+    program = build_program(d)
+    try:
+        record = certify(d, program, known_record(generated_folder(), d.name)).record
+        text = program.files[program.entry["file"]]
+        yield from proofs(record, program.entry, text, NAMED, letter)
+    except Refused as error:
+        raise GradproofError(f"not proved: {error}") from None
 
 
 def generate(
