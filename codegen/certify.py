@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gradproof.codegen.program import Program
+from gradproof.codegen.staged import staged_claims, tiled_section
 from gradproof.derive.checker import (
     Certificates,
     Operator,
@@ -23,6 +24,7 @@ from gradproof.derive.checker import (
     body_of,
     check_named,
     sha256,
+    tiled_rows,
 )
 from gradproof.derive.claims import claims
 from gradproof.derive.claims.named import NAMED
@@ -78,6 +80,7 @@ def _checked(
     start = time.perf_counter()
     source = Source(program.entry["file"], text)
     ledger = Operator(record, program.entry, source, certificates).check(NAMED)
+    ledger += tiled_rows(record, {name: text.encode() for name, text in program.files.items()})
     for section in SECTIONS:
         record[section] = dict(sorted(record[section].items()))
     return Certified(record, ledger, reloaded, time.perf_counter() - start)
@@ -89,7 +92,8 @@ def statement(d: Definition, program: Program, text: str) -> Record:
         "format": 1,
         "definition": definition_record(d),
         "limits": program.entry["limits"],
-        "claims": claims(d.name),
+        "claims": [*claims(d.name), *staged_claims(d)],
+        "tiled": tiled_section(d, program.entry),
         "text": sha256(body_of(text)),
     }
 

@@ -15,7 +15,7 @@ from typing import Any
 import sympy as sp
 
 from gradproof.codegen.contraction import Contraction, contraction
-from gradproof.derive.expr import Quo, Reduce, reads, reduces
+from gradproof.derive.expr import reads, reduces
 from gradproof.derive.language import Definition, Equation
 from gradproof.derive.nest import lower
 from gradproof.derive.prove.record import text
@@ -37,12 +37,11 @@ MAPS = {
 
 @dataclass(frozen=True)
 class Staged:
-    """A tiled kernel: the name of the reference kernel it stands beside, the variant and the
-    definition that this one was derived in, the schedule."""
+    """A tiled kernel: the name of the reference kernel it stands beside, the variant that this one
+    was derived in, the schedule."""
 
     kernel: str
     variant: str
-    definition: Definition
     contraction: Contraction
 
 
@@ -56,12 +55,12 @@ def staged(d: Definition) -> list[Staged]:
     found: dict[Any, Staged | None] = {}
     for variant in d.variants():
         system = derive(variant)
-        for part in (system.forward, system.backward):
-            for e in part.equations if part else ():
+        for part in (p for p in (system.forward, system.backward) if p):
+            for e in part.equations:
                 key = shown(e), lower(part, e).tensors
-                schedule = contraction(part, e) if key not in found else None
-                made = Staged(f"{variant.name}_{e.target}", variant.name, part, schedule)
-                found.setdefault(key, made if schedule else None)
+                if key not in found:
+                    c, name = contraction(part, e), f"{variant.name}_{e.target}"
+                    found[key] = Staged(name, variant.name, c) if c else None
     return [s for s in found.values() if s]
 
 
@@ -80,15 +79,13 @@ def staged_claims(d: Definition) -> list[Claim]:
 
 def _claims(s: Staged) -> Iterator[Claim]:
     c = s.contraction
-    common = {
-        "variant": s.variant,
-        "fixed": {str(size): value for size, value in c.when},
-    }
-    extents = dict(zip(c.equation.indices, c.definition.tensor(c.equation.target).shape, strict=True))
+    common = {"variant": s.variant, "fixed": {str(size): value for size, value in c.when}}
+    shape = c.definition.tensor(c.equation.target).shape
+    extents = dict(zip(c.equation.indices, shape, strict=True))
     (reduction,) = reduces(c.equation.body)
     claims = [_equality(s), _lanes(s.kernel, c.lane, extents[c.lane])]
     claims += [_tile(s.kernel, i, extents[i]) for i in c.tiles]
-    claims += [_work_items(s.kernel, c), _registers(s.kernel, c)]
+    claims += [_work_items(s.kernel, c), *([_registers(s.kernel, c)] if c.tiles else [])]
     claims += [_chunks(s.kernel, *reduction.indices[0])]
     claims += [_halo(s, pack) for pack in c.packs if pack.target.endswith("_halo")]
     yield from ({**claim, **common} for claim in claims)
@@ -101,7 +98,7 @@ def _equality(s: Staged) -> Claim:
     shape = c.definition.tensor(target).shape
     return {
         "claim": f"S1 {s.kernel} staged",
-        "statement": f"{target} is the same from {_and(p.target for p in c.packs)}, "
+        "statement": f"{target} is the same from {' and '.join(p.target for p in c.packs)}, "
         "whose reads stay inside",
         "sizes": {"LANES": 1},
         "free": [[str(i), text(n)] for i, n in zip(c.equation.indices, shape, strict=True)],
@@ -118,10 +115,6 @@ def _let(c: Contraction, pack: Equation) -> dict[str, Any]:
         "indices": [str(i) for i in pack.indices],
         "value": text(pack.body),
     }
-
-
-def _and(names: Any) -> str:
-    return " and ".join(names)
 
 
 def _lanes(kernel: str, lane: sp.Symbol, extent: sp.Expr) -> Claim:
@@ -179,10 +172,16 @@ def _tile(kernel: str, index: sp.Symbol, extent: sp.Expr) -> Claim:
 
 def _work_items(kernel: str, c: Contraction) -> Claim:
     """`id` to blocks and tiles of the output indices, as the kernel's first lines have it."""
+    places = [f"{i}_0" for i in c.equation.indices]
+    numbered = _numbering(places, "BLOCKS")
+    sizes = list(numbered["sizes"])
+    for k in reversed(range(1, len(sizes) - 1)):  # the text divides by the product at once
+        below = sizes[k:]
+        numbered["goals"].append(f"id//{'//'.join(reversed(below))} == id//({'*'.join(below)})")
     return {
         "claim": f"S1 {kernel} work-items",
         "statement": f"work-item <-> block of {', '.join(map(str, c.equation.indices))}",
-        **_numbering([f"{i}_0" for i in c.equation.indices], "BLOCKS"),
+        **numbered,
     }
 
 
@@ -222,7 +221,9 @@ def _numbering(places: list[str], prefix: str) -> Claim:
     for p, n in reversed(list(zip(places[1:], sizes[1:], strict=True))):
         carry = f"({p} + {carry})//{n}"
         goals.append(f"{carry} == 0")  # nothing is carried over to the place before
-    goals += [f"{q.replace('id', f'({forward})')} == {p}" for q, p in zip(back, places, strict=True)]
+    goals += [
+        f"{q.replace('id', f'({forward})')} == {p}" for q, p in zip(back, places, strict=True)
+    ]
     return {
         "sizes": dict.fromkeys(sizes, 1),
         "free": [["id", total], *([p, n] for p, n in zip(places, sizes, strict=True))],
@@ -243,11 +244,29 @@ def _halo(s: Staged, pack: Equation) -> Claim:
     places = [r.subscripts for r in reads(reduction.body) if r.tensor == pack.target]
     return {
         "claim": f"S1 {s.kernel} {pack.target}",
-        "statement": f"place of {source.tensor} <-> place of {pack.target}, which has all that is read",
+        "statement": f"place of {source.tensor} <-> place of {pack.target}, wide enough",
         "free": [[str(i), text(n)] for i, n in around]
         + [[i, n] for i, n in zip(names, shape + shape, strict=True)],
         "facts": [f"{text(p)} == {text(p.xreplace(other))}" for p in source.subscripts],
         "goals": [f"{i} == {j}" for i, j in other.items()]
         + [f"{n} >= 1" for n in shape]
         + [f"0 <= {text(x)} < {n}" for p in places for x, n in zip(p, shape, strict=True)],
+    }
+
+
+def tiled_section(d: Definition, entry: dict[str, Any]) -> dict[str, Any]:
+    """What an operator's record says of its tiled kernels' texts, by kernel: file, hash, claims.
+
+    entry: the operator's entry in the manifest.
+    """
+    claims = [c["claim"] for c in staged_claims(d)]
+    files = {s.kernel: f"{s.kernel}_tiled.cl" for s in staged(d)}
+    return {
+        kernel: {
+            "operator": d.name,
+            "file": file,
+            "sha256": entry["sha256"][file],
+            "claims": [c for c in claims if c.startswith(f"S1 {kernel} ")],
+        }
+        for kernel, file in files.items()
     }

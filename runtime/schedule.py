@@ -30,6 +30,17 @@ BATCH_TILE = 4  # of a size that the kernel is not built for
 CHAIN = 512  # terms of a partial sum: rounding errors grow with its length
 
 _policy = "auto"
+_choice: Choice | None = None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Lanes of a vector, tiles by index, and terms of the outer sum to a partial sum, in place of
+    those that the device suggests."""
+
+    lanes: int
+    tiles: tuple[tuple[str, int], ...]
+    chunk: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,34 +54,40 @@ class Plan:
 
 
 @contextmanager
-def schedule(policy: str) -> Iterator[None]:
+def schedule(policy: str, choice: Choice | None = None) -> Iterator[None]:
     """Force a form inside the block: "reference", "tiled" (wherever it applies) or "auto".
 
-    Errors: GradproofError for another name.
+    choice: what a tiled form has. Errors: GradproofError for another name.
 
     >>> with schedule("reference"):
     ...     pass
     """
-    global _policy
+    global _choice, _policy
     if policy not in POLICIES:
         raise GradproofError(f"schedule: {policy!r}, expected one of {POLICIES}")
-    before, _policy = _policy, policy
+    before = _policy, _choice
+    _policy, _choice = policy, choice
     try:
         yield
     finally:
-        _policy = before
+        _policy, _choice = before
 
 
 def plan_tiles(binding: Binding, spec: KernelSpec, dtype: str, device: Device) -> Plan | None:
     """The plan of the tiled form, or None where the reference form runs."""
     if spec.tiled is None or _policy == "reference":
         return None
-    return _plan(binding, spec.tiled, dtype, device, _policy == "tiled")
+    return _plan(binding, spec.tiled, dtype, device, _policy == "tiled", _choice)
 
 
 @lru_cache(maxsize=4096)
 def _plan(
-    binding: Binding, spec: TiledSpec, dtype: str, device: Device, forced: bool
+    binding: Binding,
+    spec: TiledSpec,
+    dtype: str,
+    device: Device,
+    forced: bool,
+    choice: Choice | None,
 ) -> Plan | None:
     sizes = dict(binding.sizes)
     if any(sizes[s] != v for s, v in spec.when.items()):
@@ -82,12 +99,12 @@ def _plan(
     work = lane * math.prod(extents[i] for i in fixed) * math.prod(inner)
     if not forced and (device.info.kind != "cpu" or work < SMALL or lane < 4):
         return None
-    lanes = _lanes(lane, dtype, device)
+    lanes = choice.lanes if choice else _lanes(lane, dtype, device)
     sizes["LANES"] = lanes
     shapes = [[size_expression(n)(sizes) for n in shape] for shape in spec.tensors.values()]
     if any(math.prod(shape) > LARGEST for shape in shapes):
         return None
-    tiles = _tiles(extents, fixed)
+    tiles = _chosen(choice, extents) if choice else _tiles(extents, fixed)
     blocks = [n // tiles[i] for i, n in extents.items()]
     others = math.prod(size_expression(n)(sizes) for n in spec.others)
     items = -(-lane // lanes) * math.prod(blocks) * others
@@ -96,7 +113,7 @@ def _plan(
     macros |= {f"SIZE_{s}": f"sizes[{binding.operator.sizes.index(s)}]" for s in spec.dynamic}
     macros |= {f"TILE_{i}": str(t) for i, t in tiles.items()}
     below = [size_expression(t)(sizes) for t in spec.terms[1:] if t not in spec.dynamic]
-    macros["CHUNK"] = str(max(1, CHAIN // math.prod(below)))
+    macros["CHUNK"] = str(choice.chunk if choice else max(1, CHAIN // math.prod(below)))
     return Plan(spec, _options(macros, lanes, dtype, device), items, packs)
 
 
@@ -121,6 +138,15 @@ def _tiles(extents: Mapping[str, int], fixed: Sequence[str]) -> dict[str, int]:
     fits = [t for t in product(*sides) if math.prod(t) <= REGISTERS]
     best = max(fits, key=lambda t: (math.prod(t), t[::-1]))
     return ones | dict(zip(fixed, best, strict=True))
+
+
+def _chosen(choice: Choice, extents: Mapping[str, int]) -> dict[str, int]:
+    tiles = dict(choice.tiles)
+    for i, n in extents.items():
+        if i not in tiles or n % tiles[i]:
+            given = tiles.get(i, "nothing")
+            raise GradproofError(f"schedule: a tile of {given} for {i}, expected a divisor of {n}")
+    return tiles
 
 
 def _options(macros: Mapping[str, str], lanes: int, dtype: str, device: Device) -> tuple[str, ...]:

@@ -14,7 +14,8 @@ import pytest
 
 from gradproof.derive.checker import Refused, add, const, freeze, scale, sub, var, verify_step
 from gradproof.derive.prove import smtlib
-from gradproof.derive.prove.smtlib import Obligation, script, scripts
+from gradproof.derive.prove.obligations import Obligation, replay, replay_named
+from gradproof.derive.prove.smtlib import script, scripts
 
 GENERATED = Path(__file__).parent.parent / "generated"
 MANIFEST = json.loads((GENERATED / "manifest.json").read_text("utf-8"))["operators"]
@@ -37,8 +38,8 @@ def closed_forms() -> Any:
 def obligations(name: str) -> list[Obligation]:
     """The obligations of one operator, or of the closed forms."""
     if name == "closed forms":
-        return smtlib.replay_named(closed_forms())
-    return smtlib.replay(*load(name))
+        return replay_named(closed_forms())
+    return replay(*load(name))
 
 
 def with_z3(text: str) -> str:
@@ -56,7 +57,8 @@ def with_cvc5(text: str) -> str:
     solver = cvc5.Solver(cvc5.TermManager())
     solver.setOption("tlimit-per", str(MILLISECONDS))
     parser = cvc5.InputParser(solver)
-    parser.setStringInput(cvc5.InputLanguage.SMT_LIB_2_6, text, "script")
+    bare = text.replace("(set-info :status unsat)\n", "")  # it complains where this is not so
+    parser.setStringInput(cvc5.InputLanguage.SMT_LIB_2_6, bare, "script")
     answers = []
     while not (command := parser.nextCommand()).isNull():
         answers.append(command.invoke(solver, parser.getSymbolManager()).strip())
@@ -101,7 +103,7 @@ def test_what_is_exported_is_every_step() -> None:
     found = obligations("conv2d")
     files = dict(scripts(found))
     assert len(files) == sum(len(o.steps) for o in found) > 100
-    kept = {k for k in load("conv2d")[0]["proofs"]}
+    kept = set(load("conv2d")[0]["proofs"])
     assert {o.key for o in found} == kept
     goals = sum("a goal" in text for text in files.values())
     assert 0 < goals < len(files)
@@ -109,7 +111,7 @@ def test_what_is_exported_is_every_step() -> None:
 
 
 def test_files_are_the_same_every_time() -> None:
-    again = smtlib.replay(*load("max_pool2d"))
+    again = replay(*load("max_pool2d"))
     assert list(scripts(again)) == list(scripts(obligations("max_pool2d")))
 
 
@@ -269,10 +271,8 @@ def test_hints_are_products_of_what_is_asserted() -> None:
 
 @each_solver
 def test_any_name_of_a_size_will_do(solve: Callable[[str], str]) -> None:
-    for names in ("mod div", "let not", "pi exp", "@n x'", "_ fact"):
-        text = script(product(names), 0)
-        assert solve(text) == "unsat", text
-        assert solve(text.replace("(assert (>= fact!0 0))\n", "")) == "unsat" or "hints" in text
+    for names in ("mod div", "let not", "pi exp", "@n x'", "_ fact", "pop push"):
+        assert solve(script(product(names), 0)) == "unsat", names
 
 
 @each_solver

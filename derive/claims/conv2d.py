@@ -36,14 +36,39 @@ WEIGHT_GRADIENT = (
     "exchange(upsample(grad_z, SH, SW)), G, 1, 1)), DH, DW), 0, -(RH//DH), 0, -(RW//DW))"
 )
 PAIRS = (  # the sum over pairs (x', i) with S*x' + D*i = position
-    "sum[r:OG, x:OH, y:OW, i:KH, j:KW](grad_z[n, k//CG*OG + r, x, y]*w[k//CG*OG + r, k % CG, i, j], "
+    "sum[r:OG, x:OH, y:OW, i:KH, j:KW]("
+    "grad_z[n, k//CG*OG + r, x, y]*w[k//CG*OG + r, k % CG, i, j], "
     "SH*x + DH*i == {0}, SW*y + DW*j == {1})"
 )
+
+
+def every_position(
+    axis: str, u: str, positions: str, seen: str, taps: str, outputs: str
+) -> list[dict[str, Any]]:
+    """Claim G3: position u of the padded map is seen, by cases: u < K, and u >= K - 1."""
+    cases = [("first", f"{u} < {taps}", "0", u)]
+    cases.append(("other", f"{u} >= {taps} - 1", f"({u} - {taps} + 1)", f"({taps} - 1)"))
+    return [
+        {
+            "claim": f"G3 every position has a tap, {name} {axis}",
+            "statement": f"at stride 1, where {case}, it is seen by output {x} through tap {i}",
+            "fixed": UNIT,
+            "free": [[u, positions]],
+            "facts": [case],
+            "goals": [
+                seen.format(x=x, i=i),
+                f"0 <= {x} and {x} < {outputs}",
+                f"0 <= {i} and {i} < {taps}",
+            ],
+        }
+        for name, case, x, i in cases
+    ]
+
 
 CLAIMS: list[dict[str, Any]] = [
     {
         "claim": "F1 forward",
-        "statement": "z[n,o,x] = sum over c, i of w[o,c,i]*Y[n, c, S*x + D*i - P] + b[o], 0 outside",
+        "statement": "z[n,o,x] = sum over c, i of w[o,c,i]*Y[n,c, S*x + D*i - P] + b[o], 0 outside",
         "free": Z_PLACE,
         "left": {"value": "z"},
         "right": {
@@ -134,28 +159,8 @@ CLAIMS: list[dict[str, Any]] = [
         "fixed": UNIT,
         "goals": ["OH + KH - 1 == H + PT + PB", "OW + KW - 1 == W + PL + PR"],
     },
-    {
-        "claim": "G3 every position has a tap, first rows",
-        "statement": "at stride 1 position u < K of the padded map is seen by output 0, tap u",
-        "fixed": UNIT,
-        "free": [["u", "H + PT + PB"], ["v", "W + PL + PR"]],
-        "facts": ["u < KH", "v < KW"],
-        "goals": ["SH*0 + DH*u == u", "u < KH", "0 < OH", "SW*0 + DW*v == v", "v < KW", "0 < OW"],
-    },
-    {
-        "claim": "G3 every position has a tap, other rows",
-        "statement": "at stride 1 position u >= K - 1 of the padded map is seen by output u - K + 1, "
-        "tap K - 1",
-        "fixed": UNIT,
-        "free": [["u", "H + PT + PB"], ["v", "W + PL + PR"]],
-        "facts": ["u >= KH - 1", "v >= KW - 1"],
-        "goals": [
-            "SH*(u - KH + 1) + DH*(KH - 1) == u",
-            "0 <= u - KH + 1 and u - KH + 1 < OH",
-            "SW*(v - KW + 1) + DW*(KW - 1) == v",
-            "0 <= v - KW + 1 and v - KW + 1 < OW",
-        ],
-    },
+    *every_position("rows", "u", "H + PT + PB", "SH*{x} + DH*{i} == u", "KH", "OH"),
+    *every_position("columns", "v", "W + PL + PR", "SW*{x} + DW*{i} == v", "KW", "OW"),
     {
         "claim": "G4 padding, forward",
         "statement": "z of Y is z of the padded Y, with padding 0",
@@ -214,6 +219,18 @@ CLAIMS: list[dict[str, Any]] = [
         },
     },
     {
+        "claim": "G6 a position that no output saw, r = 0",
+        "statement": "with dilation a position before the tail can be unseen: S = 3, D = 2, K = 2, "
+        "O = 2 see 0, 2, 3 and 5, not 1 and 4",
+        "where": REMAINDERS,
+        "free": Y_PLACE,
+        "facts": ["RH == 0", "RW == 0", "u + PT <= SH*(OH - 1) + DH*(KH - 1)"],
+        "example": dict.fromkeys(("N", "G", "CG", "OG", "W", "KW", "SW", "DW", "OW"), 1)
+        | dict.fromkeys(("PT", "PB", "PL", "PR", "n", "k", "v"), 0)
+        | {"H": 6, "KH": 2, "SH": 3, "DH": 2, "OH": 2, "u": 1},
+        "left": {"adjoint": "Y"},
+    },
+    {
         "claim": "G7 weight gradient",
         "statement": "dloss/dw[o,c,i] = sum over n, x of dloss/dz[n,o,x]*Y[n, c, S*x + D*i - P]",
         "free": W_PLACE,
@@ -225,8 +242,8 @@ CLAIMS: list[dict[str, Any]] = [
     },
     {
         "claim": "G7 weight gradient is a correlation",
-        "statement": "dloss/dw = correlate(pad(Y, P), upsample(dloss/dz, S)) with batch and channels "
-        "exchanged, every D-th kept, the last r//D deleted",
+        "statement": "dloss/dw = correlate(pad(Y, P), upsample(dloss/dz, S)) with batch and "
+        "channels exchanged, every D-th kept, the last r//D deleted",
         "where": REMAINDERS,
         "free": W_PLACE,
         "left": {"adjoint": "w"},

@@ -1,9 +1,12 @@
-"""Claim G6, phases: the input gradient visits only the taps that exist, without an upsampled tensor.
+"""Claim G6, phases: the input gradient visits only the taps that exist, with nothing upsampled.
 
 Along an axis, position t = u + P is seen by output x' through tap i where S*x' + D*i = t. With
-g = gcd(S, D), S = g*S', D = g*D', this needs g | t, and D'*i = t/g modulo S': i = i0 + S'*m with
-i0 = t/g * (1/D' modulo S') % S', and x' = (t/g - D'*i0)//S' - D'*m. For D = 1: g = 1, i0 = t % S.
-The inverse modulo S' is a number for concrete S, and none that a polynomial gives otherwise.
+g = gcd(S, D), S = g*S', D = g*D' this needs g | t; with t' = t/g and the inverse J of D' modulo S',
+D'*J = 1 + e*S', all solutions are, for m = 0, 1, ...,
+
+    i = i0 + S'*m,  i0 = J*t' % S'          x' = D'*(J*t' // S') - e*t' - D'*m
+
+For D = 1: J = 1, e = 0, for every S. Otherwise J is a number for each S' and D', and no polynomial.
 """
 
 from __future__ import annotations
@@ -32,18 +35,17 @@ def pairs(output: str, tap: str, stride: str, dilation: str, place: str) -> Axis
 
 
 def phases(m: str, taps: str, outputs: str, place: str, stride: str | int, dilation: int) -> Axis:
-    """Only the taps i0 + S'*m, each with its output."""
+    """Only the taps that exist, each with its output."""
+    g, s, inverse, wrap = 1, str(stride), 1, 0
     if isinstance(stride, int):
         g = gcd(stride, dilation)
-        s, d = stride // g, dilation // g
-        inverse = pow(d, -1, s) or 1
-    else:
-        g, s, d, inverse = 1, stride, 1, 1
+        inverse = pow(dilation // g, -1, stride // g) or 1
+        s, wrap = str(stride // g), (dilation // g * inverse - 1) // (stride // g)
+    d = dilation // g
     t = f"({place})//{g}" if g > 1 else f"({place})"
-    scaled = f"({inverse}*{t})"
+    scaled = f"({inverse}*({t}))"
     first = f"({scaled} % {s})"
-    wrap = (d * inverse - 1) // s if isinstance(s, int) else 0
-    output = f"{d}*({scaled}//{s}) - {wrap}*{t} - {d}*{m}"
+    output = f"{d}*({scaled}//{s}) - {wrap}*({t}) - {d}*{m}"
     count = f"({taps} - {first} + {s} - 1)//{s}"
     inside = f"0 <= {output} and {output} < {outputs}"
     exists = f" and ({place}) % {g} == 0" if g > 1 else ""
@@ -71,11 +73,11 @@ ROWS = pairs("x:OH", "i:KH", "SH", "DH", "u + PT")
 COLUMNS = pairs("y:OW", "j:KW", "SW", "DW", "v + PL")
 
 
-def concrete(s: int, d: int) -> list[Any]:
+def per_axis(s: int, d: int) -> list[Any]:
     """One stride and dilation along rows, then along columns; the other axis as it is."""
     rows = phases("m", "KH", "OH", "u + PT", s, d)
     columns = phases("l", "KW", "OW", "v + PL", s, d)
-    said = f"only taps i = i0 + S'm along the axis, at S = {s}, D = {d}, gcd {gcd(s, d)}"
+    said = f"only the taps i0 + S'm along one axis, gcd(S, D) = {gcd(s, d)}"
     return [
         claim(f"rows, S = {s}, D = {d}", said, {"SH": s, "DH": d}, rows, COLUMNS),
         claim(f"columns, S = {s}, D = {d}", said, {"SW": s, "DW": d}, ROWS, columns),
@@ -90,5 +92,5 @@ PHASES: list[dict[str, Any]] = [
         phases("m", "KH", "OH", "u + PT", "SH", 1),
         phases("l", "KW", "OW", "v + PL", "SW", 1),
     ),
-    *(c for s in range(1, 5) for d in range(1, 5) for c in concrete(s, d)),
+    *(c for s in range(1, 5) for d in range(1, 5) for c in per_axis(s, d)),
 ]

@@ -174,23 +174,22 @@ MATRICES: Operators = {
 }
 
 VECTORS: Operators = {
-    "sum_of": named(
-        "the sum, element by element",
-        {"s": ["T"], "t": ["T"]},
+    "vector_minus": named(
+        "the difference of two vectors",
+        {"u": ["C"], "v": ["C"]},
         "",
-        ["T"],
-        "i",
-        "s[i] + t[i]",
+        ["C"],
+        "c",
+        "u[c] - v[c]",
     ),
-    "difference": named(
-        "the difference, element by element",
-        {"s": ["T"], "t": ["T"]},
+    "dot": named(
+        "the sum of the products, element by element",
+        {"u": ["C"], "v": ["C"]},
         "",
-        ["T"],
-        "i",
-        "s[i] - t[i]",
+        [],
+        "",
+        "sum[c:C](u[c]*v[c])",
     ),
-    "multiple": named("q times the vector", {"t": ["T"]}, "q", ["T"], "i", "q*t[i]"),
     "where_positive": named(
         "s where t > 0, else 0",
         {"s": ["T"], "t": ["T"]},
@@ -219,7 +218,17 @@ WINDOWS: Operators = {
         "1",
         positive="C KH KW",
     ),
-    "image_scaled": named("q times the image", {"Y": IMAGE}, "q", IMAGE, "n c u v", "q*Y[n, c, u, v]"),
+    "image_scaled": named(
+        "q times the image", {"Y": IMAGE}, "q", IMAGE, "n c u v", "q*Y[n, c, u, v]"
+    ),
+    "taps": named(
+        "the number of taps of each window that lie inside the image",
+        {},
+        "OH OW H W KH KW SH SW PT PL",
+        ["OH", "OW"],
+        "x y",
+        "sum[i:KH, j:KW](1, 0 <= SH*x + i - PT < H, 0 <= SW*y + j - PL < W)",
+    ),
     "divided": named(
         "each window's value divided by the number in it",
         {"z": IMAGE, "count": ["H", "W"]},
@@ -230,4 +239,41 @@ WINDOWS: Operators = {
     ),
 }
 
-LAYERS: Operators = BATCHES | MATRICES | VECTORS | WINDOWS
+ROWS = "u >= x*H//OH, u <= ((x + 1)*H + OH - 1)//OH - 1"
+COLUMNS = "v >= y*W//OW, v <= ((y + 1)*W + OW - 1)//OW - 1"
+HEIGHT = "(((x + 1)*H + OH - 1)//OH - x*H//OH)"
+WIDTH = "(((y + 1)*W + OW - 1)//OW - y*W//OW)"
+OUTPUT = ["N", "C", "OH", "OW"]
+
+POOLS: Operators = {
+    "even_means": named(
+        "means over OH x OW windows that cover the image evenly",
+        {"Y": IMAGE},
+        "OH OW",
+        OUTPUT,
+        "n c x y",
+        f"inv({HEIGHT})*inv({WIDTH})*sum[u:H, v:W](Y[n, c, u, v], {ROWS}, {COLUMNS})",
+        positive="OH OW",
+    ),
+    "even_spread": named(
+        "each window's value divided by its size, summed over the windows around a pixel",
+        {"z": OUTPUT},
+        "H W",
+        IMAGE,
+        "n c u v",
+        f"sum[x:OH, y:OW](z[n, c, x, y]*inv({HEIGHT})*inv({WIDTH}), {ROWS}, {COLUMNS})",
+        positive="H W OH OW",
+    ),
+    "scatter": named(
+        "each window's value to the tap i = p//KW, j = p % KW at its position p",
+        {"g": OUTPUT, "p": OUTPUT},
+        "H W KH KW SH SW DH DW PT PL",
+        IMAGE,
+        "n c u v",
+        "sum[x:OH, y:OW](g[n, c, x, y], 0 <= p[n, c, x, y], p[n, c, x, y] <= KH*KW - 1, "
+        "SH*x + DH*(p[n, c, x, y]//KW) - PT == u, SW*y + DW*(p[n, c, x, y] % KW) - PL == v)",
+        positive="KW",
+    ),
+}
+
+LAYERS: Operators = BATCHES | MATRICES | VECTORS | WINDOWS | POOLS

@@ -18,6 +18,7 @@ from gradproof.derive.checker import (
     atoms_in,
     const,
     divide,
+    mul,
     scale,
     show,
     sub,
@@ -39,7 +40,10 @@ def pairings(source: Atom, target: Atom, limit: int = 24) -> Iterator[list[Equat
         count = min(len(places), len(others))
         if count:
             options.append(
-                [[(tensor, *pair) for pair in zip(places, p, strict=False)] for p in permutations(others, count)]
+                [
+                    [(tensor, *pair) for pair in zip(places, p, strict=False)]
+                    for p in permutations(others, count)
+                ]
             )
     for choice in islice(product(*options), limit):
         yield [
@@ -71,11 +75,25 @@ def solve(
     marks = {i: var("?" + i) for i in names}
     pending = [sub(substitute(a, marks), b) for _, a, b in equations]
     pending += [substitute(g, marks) for g in guards]
+    pending += _exact_quotients(pending)
     found: dict[str, Poly] = {}
     for give in (_exact, _coprime, _quotient):
         while values := dict(_values(pending, names, found, give)):
             found |= values
     return found | {i: kept[i] for i in names if i not in found and i in kept}
+
+
+def _exact_quotients(pending: list[Poly]) -> list[Poly]:
+    """a = b*v for every equation a//b = v where a % b = 0 is known too."""
+    zeros = [next(iter(p)) for p in pending if len(p) == 1]
+    divided = {m[0][1:] for m in zeros if len(m) == 1 and m[0][0] == "%"}
+    found = []
+    for p in pending:
+        for m, c in p.items():
+            if len(m) == 1 and abs(c) == 1 and m[0][0] == "//" and m[0][1:] in divided:
+                value = scale(sub(p, {m: c}), -1 / c)
+                found.append(sub(dict(m[0][1]), mul(dict(m[0][2]), value)))
+    return found
 
 
 def _values(
@@ -94,7 +112,7 @@ def _values(
 
 
 def _multiple(p: Poly, v: str) -> tuple[Poly, Poly] | None:
-    """(c, value) with c*v = value where p = 0, and v occurs in one term; c > 0 if it is a number."""
+    """(c, value) with c*v = value where p = 0, v being in one term; c > 0 if it is a number."""
     having = [m for m in p if any(v in symbols(var(a)) for a in m)]
     if len(having) != 1 or having[0].count(v) != 1:
         return None
@@ -123,9 +141,7 @@ def _quotient(multiples: list[tuple[Poly, Poly]]) -> Iterator[Poly]:
     return (divide(value, c)[0] for c, value in multiples)
 
 
-def rewrites(
-    equations: list[Equation], there: Mapping[str, Poly]
-) -> list[tuple[str, Poly, Poly]]:
+def rewrites(equations: list[Equation], there: Mapping[str, Poly]) -> list[tuple[str, Poly, Poly]]:
     """(tensor, subscript after the map, subscript wanted) where the two are spelt differently."""
     pairs = [(t, substitute(a, there), b) for t, a, b in equations]
     return [row for k, row in enumerate(pairs) if row[1] != row[2] and row not in pairs[:k]]

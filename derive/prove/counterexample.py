@@ -6,6 +6,7 @@ evaluates both sides at places in range, and shrinks the first difference.
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -36,7 +37,7 @@ from gradproof.derive.prove.values import (
 )
 
 DRAWS = 400  # size tuples that are tried
-WORK = 250_000  # terms that are added up in one search
+WORK = 150_000  # terms that are added up in one search, and again to shrink what it finds
 AGAIN = 6  # how often one size tuple is taken, with other elements
 PLACES = 32  # index tuples at each size tuple
 TOLERANCE = Fraction(1, 10**30)  # functions have 60 digits
@@ -75,6 +76,8 @@ def number(x: Any) -> str:
 
 def differ(a: Any, b: Any) -> bool:
     """Whether two values are not the same, up to the digits that functions have."""
+    if math.isinf(a) or math.isinf(b):
+        return bool(a != b)
     return bool(abs(a - b) > TOLERANCE * (1 + abs(a) + abs(b)))
 
 
@@ -118,10 +121,11 @@ class Search:
         derived = system.derived()
         self.places = list(_places(facts, {*system.record["lower"], *derived}))
         known = names.union(*(symbols(p) for _, p in facts), system.record["sizes"])
-        known -= {*(i for i, _ in self.places), *system.record["scalars"], "INT_MAX", *derived}
         fixed = _fixed(system, facts)
+        known -= {*(i for i, _ in self.places), *system.record["scalars"], "INT_MAX", *derived}
+        known -= set(fixed)
         self.order = [s for s in system.record["sizes"] if s in known]
-        self.order += sorted(known - set(self.order) - set(fixed))
+        self.order += sorted(known - set(self.order))
         self.low = {s: b for _, p in facts for s, b in _bound(p)}
         self.fixed = fixed
         self.derived = {s: compiled(e) for s, e in derived.items()}
@@ -184,13 +188,15 @@ class Search:
                 if not all(_holds(k, values.of(code, place)) for k, code in self.inner):
                     continue
                 found = self.test(values, place)
-            except (Undefined, TooLarge):
+            except Undefined:
                 continue
-            finally:
-                self.work += values.work + 1
+            except TooLarge:
+                break
             if found:
+                self.work += values.work
                 what, a, b = found
                 return Example(sizes, dict(place), what, a, b, values)
+        self.work += values.work + 1
         return None
 
     def some(self, values: Values, seed: int) -> Iterable[dict[str, int]]:
@@ -251,11 +257,14 @@ def _fixed(system: System, facts: list[Fact]) -> dict[str, int]:
     """The sizes that have been replaced by a number: those for which the system's facts, with that
     number put in, are among the given ones."""
     known = set().union(*(symbols(p) for _, p in facts))
+    lower = system.record["lower"]
     gone = [s for s in system.record["sizes"] if s not in known]
     have = {(k, freeze(p)) for k, p in facts}
-    for numbers in product((1, 0, 2, 3), repeat=len(gone)):
+    smallest = [lower.get(s, 0) for s in gone]
+    for more in product(range(4), repeat=len(gone)):
+        numbers = [b + n for b, n in zip(smallest, more, strict=True)]
         mapping = {s: const(n) for s, n in zip(gone, numbers, strict=True)}
         changed = [(k, substitute(p, mapping)) for k, p in system.sizes()]
         if all((k, freeze(p)) in have for k, p in changed if any(p)):
             return dict(zip(gone, numbers, strict=True))
-    return dict.fromkeys(gone, 1)
+    return dict(zip(gone, smallest, strict=True))

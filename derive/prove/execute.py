@@ -53,6 +53,7 @@ class Run:
 
     def statement(self, s: Any) -> None:
         """One statement."""
+        self.values.count()
         if s[0] == "if":
             if self.value(s[2]):
                 self.block(s[3])

@@ -34,6 +34,7 @@ from gradproof.derive.prove.bijection import Equation, pairings, rewrites, solve
 from gradproof.derive.prove.counterexample import Example, differing
 from gradproof.derive.prove.handelman import counterexample
 from gradproof.derive.prove.lemmas import prove_with_lemmas
+from gradproof.derive.prove.models import value
 from gradproof.derive.prove.relations import combination
 from gradproof.derive.prove.witness import witness
 
@@ -41,9 +42,11 @@ from gradproof.derive.prove.witness import witness
 class NotFound(Refused):
     """No certificate was found; `example`: values for which the goal is false, if known."""
 
-    def __init__(self, message: str, example: dict[Any, int] | Example | None = None) -> None:
+    def __init__(
+        self, message: str, example: dict[Any, int] | Example | None = None, goal: str = ""
+    ) -> None:
         super().__init__(message)
-        self.example = example
+        self.example, self.goal = example, goal
 
 
 class Finder(Certificates):
@@ -65,7 +68,8 @@ class Finder(Certificates):
         if unproven:
             goal = goals[unproven[0]]
             example = counterexample(facts, goal)
-            raise NotFound(f"{where}: {show_fact(goal)} does not follow{_at(example)}", example)
+            text = show_fact(goal)
+            raise NotFound(f"{where}: {text} does not follow{_at(goal, example)}", example, text)
         return [recorded(step) for step in steps]
 
     def equal(self, where: str, facts: list[Fact], left: Poly, right: Poly, relation: Any) -> None:
@@ -214,10 +218,11 @@ def recorded(step: Any) -> list[Any]:
     ]
 
 
-def _at(example: dict[Any, int] | None) -> str:
+def _at(goal: Fact, example: dict[Any, int] | None) -> str:
+    """Where a goal is false, without the quotients, whose values follow."""
     if not example:
         return ""
-    named = {a if isinstance(a, str) else show(var(a)): v for a, v in example.items()}
+    named = {show(var(a)): v for a, v in example.items() if a[0] not in ("//", "%")}
     values = ", ".join(f"{a} = {named[a]}" for a in sorted(named))
-    return f"; it is false at {values}"
-
+    found = value(goal[1], example)
+    return f"; at {values} the left side is {found}"

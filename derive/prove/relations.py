@@ -17,52 +17,107 @@ from gradproof.derive.checker import (
     atoms_in,
     canonical,
     inverse_atom,
-    join,
-    mul,
+    order,
     show,
     symbols,
     var,
 )
 
 ROUNDS = 3
-LIMIT = 400
+LIMIT = 250
 
-Column = tuple[list[str], tuple[Any, ...], Poly]
+Monomial = tuple[int, ...]
+Numbered = dict[Monomial, Fraction]
 
 
-def combination(
-    difference: Poly, relation: Any, equations: Sequence[str]
-) -> list[Any] | None:
+def combination(difference: Poly, relation: Any, equations: Sequence[str]) -> list[Any] | None:
     """[[relation, cofactor as text], ...] that add up to `difference`, or None.
 
     equations: the tensors for which there is an equation, those that depend on others first.
     """
     every = relations_for(difference, relation, equations)
     needed = [t for t in equations if any(s[:2] == ["equation", t] for s in every)]
-    for k in range(len(needed) + 1):
-        specs = relations_for(difference, relation, needed[:k])
-        found = _combined(difference, specs, [canonical(relation(s)) for s in specs])
-        if found is not None:
-            return found
+    sets = [relations_for(difference, relation, needed[:k]) for k in range(len(needed) + 1)]
+    known = [[canonical(relation(s)) for s in specs] for specs in sets]
+    for rounds in range(1, ROUNDS + 1):
+        for specs, relations in zip(sets, known, strict=True):
+            found = _combined(difference, specs, relations, rounds)
+            if found is not None:
+                return found
     return None
 
 
 def _combined(
-    difference: Poly, specs: list[list[str]], relations: list[Poly]
+    difference: Poly, specs: list[list[str]], relations: list[Poly], rounds: int
 ) -> list[Any] | None:
-    """The cofactors of these relations, or None."""
-    monomials = dict.fromkeys(difference)
-    columns: dict[tuple[int, tuple[Any, ...]], Poly] = {}
-    for _ in range(ROUNDS):
-        for k, r in enumerate(relations):
-            for q in _quotients(list(monomials), r):
+    """The cofactors of these relations, or None. A round adds the monomials of the last one."""
+    atoms = Numbers()
+    target, *known = (atoms.numbered(p) for p in (difference, *relations))
+    monomials, fresh = dict.fromkeys(target), list(target)
+    columns: dict[tuple[int, Monomial], Numbered] = {}
+    for _ in range(rounds):
+        for k, r in enumerate(known):
+            for q in _quotients(fresh, r, atoms):
                 if (k, q) not in columns and len(columns) < LIMIT:
-                    columns[k, q] = mul({q: Fraction(1)}, r)
-        solution = _solve(difference, list(columns.values()))
-        if solution is not None:
-            return _grouped(list(columns), solution, specs)
-        monomials |= dict.fromkeys(m for c in columns.values() for m in c)
-    return None
+                    columns[k, q] = atoms.times(q, r)
+        fresh = [
+            m for m in dict.fromkeys(m for c in columns.values() for m in c) if m not in monomials
+        ]
+        monomials |= dict.fromkeys(fresh)
+    solution = _solve(target, list(columns.values()))
+    if solution is None:
+        return None
+    cofactors: dict[int, Poly] = {}
+    for (k, q), value in zip(columns, solution, strict=True):
+        if value:
+            cofactors.setdefault(k, {})[tuple(sorted(map(atoms.named, q), key=order))] = value
+    return [[specs[k], show(p)] for k, p in cofactors.items()]
+
+
+class Numbers:
+    """Atoms as integers, 1/a as -a: monomials are sorted tuples of them, quick to compare."""
+
+    def __init__(self) -> None:
+        self.numbers: dict[Any, int] = {}
+        self.atoms: dict[int, Any] = {}
+        self.inverse: set[int] = set()  # written as 1/x
+        self.once: set[int] = set()  # a condition counts once
+
+    def number(self, atom: Any) -> int:
+        """The integer of an atom."""
+        if atom not in self.numbers:
+            k = len(self.numbers) + 1
+            for i, a in ((k, atom), (-k, inverse_atom(atom))):
+                self.numbers[a], self.atoms[i] = i, a
+                self.inverse |= {i} if a[:2] == ("call", "inv") else set()
+                self.once |= {i} if a[0] == "if" else set()
+        return self.numbers[atom]
+
+    def named(self, k: int) -> Any:
+        """The atom of an integer."""
+        return self.atoms[k]
+
+    def numbered(self, p: Poly) -> Numbered:
+        """A polynomial over integers in place of atoms."""
+        return {tuple(sorted(map(self.number, m))): c for m, c in p.items()}
+
+    def join(self, m: Monomial, n: Monomial) -> Monomial:
+        """The product of two monomials."""
+        found = list(m)
+        for a in n:
+            if -a in found:
+                found.remove(-a)
+            elif a not in found or a not in self.once:
+                found.append(a)
+        return tuple(sorted(found))
+
+    def times(self, q: Monomial, p: Numbered) -> Numbered:
+        """q*p."""
+        out: Numbered = {}
+        for m, c in p.items():
+            product = self.join(q, m)
+            out[product] = out.get(product, Fraction(0)) + c
+        return {m: c for m, c in out.items() if c}
 
 
 def relations_for(p: Poly, relation: Any, equations: Sequence[str]) -> list[list[str]]:
@@ -117,56 +172,55 @@ def bound(a: Any) -> bool:
     return any(re.fullmatch(r"_\d+_\d+", s) for s in symbols(var(a)))
 
 
-def _quotients(monomials: list[Any], r: Poly) -> list[Any]:
+def _quotients(monomials: list[Monomial], r: Numbered, atoms: Numbers) -> list[Monomial]:
     """m / t for monomials t of the relation whose factors, except inverses, are factors of m; and
     m / t for t = u where 1/u divides m."""
-    out = {}
+    out: dict[Monomial, None] = {}
     for m in monomials:
         for t in r:
-            left = list(m)
-            rest = []
-            for a in t:
-                if a in left:
-                    left.remove(a)
-                else:
-                    rest.append(a)
+            rest = list(t)
+            for a in m:
+                if a in rest:
+                    rest.remove(a)
             other = next((u for u in r if u != t), ()) if len(r) == 2 else ()
-            inverted = bool(other) and all(inverse_atom(a) in m for a in other)
-            if inverted or all(a[:2] == ("call", "inv") for a in rest):
-                out[join(tuple(left), tuple(inverse_atom(a) for a in rest))] = None
+            inverted = bool(other) and all(-a in m for a in other)
+            if inverted or atoms.inverse.issuperset(rest):
+                out[atoms.join(m, tuple(-a for a in t))] = None
     return list(out)
 
 
-def _solve(target: Poly, columns: list[Poly]) -> list[Fraction] | None:
-    """Coefficients with sum of coefficient * column = target, by elimination."""
-    rows = dict.fromkeys([*target, *(m for c in columns for m in c)])
-    system = [
-        {**{k: c[m] for k, c in enumerate(columns) if m in c}, -1: target.get(m, Fraction(0))}
-        for m in rows
-    ]
-    pivots: list[tuple[int, dict[int, Fraction]]] = []
-    for row in system:
-        for k, pivot in pivots:
-            if row.get(k):
-                factor = row[k]
-                for j, v in pivot.items():
-                    row[j] = row.get(j, Fraction(0)) - factor * v
-        lead = min((j for j, v in row.items() if v and j >= 0), default=None)
-        if lead is None:
+def _solve(target: Numbered, columns: list[Numbered]) -> list[Fraction] | None:
+    """Coefficients with sum of coefficient * column = target, by elimination; row[-1] is the
+    target's coefficient."""
+    rows: dict[Any, dict[int, Fraction]] = {m: {-1: c} for m, c in target.items()}
+    for k, column in enumerate(columns):
+        for m, c in column.items():
+            rows.setdefault(m, {})[k] = c
+    pivots: dict[int, dict[int, Fraction]] = {}
+    for row in sorted(rows.values(), key=len):
+        while lead := min((j for j in row if j >= 0), default=-1) + 1:
+            pivot = pivots.get(lead - 1)
+            if pivot is None:
+                pivots[lead - 1] = {j: v / row[lead - 1] for j, v in row.items()}
+                break
+            row = _less(row, pivot, row[lead - 1])
+        else:
             if row.get(-1):
                 return None
-            continue
-        pivots.append((lead, {j: v / row[lead] for j, v in row.items() if v}))
     solution = [Fraction(0)] * len(columns)
-    for k, pivot in reversed(pivots):
-        known = sum((v * solution[j] for j, v in pivot.items() if j not in (k, -1)), Fraction(0))
-        solution[k] = pivot.get(-1, Fraction(0)) - known
+    for k in sorted(pivots, reverse=True):
+        known = sum((v * solution[j] for j, v in pivots[k].items() if j > k), Fraction(0))
+        solution[k] = pivots[k].get(-1, Fraction(0)) - known
     return solution
 
 
-def _grouped(keys: list[Any], solution: list[Fraction], specs: list[list[str]]) -> list[Any]:
-    cofactors: dict[int, Poly] = {}
-    for (k, q), value in zip(keys, solution, strict=True):
-        if value:
-            cofactors.setdefault(k, {})[q] = value
-    return [[specs[k], show(p)] for k, p in cofactors.items()]
+def _less(
+    row: dict[int, Fraction], pivot: dict[int, Fraction], factor: Fraction
+) -> dict[int, Fraction]:
+    """row - factor*pivot, without zeros."""
+    out = dict(row)
+    for j, v in pivot.items():
+        out[j] = out.get(j, Fraction(0)) - factor * v
+        if not out[j]:
+            del out[j]
+    return out

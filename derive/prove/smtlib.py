@@ -4,7 +4,8 @@ One file holds one step of one certificate: the facts that the step uses, and th
 false. All are integers; a quotient, remainder or label is a constant of its own, with what is known
 of it among the facts. A certificate names the products of facts that matter, and a solver need not
 search for them: they follow as hints, written as products of facts above them, so a wrong hint
-would show. Without the hints the files are the plain problems.
+would show. Without the hints the files are the plain problems. What is not about integers, the
+equality of re-indexed sums term by term, stays with the checker.
 
     for a, b >= 0:  a*b >= 0          for e = 0:  c*e = 0
 """
@@ -15,17 +16,12 @@ import errno
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from gradproof.derive.checker import (
-    Certificates,
     Fact,
-    Operator,
     Poly,
-    Source,
-    check_named,
     freeze,
     order,
     scale,
@@ -33,77 +29,16 @@ from gradproof.derive.checker import (
     show_fact,
     sub,
 )
+from gradproof.derive.prove.obligations import Obligation, replay, replay_named
 
 KINDS = {"//": "quotient", "%": "remainder", "read": "element", "call": "value"}
 SYMBOL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # names of the integers' theory, and words of the language, are no names for a size
 RESERVED = re.compile(
-    "abs|and|as|div|distinct|exists|exp|false|forall|iand|is_int|ite|let|match|mod|not|or|par|pi|"
-    "to_int|to_real|true|xor"
+    "_|abs|and|as|assert|div|distinct|echo|exists|exit|exp|false|forall|iand|is_int|ite|let|match|"
+    "mod|not|or|par|pi|pop|push|reset|to_int|to_real|true|xor|BINARY|DECIMAL|HEXADECIMAL|NUMERAL|"
+    "STRING"
 )
-
-
-@dataclass
-class Obligation:
-    """What was shown at one place: `steps` lead from `facts` to `goals`; `claims` rest on it."""
-
-    operator: str
-    where: str
-    key: str
-    facts: list[Fact]
-    goals: list[Fact]
-    steps: list[Any]
-    claims: list[str] = field(default_factory=list)
-
-
-class _Recorder(Certificates):
-    """Certificates that note what they show."""
-
-    def __init__(self, record: Any, operator: str) -> None:
-        super().__init__(record)
-        self.operator, self.claim = operator, ""
-        self.found: dict[str, Obligation] = {}
-
-    def search(self, key: str, facts: list[Fact], goals: list[Fact], where: str) -> list[Any]:
-        """The recorded steps, which the caller verifies next."""
-        steps = super().search(key, facts, goals, where)
-        obligation = self.found.setdefault(
-            key, Obligation(self.operator, where, key, facts, goals, steps)
-        )
-        claim = self.claim or where.removeprefix("operator ")
-        if claim not in obligation.claims:
-            obligation.claims.append(claim)
-        return steps
-
-
-class _Operator(Operator):
-    """An operator that tells its certificates which claim they are for."""
-
-    def enter(self, claim: str, statement: str, work: Any) -> None:
-        """Do the work under the claim's name."""
-        assert isinstance(self.certificates, _Recorder)
-        self.certificates.claim = claim
-        super().enter(claim, statement, work)
-        self.certificates.claim = ""
-
-
-def replay(record: Any, entry: Any, text: str, operators: Any) -> list[Obligation]:
-    """The obligations of one operator, each once, in the order of the check that is run for it.
-
-    `record`: its definition and certificates; `entry`: its entry in the manifest; `text`: its
-    kernels; `operators`: the named operators of closed forms. Errors: Refused, as the checker does.
-    """
-    recorder = _Recorder(record, record["definition"]["name"])
-    _Operator(record, entry, Source(entry["file"], text), recorder).check(operators)
-    return list(recorder.found.values())
-
-
-def replay_named(record: Any) -> list[Obligation]:
-    """The obligations of the named operators: their definitions read inside their operands."""
-    empty: dict[str, Any] = {"tensors": {}, "lower": {}, "derived": {}, "sizes": []}
-    recorder = _Recorder({"definition": empty, **record}, "closed forms")
-    check_named(record, recorder)
-    return list(recorder.found.values())
 
 
 def export(
@@ -159,7 +94,25 @@ def _slug(o: Obligation) -> str:
 
 
 def script(o: Obligation, number: int, *, hints: bool = True) -> str:
-    """The file for one step. `hints`: say which products of facts to use."""
+    """The file for one step. `hints`: say which products of facts to use.
+
+    >>> from fractions import Fraction
+    >>> from gradproof.derive.checker import const, sub, var
+    >>> fact, half = (">=", sub(var("N"), const(1))), Fraction(1, 2)
+    >>> step = (">=", var("N"), [(half, [0]), (half, [-1])], [])
+    >>> o = Obligation("add", "add.cl:9", "0" * 16, [fact], [step[:2]], [step], ["add_y.range"])
+    >>> print(script(o, 0).split("(set-logic QF_NIA)")[1].strip())
+    (declare-const N Int)
+    ; N - 1 >= 0
+    (define-fun fact!0 () Int (+ N (- 1)))
+    (assert (>= fact!0 0))
+    ; what is to be shown, and that it is false
+    (define-fun conclusion! () Int N)
+    ; N >= 0
+    (assert (not (>= conclusion! 0)))
+    (check-sat)
+    (exit)
+    """
     step = o.steps[number]
     known = o.facts + [(s[0], s[1]) for s in o.steps[:number]]
     used = facts_used(known, step)
@@ -172,7 +125,7 @@ def script(o: Obligation, number: int, *, hints: bool = True) -> str:
     body += [f"(assert (not ({_relation(step[0])} conclusion! 0)))"]
     if hints:
         body += s.hints(step, cofactors, len(o.facts))
-    head = _header(o, number, [f"{_name(i, len(o.facts))}" for i in used])
+    head = _header(o, number, [_name(i, len(o.facts)) for i in used])
     return "\n".join([*head, *s.declarations, *body, "(check-sat)", "(exit)", ""])
 
 
@@ -235,11 +188,11 @@ class _Script:
     def atom(self, a: Any) -> str:
         """The name of an atom, declared where it is new."""
         if a not in self.names:
-            if isinstance(a, str):
-                plain = SYMBOL.fullmatch(a) and not RESERVED.fullmatch(a)
-                self.names[a] = a if plain else f"|{a}!|"
+            if isinstance(a, str) and SYMBOL.fullmatch(a) and not RESERVED.fullmatch(a):
+                self.names[a] = a
             else:
-                self.names[a] = f"{KINDS.get(a[0], 'value')}!{len(self.names)}"
+                kind = "size" if isinstance(a, str) else KINDS.get(a[0], "value")
+                self.names[a] = f"{kind}!{len(self.names)}"
                 self.declarations.append(f"; {self.names[a]} is {show_atom(a)}")
             self.declarations.append(f"(declare-const {self.names[a]} Int)")
         return self.names[a]

@@ -20,7 +20,7 @@ Env = dict[str, Any]
 Code = Callable[["Values", Env], Any]
 DRAWS = ([*range(-9, 0), *range(1, 10)], [-1, 0, 1], [0, 1])  # by seed: generic, ties, corners
 SCALARS = [Fraction(*f) for f in ((1, 2), (1, 3), (3, 4), (2, 1), (1, 5), (5, 1))]
-WORK = 200_000  # terms that one expression may take
+WORK = 20_000  # terms that may be added up at one size tuple
 PREFIX = "grad_"
 
 
@@ -67,8 +67,13 @@ class Values:
 
     def of(self, code: Code, more: Mapping[str, int]) -> Any:
         """The value of a compiled expression. Errors: Undefined, TooLarge, Outside."""
-        self.work = 0
         return code(self, self.env(more))
+
+    def count(self) -> None:
+        """One more term. Errors: TooLarge."""
+        self.work += 1
+        if self.work > WORK:
+            raise TooLarge
 
     def read(self, tensor: str, subscripts: tuple[int, ...]) -> Any:
         """An element; it is drawn or computed when it is first read."""
@@ -183,9 +188,7 @@ def _reduction(a: Any) -> Code:
         if not all(g(values, env) for g in stages[depth]):
             return
         if depth == len(loops):
-            values.work += 1
-            if values.work > WORK:
-                raise TooLarge
+            values.count()
             yield term(values, env)
             return
         for k in range(counts[depth]):

@@ -20,7 +20,9 @@ def witness(
     """
     rng = random.Random(0)
     names = sorted(set().union(*(symbols(p) for _, p in domain)) | _needed(domain))
-    elements = {show_atom(a) for _, p in [*domain, *image] for a in atoms_in(p) if a[0] in ("read", "call")}
+    elements = {
+        show_atom(a) for _, p in [*domain, *image] for a in atoms_in(p) if a[0] in ("read", "call")
+    }
     for attempt in range(TRIES):
         values = _draw(definition, domain, names, rng, 3 + attempt // 500)
         if values is None:
@@ -57,12 +59,15 @@ def _draw(
         low = 2 if s in definition["lower"] else 1
         if s in names:
             values[s] = rng.randint(low, top + 2 * (len(s) == 1))
-    equations = [p for kind, p in domain if kind == "=="]
+    drawn = [
+        (kind, p) for kind, p in domain if all(a[0] not in ("read", "call") for a in atoms_in(p))
+    ]
+    equations = [p for kind, p in drawn if kind == "=="]
     for s in definition["derived"]:
         if not _solve(s, equations, values) or values[s] < 2:
             return None
-    extents = {}
-    for kind, p in domain:  # E - 1 - i >= 0
+    extents: dict[str, Poly] = {}
+    for kind, p in drawn:  # E - 1 - i >= 0
         if kind == ">=" and p.get((), 0) <= -1:
             for m, c in p.items():
                 if c == -1 and len(m) == 1 and m[0] in names and m[0] not in values:

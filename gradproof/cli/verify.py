@@ -23,6 +23,7 @@ from gradproof.codegen.certify import (
 from gradproof.codegen.generate import certified_files, generated_folder
 from gradproof.codegen.program import build_program
 from gradproof.derive.checker import Refused, check_transforms
+from gradproof.derive.claims.named import NAMED
 from gradproof.derive.errors import DefinitionError
 from gradproof.derive.language import Definition
 from gradproof.derive.prove.handelman import have_solver
@@ -51,12 +52,16 @@ def verify(
     from_scratch: Annotated[
         bool, typer.Option("--from-scratch", help="Search for every certificate anew.")
     ] = False,
+    tiled: Annotated[
+        bool, typer.Option("--tiled", help="Also compare tiled kernels exactly, on the device.")
+    ] = False,
     smtlib: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Also write every obligation as an SMT-LIB file."),
     ] = None,
 ) -> None:
     """Derive again, check or find the certificates, and print the ledger of what is proved."""
+    compared = _comparisons(operator) if tiled else {}
     screen = Screen(as_json=as_json)
     start = time.perf_counter()
     if not have_solver():
@@ -65,6 +70,7 @@ def verify(
         screen.note("z3 is not installed: committed certificates are checked, none is searched for")
     rows: list[Row] = []
     for name, ledger in _ledgers(operator, from_scratch, smtlib):
+        ledger = [{**row, **compared.get(row["claim"], {})} for row in ledger]
         rows += ledger
         if not as_json:
             _print(screen, name, ledger)
@@ -90,6 +96,20 @@ def _ledgers(
         yield d.name, _operator(d, folder, from_scratch, smtlib)
     if operator is None:
         yield "winograd", check_transforms(winograd_record())
+
+
+def _comparisons(operator: str | None) -> dict[str, Row]:
+    """Claim -> what an exact comparison on the device makes of it now."""
+    from gradproof.cli.tiled import tiled_comparison, tiled_kernels, tiled_rows
+
+    rows: dict[str, Row] = {}
+    for kernel, (owner, _, _) in tiled_kernels().items():
+        if operator in (None, owner.name):
+            record = known_record(generated_folder(), owner.name)
+            section = {kernel: record["tiled"][kernel]} if record else {}
+            made = [tiled_comparison(kernel)]
+            rows |= {row["claim"]: row for row in tiled_rows(section, made)}
+    return rows
 
 
 def _operator(d: Definition, folder: Path, from_scratch: bool, smtlib: Path | None) -> list[Row]:
@@ -121,7 +141,7 @@ def _export(folder: Path, done: Certified, program: Any) -> None:
     from gradproof.derive.prove.smtlib import export
 
     try:
-        export(folder, done.record, program.entry, program.files[program.entry["file"]])
+        export(folder, done.record, program.entry, program.files[program.entry["file"]], NAMED)
     except OSError as error:
         raise GradproofError(f"cannot write {folder}: {error.strerror}") from None
 
