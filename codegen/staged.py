@@ -177,7 +177,7 @@ def _work_items(kernel: str, c: Contraction) -> Claim:
     sizes = list(numbered["sizes"])
     for k in reversed(range(1, len(sizes) - 1)):  # the text divides by the product at once
         below = sizes[k:]
-        numbered["goals"].append(f"id//{'//'.join(reversed(below))} == id//({'*'.join(below)})")
+        numbered["goals"].append(f"item//{'//'.join(reversed(below))} == item//({'*'.join(below)})")
     return {
         "claim": f"S1 {kernel} work-items",
         "statement": f"work-item <-> block of {', '.join(map(str, c.equation.indices))}",
@@ -204,29 +204,29 @@ def _row_major(operator: str, rank: int) -> Claim:
 
 
 def _numbering(places: list[str], prefix: str) -> Claim:
-    """id = (p0*n1 + p1)*n2 + ... <-> (p0, p1, ...), for all extents."""
+    """item = (p0*n1 + p1)*n2 + ... <-> (p0, p1, ...), for all extents."""
     sizes = [f"{prefix}{k}" for k in range(len(places))]
     forward, back = "", []
     for k, (p, n) in enumerate(zip(places, sizes, strict=True)):
         forward = f"({forward})*{n} + {p}" if forward else p
-        quotient = "id" + "".join(f"//{m}" for m in reversed(sizes[k + 1 :]))
+        quotient = "item" + "".join(f"//{m}" for m in reversed(sizes[k + 1 :]))
         back.append(f"{quotient}%{n}" if k else quotient)
     again = back[0]
     for q, n in zip(back[1:], sizes[1:], strict=True):
         again = f"({again})*{n} + {q}"
     total = "*".join(sizes)
     goals = [f"0 <= {q} < {n}" for q, n in zip(back, sizes, strict=True)]
-    goals += [f"{again} == id", f"0 <= {forward} < {total}"]
+    goals += [f"{again} == item", f"0 <= {forward} < {total}"]
     carry = "0"
     for p, n in reversed(list(zip(places[1:], sizes[1:], strict=True))):
         carry = f"({p} + {carry})//{n}"
         goals.append(f"{carry} == 0")  # nothing is carried over to the place before
     goals += [
-        f"{q.replace('id', f'({forward})')} == {p}" for q, p in zip(back, places, strict=True)
+        f"{q.replace('item', f'({forward})')} == {p}" for q, p in zip(back, places, strict=True)
     ]
     return {
         "sizes": dict.fromkeys(sizes, 1),
-        "free": [["id", total], *([p, n] for p, n in zip(places, sizes, strict=True))],
+        "free": [["item", total], *([p, n] for p, n in zip(places, sizes, strict=True))],
         "goals": goals,
     }
 

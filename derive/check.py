@@ -123,7 +123,70 @@ def _in_bounds(
     for s, extent in zip(read.subscripts, tensor.shape, strict=True):
         for p, side in ((s, "below 0"), (extent - 1 - s, f"beyond {extent} - 1")):
             if not implied(p, scope, guards, d):
+                at = example(p, scope, guards, d)
                 raise DefinitionError(
-                    f"{d.name}: in {e.target}, subscript {s} of {read} may fall {side}; "
+                    f"{d.name}: in {e.target}, subscript {s} of {read} may fall {side}"
+                    f"{f' (it does at {at})' if at else ''}; "
                     f"add a guard, or declare outside={{{read.tensor!r}: 'zero'}}"
                 )
+
+
+def example(p: sp.Expr, scope: Scope, guards: Iterable[Guard], d: Definition) -> str:
+    """Small sizes and indices at which the guards hold and p < 0; "" where none was found.
+
+    >>> from gradproof.derive.registry import find
+    >>> d, (n, N) = find("linear"), map(integer, ("n", "N"))
+    >>> example(N - 2 - n, Scope({n: N}, {N: 1}), (), d)
+    'N = 1, n = 0'
+    """
+    p, scope = _label_reads_as_indices(p, scope, d)
+    conditions = [g for g in guards if not g.atoms(Read)]
+    sizes, indices = _named_in([p, *conditions], scope, d)
+    for values in islice(_settings(sizes, indices, scope, d), TRIES):
+        if p.subs(values).is_negative and all(_holds(g, values) for g in conditions):
+            return ", ".join(f"{s} = {values[s]}" for s in (*sizes, *indices))
+    return ""
+
+
+def _named_in(
+    parts: list[sp.Basic], scope: Scope, d: Definition
+) -> tuple[list[sp.Symbol], list[sp.Symbol]]:
+    """The sizes and the indices that some expressions rest on."""
+    derived, found = dict(d.derived), set()
+    pending = [s for part in parts for s in part.free_symbols]
+    pending += [s for r in d.requires for s in r.guard.free_symbols if parts and d.derived]
+    while pending:
+        s = pending.pop()
+        if s not in found:
+            found.add(s)
+            more = [scope.extents.get(s), derived.get(s)]
+            pending += [t for e in more if e is not None for t in e.free_symbols]
+    names = sorted(found, key=str)
+    indices = [s for s in names if s in scope.extents]
+    return [s for s in names if s not in indices and s not in derived], indices
+
+
+def _settings(
+    sizes: list[sp.Symbol], indices: list[sp.Symbol], scope: Scope, d: Definition
+) -> Iterator[dict[sp.Symbol, sp.Integer]]:
+    """Values for the sizes and for the indices in their ranges, small ones first."""
+    lower = [scope.lower.get(s, -1) for s in sizes]
+    for more in sorted(product(range(3), repeat=min(len(sizes), 9)), key=sum):
+        values = {s: sp.Integer(b + k) for s, b, k in zip(sizes, lower, more, strict=False)}
+        values |= {s: e.subs(values) for s, e in d.derived if e.free_symbols <= set(values)}
+        known = [r.guard for r in d.requires if r.guard.free_symbols <= set(values)]
+        if all(_holds(g, values) for g in known):
+            extents = [scope.extents[i].subs(values) for i in indices]
+            if all(n.is_Integer for n in extents):
+                for at in product(*(map(sp.Integer, range(int(n))) for n in extents)):
+                    yield values | dict(zip(indices, at, strict=True))
+
+
+def _holds(g: Guard, values: dict[sp.Symbol, sp.Integer]) -> bool:
+    """Whether a guard is certainly true at some values."""
+    parts = [a.subs(values) for a in g.args]
+    if isinstance(g, NonNeg):
+        return bool(parts[0].is_nonnegative)
+    if isinstance(g, IsZero):
+        return bool(parts[0].is_zero)
+    return bool(parts[1].is_Integer and parts[1] % parts[0] == 0)

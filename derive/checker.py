@@ -451,7 +451,7 @@ class Text:
     def node(self, n: ast.expr) -> Poly:
         """One node of the expression."""
         match n:
-            case ast.Name(id=name):
+            case ast.Name(id=name) if name in self.names or name not in self.tensors:
                 return self.names.get(name, var(name))
             case ast.Constant(value=int(c)):
                 return const(c)
@@ -508,7 +508,9 @@ class Text:
                 raise Refused(f"{name}: {argument} has {len(shape)} dimensions, not {len(t.shape)}")
             for extent, given in zip(shape, t.shape, strict=True):
                 self.bind(name, sizes, extent, given)
-            entry = {"outside": op["outside"].get(argument, "forbidden")}
+            entry = argument_entry(op, argument)
+            if t.dtype != entry["dtype"]:
+                raise Refused(f"{name}: the elements of {argument} are {entry['dtype']}, not {t.dtype}")
             inner[argument] = Tensor(argument, t.shape, entry, t.at)
         self.needs += [(">=", sub(sizes[s], const(b))) for s, b in op["lower"].items()]
         own = {i: var("@" + i) for i in op["indices"]}
@@ -578,6 +580,12 @@ class Text:
             return add(mul(holds, a), b, scale(mul(holds, b), -1))
         picked = reduction("sum", (), guards, a)
         return add(picked, b, scale(reduction("sum", (), guards, b), -1))
+
+
+def argument_entry(op: Any, argument: str) -> dict[str, str]:
+    """What a named operator says of an argument's elements."""
+    dtype = "int" if argument in op.get("integer", []) else "real"
+    return {"outside": op["outside"].get(argument, "forbidden"), "dtype": dtype}
 
 
 def binary(op: str, a: Poly, b: Poly) -> Poly:
@@ -859,20 +867,18 @@ def inverses(p: Poly) -> set[Any]:
     )
 
 
-def positive(atom: Any, facts: list[Fact]) -> bool:
-    """Whether an atom is a value of exp, a sum of such over at least one place, or 1/such."""
+def exponential(atom: Any, known: set[Any]) -> bool:
+    """Whether an atom is a value of exp, a sum of such over at least one place, or 1/such: it is
+    greater than 0. known: the sizes that are at least 1."""
     if atom[0] == "sum":
-        one = {m for k, p in facts if k == ">=" and is_lower_bound(p) for m in p if m}
-        extents = [dict(e) for _, e in atom[1]]
-        if atom[2] or any(c < 1 or not {(a,) for a in m} <= one for e in extents for m, c in e.items()):
+        if atom[2] or not all(positive(dict(e), known) for _, e in atom[1]):
             return False
-        inner = dict(atom[3])
+        inner = atom[3]
     elif atom[:2] == ("call", "inv"):
-        inner = dict(atom[2][0])
+        (inner,) = atom[2]
     else:
         return bool(atom[:2] == ("call", "exp"))
-    terms = list(inner.items())
-    return bool(terms) and all(c > 0 and all(positive(a, facts) for a in m) for m, c in terms)
+    return bool(inner) and all(c > 0 and all(exponential(a, known) for a in m) for m, c in inner)
 
 
 # -- obligations --------------------------------------------------------------------------------
@@ -1135,8 +1141,10 @@ class Certificates:
         found = self.cofactors(where, difference, relation) if difference else []
         zeros = [(self.read.value(c), canonical(relation(spec)), spec[0]) for spec, c in found]
         divisors = divisors.union(*(inverses(z) for _, z, kind in zeros if kind == "equation"))
+        sizes = at_least_one(facts)
         for factor, zero, _ in zeros:
-            if unknown := {a for a in inverses(factor) - divisors if not positive(a, facts)}:
+            unknown = {a for a in inverses(factor) - divisors if not exponential(a, sizes)}
+            if unknown:
                 raise Refused(f"{where}: {show_atom(min(unknown, key=order))} is of neither side")
             change = mul(factor, zero)
             difference = sub(difference, canonical(change))
@@ -1970,7 +1978,7 @@ class Kernel:
 def is_monomial_of(p: Poly, bounded: list[Poly]) -> bool:
     """Whether p is a number, or a product of factors of a bounded product of positive sizes."""
     if set(p) <= {()}:
-        return True
+        return abs(p.get((), 0)) <= INT_MAX
     if len(p) != 1 or next(iter(p.values())) != 1:
         return False
     return any(divides(next(iter(p)), next(iter(b))) for b in bounded)
@@ -2097,6 +2105,9 @@ class Operator:
         forward = {targets[k]: k for k in variant["forward"]}
         backward = {targets[k]: k for k in variant["backward"]}
         order = [*reversed(list(system.equations)), *system.inputs]
+        given = [*variant["inputs"]], [*variant["outputs"]]
+        if given != (system.inputs, self.record["definition"]["outputs"]):
+            raise Refused(f"{name}: the manifest has other inputs or outputs: {given}")
         in_order = [t for t in system.equations if t in forward]
         if in_order != [targets[k] for k in variant["forward"]] or set(variant["outputs"]) - set(
             in_order
@@ -2460,7 +2471,7 @@ def check_named(record: Any, certificates: Any = None) -> list[dict[str, Any]]:
     ledger = []
     for name, op in record["operators"].items():
         tensors = {
-            a: Tensor(a, map(Text({}).value, shape), {"outside": op["outside"].get(a, "forbidden")})
+            a: Tensor(a, map(Text({}).value, shape), argument_entry(op, a))
             for a, shape in op["arguments"].items()
         }
         facts = [(">=", sub(var(s), const(b))) for s, b in op["lower"].items()]

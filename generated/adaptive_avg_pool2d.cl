@@ -1,5 +1,5 @@
 // adaptive_avg_pool2d: generated from its definition, do not edit.
-// Certificates: proofs/, sha256 e2aeb3eac0c14a142a4b232f9d9de7a56196bafb5bf23bcbfa8a38144cabbbac
+// Certificates: proofs/, sha256 581224c895ea62ca8a2a00189b20057db6dab95ce228f2b462447d904fc89ae8
 //
 // Build options: REAL is float or double. Each size is a macro, either a number (-D SIZE_N=32) or a
 // place in the kernels' last argument (-D SIZE_N=sizes[3]); the text stays the same.

@@ -1,5 +1,5 @@
 // add: generated from its definition, do not edit.
-// Certificates: proofs/, sha256 4ceb930de399a1b1e15d34804f57fb846e63c43c8cc767cd90a04440d43debc4
+// Certificates: proofs/, sha256 8011d75b20fec87e5fe15556e1304030bd989a2b463cc02c8583973991c30710
 //
 // Build options: REAL is float or double. Each size is a macro, either a number (-D SIZE_N=32) or a
 // place in the kernels' last argument (-D SIZE_N=sizes[3]); the text stays the same.

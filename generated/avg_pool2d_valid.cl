@@ -1,5 +1,5 @@
 // avg_pool2d_valid: generated from its definition, do not edit.
-// Certificates: proofs/, sha256 b3c6aed40cea17ef711331e72840d20dc95c2e57f7567b3a44c1436cf143608f
+// Certificates: proofs/, sha256 bcbfcd990b8ab68e10e13435c954110f7879fa6025b7c248517f1d7851fc696e
 //
 // Build options: REAL is float or double. Each size is a macro, either a number (-D SIZE_N=32) or a
 // place in the kernels' last argument (-D SIZE_N=sizes[3]); the text stays the same.

@@ -1,5 +1,5 @@
 // conv2d: generated from its definition, do not edit.
-// Certificates: proofs/, sha256 0003a721a2da32a36110a8e8742b3584c95b50d826041c02ae23b30b5a5bd0a1
+// Certificates: proofs/, sha256 b9ab543dd49420e22660f063bc55e993531ee36d58fbd27ef110e67d04202ff9
 //
 // Build options: REAL is float or double. Each size is a macro, either a number (-D SIZE_N=32) or a
 // place in the kernels' last argument (-D SIZE_N=sizes[3]); the text stays the same.

@@ -1,5 +1,5 @@
 // dropout: generated from its definition, do not edit.
-// Certificates: proofs/, sha256 89ec1e2d24204a0e20bdc1e2768f6a5e8e818aee70118ce562f467a6eea779a8
+// Certificates: proofs/, sha256 15749948d2142fb278bae4d99535164e5846d064fb4314944ece48e12c7df19b
 //
 // Build options: REAL is float or double. Each size is a macro, either a number (-D SIZE_N=32) or a
 // place in the kernels' last argument (-D SIZE_N=sizes[3]); the text stays the same.

@@ -1,5 +1,5 @@
 // linear: generated from its definition, do not edit.
-// Certificates: proofs/, sha256 74ce99b29d342ca2559b219a39638255f22387c75c9a1ac0dce3f30b4a116fc6
+// Certificates: proofs/, sha256 f7891e159b83b4aecf7105b96007f3bde55f5b91ec9efc594c5459fa32d4d78b
 //
 // Build options: REAL is float or double. Each size is a macro, either a number (-D SIZE_N=32) or a
 // place in the kernels' last argument (-D SIZE_N=sizes[3]); the text stays the same.

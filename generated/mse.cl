@@ -1,5 +1,5 @@
 // mse: generated from its definition, do not edit.
-// Certificates: proofs/, sha256 050279769434a7c2e65b2225c4547da8f549db1613112f64d0bf00e463b41aec
+// Certificates: proofs/, sha256 6669177ff58a7d5e823cb876794b0a6d160d43c4ac06dd99324416bc5a7e9870
 //
 // Build options: REAL is float or double. Each size is a macro, either a number (-D SIZE_N=32) or a
 // place in the kernels' last argument (-D SIZE_N=sizes[3]); the text stays the same.

@@ -1,5 +1,5 @@
 // relu: generated from its definition, do not edit.
-// Certificates: proofs/, sha256 f7c5c78b11f8b13f92b0f32bbcbd0da47eeab5df7a62bf12b076c26cb1e03d29
+// Certificates: proofs/, sha256 28c623a597d915dc9b572bcf47467b2515cd43b28488a4832d226a17ddc5bb53
 //
 // Build options: REAL is float or double. Each size is a macro, either a number (-D SIZE_N=32) or a
 // place in the kernels' last argument (-D SIZE_N=sizes[3]); the text stays the same.

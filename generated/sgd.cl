@@ -1,5 +1,5 @@
 // sgd: generated from its definition, do not edit.
-// Certificates: proofs/, sha256 dfd835943ff0b2850f2f01b9c05f74cd1fd5fac5fd8981a20029bd29d6fcceeb
+// Certificates: proofs/, sha256 718db2965c0b1613426e57ec5c6965fa9d2b320da4303673ef951ba74fd6c831
 //
 // Build options: REAL is float or double. Each size is a macro, either a number (-D SIZE_N=32) or a
 // place in the kernels' last argument (-D SIZE_N=sizes[3]); the text stays the same.

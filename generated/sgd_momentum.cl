@@ -1,5 +1,5 @@
 // sgd_momentum: generated from its definition, do not edit.
-// Certificates: proofs/, sha256 7a87b4cbeb4781ed0ef2b9ebe70717c3abac3009c8c975e130faaaea8154d46a
+// Certificates: proofs/, sha256 070162aac17edd7116bab99911198cc99b5547852709f4e93683a3d60fb0e100
 //
 // Build options: REAL is float or double. Each size is a macro, either a number (-D SIZE_N=32) or a
 // place in the kernels' last argument (-D SIZE_N=sizes[3]); the text stays the same.

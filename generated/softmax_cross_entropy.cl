@@ -1,5 +1,5 @@
 // softmax_cross_entropy: generated from its definition, do not edit.
-// Certificates: proofs/, sha256 1fdbcff89e784e6f8ee8562c10f7dd7d77634fdd9e331b06305926c7c85f3082
+// Certificates: proofs/, sha256 1028289ecdd74165e1b886134ecb3bf27935df630a8de5f44383137747bb1886
 //
 // Build options: REAL is float or double. Each size is a macro, either a number (-D SIZE_N=32) or a
 // place in the kernels' last argument (-D SIZE_N=sizes[3]); the text stays the same.

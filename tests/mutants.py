@@ -61,7 +61,7 @@ DEFINITIONS = [
     Edit(
         "dilation of K, not K - 1", "conv2d", "W + PL + PR - DW*(KW - 1) - 1", "W + PL + PR - DW*KW"
     ),
-    Edit("sum for maximum", "max_pool2d", "= max[", "= sum["),
+    Edit("windows of one row", "max_pool2d", "max[i:KH,", "max[i:1,"),
     Edit(
         "the window's last row left out",
         "max_pool2d",
@@ -110,15 +110,7 @@ CLOSED_FORMS = [
         G2,
     ),
     Edit("K - P for K - 1 - P", "conv2d", "DW*(KW - 1) - PL", "DW*KW - PL", G2),
-    Edit("S + 1", "conv2d", "upsample(grad_z, SH, SW)", "upsample(grad_z, SH + 1, SW)", G2),
-    Edit("remainder dropped", "conv2d", " + RH", "", G2),
-    Edit(
-        "remainder at the wrong side",
-        "conv2d",
-        "- PL, DW*(KW - 1) - PR + RW",
-        "- PL + RW, DW*(KW - 1) - PR",
-        G2,
-    ),
+    Edit("S + 1", "conv2d", "SH*x == u", "SH*x + x == u", "G6 gradient of keeping", key="left"),
     Edit("stride for dilation", "conv2d", "G, DH, DW)", "G, SH, SW)", G2),
     Edit("axes of the dilation exchanged", "conv2d", "G, DH, DW)", "G, DW, DH)", G2),
     Edit("flip at stride 1", "conv2d", "flip(w)", "w", "G2 at stride 1, no padding"),

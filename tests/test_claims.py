@@ -19,6 +19,7 @@ from gradproof.derive.checker import (
     Refused,
     Source,
     check_named,
+    exponential,
 )
 from gradproof.derive.claims import claims
 from gradproof.derive.claims.layers import LAYERS
@@ -393,15 +394,18 @@ def test_a_tensor_of_another_rank_is_refused() -> None:
         claim_on("linear", claim).check()
 
 
+def test_a_tensor_of_another_type_is_refused() -> None:
+    claim = {"free": [], "left": {"text": "0"}, "right": {"tensor": "onehot(b, K)"}}
+    with pytest.raises(Refused, match="elements of t are int, not real"):
+        claim_on("linear", claim).check()
+
+
 def test_sizes_of_named_operators_are_shown_in_texts_too() -> None:
     claim = {
         "free": [["o", "O"]],
-        "left": {"text": "onehot(o, -O)[o, o]"},
-        "right": {"text": "onehot(o, -O)[o, o]"},
+        "left": {"text": "ones(O, O, -O)[o, o, o, o]"},
+        "right": {"text": "1"},
     }
-    with pytest.raises(Refused):
-        claim_on("linear", claim).check()
-    claim = {**claim, "left": {"text": "ones(O, O, -O)[o, o, o, o]"}, "right": {"text": "1"}}
     with pytest.raises(Refused, match="size"):
         claim_on("linear", claim).check()
 
@@ -414,3 +418,20 @@ def test_exponentials_of_sums() -> None:
     assert summed[0] == "sum"
     with pytest.raises(ValueError, match="zip"):
         base.relation(["exp", "a[0, k]", "m[0]", "k"])
+
+
+def test_what_is_known_to_be_positive() -> None:
+    read = claim_on("softmax_cross_entropy", {"free": [], "left": {}, "right": {}}).text.value
+    atoms = {
+        "exp(m[0])": True,
+        "inv(exp(m[0]))": True,
+        "sum[c:C](2*exp(a[0, c])*inv(exp(m[0])))": True,
+        "sum[c:C](exp(a[0, c]), c >= 1)": False,
+        "sum[c:C-1](exp(a[0, c]))": False,
+        "sum[c:C](-exp(a[0, c]))": False,
+        "s[0]": False,
+    }
+    for text, known in atoms.items():
+        (((atom, *rest), _),) = read(text).items()
+        assert not rest
+        assert exponential(atom, {"C", "N"}) is known, text

@@ -106,6 +106,13 @@ def integer_example(d: Definition, error: Refused, claim: Any = None) -> None:
     assert f"N = {names['N']}" in str(error) if "N" in names else True
 
 
+def cases(group: list[Any], convolutions: int) -> list[Any]:
+    """The mutants of a group; those of the convolution that come after some are slow."""
+    fast = [m for m in group if m.operator == "conv2d"][:convolutions]
+    slow = [m for m in group if m.operator == "conv2d" and m not in fast]
+    return [pytest.param(m, id=m.id, marks=[pytest.mark.slow] if m in slow else []) for m in group]
+
+
 # -- definitions ------------------------------------------------------------------------------
 def mutated_definition(m: Edit) -> Definition:
     """The operator's module, loaded with one text that it gives to `operator` changed."""
@@ -138,7 +145,7 @@ def mutated_definition(m: Edit) -> Definition:
     return found[m.operator]
 
 
-@pytest.mark.parametrize("m", mutants.DEFINITIONS, ids=lambda m: m.id)
+@pytest.mark.parametrize("m", cases(mutants.DEFINITIONS, 4))
 def test_the_kernels_are_not_those_of_a_mutated_definition(m: Edit) -> None:
     d = mutated_definition(m)
     attempt = Attempt(d, text_of(m.operator))
@@ -183,7 +190,7 @@ def mutated_claim(m: Edit) -> Any:
     return claim
 
 
-@pytest.mark.parametrize("m", mutants.CLOSED_FORMS, ids=lambda m: m.id)
+@pytest.mark.parametrize("m", cases(mutants.CLOSED_FORMS, 10))
 def test_a_mutated_closed_form_is_refuted(m: Edit) -> None:
     d, claim = find(m.operator), mutated_claim(m)
     attempt = Attempt(d, text_of(m.operator), claim)
@@ -222,7 +229,7 @@ def under(rule: Rule, patch: pytest.MonkeyPatch) -> tuple[str, Definition]:
     return text, backward
 
 
-@pytest.mark.parametrize("rule", mutants.RULES, ids=lambda r: r.id)
+@pytest.mark.parametrize("rule", cases(mutants.RULES, 1))
 def test_a_mutated_rule_gives_kernels_that_are_refuted(
     rule: Rule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -283,7 +290,7 @@ def mutated_text(m: Edit) -> str:
     return text[:start] + m.apply(text[start:end]) + text[end:]
 
 
-@pytest.mark.parametrize("m", mutants.KERNELS, ids=lambda m: m.id)
+@pytest.mark.parametrize("m", cases(mutants.KERNELS, 5))
 def test_a_mutated_kernel_is_refuted(m: Edit) -> None:
     d, text = find(m.operator), mutated_text(m)
     error = refused(Attempt(d, text, only=m.where))

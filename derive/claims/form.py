@@ -15,8 +15,10 @@ def named(
     *,
     outside: dict[str, str] | None = None,
     positive: str = "",
+    integer: str = "",
 ) -> dict[str, Any]:
-    """One named operator. `positive`: the parameters that are at least 1.
+    """One named operator. `positive`: the parameters that are at least 1; `integer`: the arguments
+    whose elements are integers.
 
     >>> named("twice the vector", {"v": ["C"]}, "", ["C"], "c", "2*v[c]")["indices"]
     ['c']
@@ -30,4 +32,5 @@ def named(
         "value": value,
         "outside": outside or {},
         "lower": dict.fromkeys(positive.split(), 1),
+        "integer": integer.split(),
     }

@@ -170,6 +170,7 @@ MATRICES: Operators = {
         "n c",
         "where(t[n] == c, 1, 0)",
         positive="C",
+        integer="t",
     ),
 }
 
@@ -273,6 +274,7 @@ POOLS: Operators = {
         "sum[x:OH, y:OW](g[n, c, x, y], 0 <= p[n, c, x, y], p[n, c, x, y] <= KH*KW - 1, "
         "SH*x + DH*(p[n, c, x, y]//KW) - PT == u, SW*y + DW*(p[n, c, x, y] % KW) - PL == v)",
         positive="KW",
+        integer="p",
     ),
 }
 

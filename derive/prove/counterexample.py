@@ -170,7 +170,8 @@ class Search:
 
     def complete(self, sizes: dict[str, int]) -> dict[str, int] | None:
         """The sizes with those that are derived from them; None where a fact fails."""
-        env: dict[str, Any] = dict(sizes)
+        first = [s for s in self.system.record["sizes"] if s in sizes]
+        env: dict[str, Any] = {s: sizes[s] for s in [*first, *sizes]}
         nothing: Any = None  # facts about sizes read no tensor
         try:
             for s, code in self.derived.items():
@@ -194,6 +195,7 @@ class Search:
                 break
             if found:
                 self.work += values.work
+                values.work = 0
                 what, a, b = found
                 return Example(sizes, dict(place), what, a, b, values)
         self.work += values.work + 1

@@ -236,7 +236,8 @@ def _whole(run: Run, values: Values, target: str, truth: Any) -> tuple[str, Any,
             if differ(right, value):
                 what = f"{place} has to be {number(right)}, {run.name} stores {number(value)}"
                 return f"{where}: {what}", right, value
-    for k, at in enumerate(product(*map(range, shape))):
+    for k, subscripts in enumerate(product(*map(range, shape))):
         if k not in written:
-            return f"{run.where}: {run.name} does not write {element(target, at)}", None, None
+            missing = element(target, subscripts)
+            return f"{run.where}: {run.name} does not write {missing}", None, None
     return None
