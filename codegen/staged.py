@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import sympy as sp
@@ -45,6 +46,7 @@ class Staged:
     contraction: Contraction
 
 
+@cache
 def staged(d: Definition) -> list[Staged]:
     """All tiled kernels of an operator, each once, as in its files.
 

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice, product
 
 import sympy as sp
 
 from gradproof.derive.bounds import Scope, nonneg, positive
 from gradproof.derive.errors import DefinitionError
-from gradproof.derive.expr import Divides, Guard, NonNeg, Quo, Read, Reduce, Rem, reduces
+from gradproof.derive.expr import (
+    Divides,
+    Guard,
+    IsZero,
+    NonNeg,
+    Quo,
+    Read,
+    Reduce,
+    Rem,
+    reduces,
+)
 from gradproof.derive.language import OUTSIDE, SCALARS, Definition, Equation
 from gradproof.derive.names import check_names
+
+TRIES = 500  # size tuples, and then settings, that are tried for an example
 
 
 def check(d: Definition) -> Definition:
@@ -134,10 +147,11 @@ def _in_bounds(
 def example(p: sp.Expr, scope: Scope, guards: Iterable[Guard], d: Definition) -> str:
     """Small sizes and indices at which the guards hold and p < 0; "" where none was found.
 
-    >>> from gradproof.derive.registry import find
-    >>> d, (n, N) = find("linear"), map(integer, ("n", "N"))
-    >>> example(N - 2 - n, Scope({n: N}, {N: 1}), (), d)
-    'N = 1, n = 0'
+    >>> from gradproof.derive.expr import integer
+    >>> from gradproof.derive.ops.relu import relu
+    >>> i, T = map(integer, "iT")
+    >>> example(T - 2 - i, Scope({i: T}, {T: 1}), (), relu)
+    'T = 1, i = 0'
     """
     p, scope = _label_reads_as_indices(p, scope, d)
     conditions = [g for g in guards if not g.atoms(Read)]
@@ -154,7 +168,7 @@ def _named_in(
     """The sizes and the indices that some expressions rest on."""
     derived, found = dict(d.derived), set()
     pending = [s for part in parts for s in part.free_symbols]
-    pending += [s for r in d.requires for s in r.guard.free_symbols if parts and d.derived]
+    pending += [s for r in d.requires for s in r.guard.free_symbols]
     while pending:
         s = pending.pop()
         if s not in found:
@@ -171,10 +185,12 @@ def _settings(
 ) -> Iterator[dict[sp.Symbol, sp.Integer]]:
     """Values for the sizes and for the indices in their ranges, small ones first."""
     lower = [scope.lower.get(s, -1) for s in sizes]
-    for more in sorted(product(range(3), repeat=min(len(sizes), 9)), key=sum):
+    choices = sorted(product(range(3), repeat=min(len(sizes), 9)), key=sum)
+    for more in choices[:TRIES]:
         values = {s: sp.Integer(b + k) for s, b, k in zip(sizes, lower, more, strict=False)}
         values |= {s: e.subs(values) for s, e in d.derived if e.free_symbols <= set(values)}
         known = [r.guard for r in d.requires if r.guard.free_symbols <= set(values)]
+        known += [NonNeg(s - b) for s, b in scope.lower.items() if s in values]
         if all(_holds(g, values) for g in known):
             extents = [scope.extents[i].subs(values) for i in indices]
             if all(n.is_Integer for n in extents):

@@ -30,11 +30,11 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
-Poly = dict[tuple[Any, ...], Fraction]
+Poly = dict[tuple[Any, ...], Any]  # coefficients: int or Fraction
 Fact = tuple[str, Poly]
 Env = Mapping[str, Poly]
 INT_MAX = 2**31 - 1
@@ -50,12 +50,18 @@ order = lru_cache(maxsize=None)(repr)  # atoms of all kinds, in one order
 
 def const(c: Any) -> Poly:
     """The constant polynomial c."""
-    return {(): Fraction(c)} if c else {}
+    return {(): number(c)} if c else {}
+
+
+def number(c: Any) -> Any:
+    """An exact number; whole ones as int, which is faster."""
+    exact = Fraction(c)
+    return exact.numerator if exact.denominator == 1 else exact
 
 
 def var(atom: Any) -> Poly:
     """The polynomial that is one atom."""
-    return {(atom,): Fraction(1)}
+    return {(atom,): 1}
 
 
 def add(*ps: Poly) -> Poly:
@@ -88,7 +94,7 @@ def mul(*ps: Poly) -> Poly:
     return out
 
 
-@lru_cache(maxsize=None)
+@cache
 def join(m: tuple[Any, ...], n: tuple[Any, ...]) -> tuple[Any, ...]:
     """The product of two monomials: a * 1/a = 1, and a condition counts once."""
     found = list(m)
@@ -101,7 +107,7 @@ def join(m: tuple[Any, ...], n: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(sorted(found, key=order))
 
 
-@lru_cache(maxsize=None)
+@cache
 def inverse_atom(atom: Any) -> Any:
     """1/atom as an atom."""
     if atom[:2] == ("call", "inv") and len(atom[2][0]) == 1 and len(atom[2][0][0][0]) == 1:
@@ -125,7 +131,7 @@ def divide(a: Poly, b: Poly) -> tuple[Poly, Poly]:
         for m, c in a.items():
             left = list(m)
             if c % d == 0 and all(atom in left and not left.remove(atom) for atom in n):  # type: ignore[func-returns-value]
-                whole[tuple(left)] = c / d
+                whole[tuple(left)] = number(Fraction(c) / d)
     rest = sub(a, mul(whole, b))
     if not rest:
         return whole, {}
@@ -140,7 +146,7 @@ def call(function: str, *arguments: Poly) -> Poly:
     """A function's value; 1/x of a product is the product of the 1/x."""
     if function == "inv" and len(arguments[0]) == 1:
         ((m, c),) = arguments[0].items()
-        return scale(mul(*({(inverse_atom(a),): Fraction(1)} for a in m)), 1 / c)
+        return scale(mul(*({(inverse_atom(a),): 1} for a in m)), number(Fraction(1) / c))
     if function == "inv" and not arguments[0]:
         raise Refused("division by zero")
     return var(("call", function, tuple(map(freeze, arguments))))
@@ -160,13 +166,13 @@ def reduction(kind: str, loops: Iterable[Any], guards: Iterable[Any], body: Poly
         taken = (bare or inner)[0]
         rest = list(m)
         rest.remove(taken)
-        names = {i for i, _ in loops} | symbols({tuple(rest): Fraction(1)})
+        names = {i for i, _ in loops} | symbols({tuple(rest): 1})
         names |= set().union(*(symbols(dict(e)) for _, e in loops))
         _, more, conditions, term = rename(
             taken, names.union(*(symbols(dict(g[1])) for g in guards))
         )
         loops, guards = loops + more, guards + conditions
-        body = scale(mul({tuple(rest): Fraction(1)}, dict(term)), c)
+        body = scale(mul({tuple(rest): 1}, dict(term)), c)
     bound = [i for i, _ in loops]
     if len({*bound}) < len(bound) or {*bound} & set().union(*(symbols(dict(e)) for _, e in loops)):
         raise Refused(f"{', '.join(bound)}: an index twice, or an extent that depends on an index")
@@ -181,7 +187,7 @@ def reduction(kind: str, loops: Iterable[Any], guards: Iterable[Any], body: Poly
 def certain(guard: Any) -> bool:
     """Whether a guard is a true statement about a number."""
     kind, p = guard[0], dict(guard[1])
-    value = p.get((), Fraction(0))
+    value = p.get((), 0)
     return set(p) <= {()} and {"==": value == 0, ">=": value >= 0, ">": value > 0}[kind]
 
 
@@ -207,7 +213,7 @@ def rename(atom: Any, taken: Iterable[str]) -> Any:
     )
 
 
-@lru_cache(maxsize=None)
+@cache
 def _symbols(atom: Any) -> frozenset[str]:
     if isinstance(atom, str):
         return frozenset([atom])
@@ -280,7 +286,7 @@ def canonical(p: Poly) -> Poly:
     return rebuild(p, canonical_atom)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _canonical_atom(atom: Any) -> tuple[Any, ...]:
     if isinstance(atom, str):
         return freeze(var(atom))
@@ -294,9 +300,9 @@ def _canonical_atom(atom: Any) -> tuple[Any, ...]:
     bound = {i for i, _ in loops}
     for m, c in body.items():
         free = [a for a in m if not _symbols(a) & bound]
-        term = reduction("sum", loops, guards, {tuple(a for a in m if a not in free): Fraction(1)})
+        term = reduction("sum", loops, guards, {tuple(a for a in m if a not in free): 1})
         flat = rebuild(term, lambda a: by_depth(*a) if a[0] == "sum" else var(a))
-        out = add(out, scale(mul({tuple(free): Fraction(1)}, flat), c))
+        out = add(out, scale(mul({tuple(free): 1}, flat), c))
     return freeze(out)
 
 
@@ -324,7 +330,7 @@ def by_depth(kind: str, loops: Any, guards: Any, body: Any) -> Poly:
     return mul(value, *(dict(e) for _, e in idle))
 
 
-@lru_cache(maxsize=None)
+@cache
 def nesting(atom: Any) -> int:
     """How many sums stand inside each other."""
     if isinstance(atom, str):
@@ -346,7 +352,7 @@ def show(p: Poly) -> str:
     return text[2:] if text[0] == "+" else text.replace("- ", "-", 1) if text[0] == "-" else text
 
 
-@lru_cache(maxsize=None)
+@cache
 def show_atom(atom: Any) -> str:
     """One atom as text."""
     if isinstance(atom, str):
@@ -397,14 +403,14 @@ def verify_step(facts: list[Fact], step: Any) -> bool:
             (multiplier, pair), both = pos[0], [(">=", p), (">=", scale(p, -1))]
             within = all(0 <= i < len(facts) for i in pair)
             return within and multiplier == 1 and [facts[i] for i in pair] == both
-        return not pos and (total == p or not eq and same_element(facts, p))
+        return not pos and (total == p or (not eq and same_element(facts, p)))
     negated = add(scale(p, -1), const(-1))
     for multiplier, indices in pos:
         if multiplier < 0:
             raise Refused(f"multiplier {multiplier} is negative")
         product = const(multiplier)
         for i in indices:
-            if not -1 <= i < len(facts) or i >= 0 and facts[i][0] != ">=":
+            if not -1 <= i < len(facts) or (i >= 0 and facts[i][0] != ">="):
                 raise Refused(f"fact {i} is no inequality")
             product = mul(product, negated if i == -1 else facts[i][1])
         total = add(total, product)
@@ -510,7 +516,9 @@ class Text:
                 self.bind(name, sizes, extent, given)
             entry = argument_entry(op, argument)
             if t.dtype != entry["dtype"]:
-                raise Refused(f"{name}: the elements of {argument} are {entry['dtype']}, not {t.dtype}")
+                raise Refused(
+                    f"{name}: the elements of {argument} are {entry['dtype']}, not {t.dtype}"
+                )
             inner[argument] = Tensor(argument, t.shape, entry, t.at)
         self.needs += [(">=", sub(sizes[s], const(b))) for s, b in op["lower"].items()]
         own = {i: var("@" + i) for i in op["indices"]}
@@ -621,7 +629,7 @@ def real_compare(op: str, a: Poly, b: Poly) -> Any:
 def is_real(p: Poly, tensors: Any, real: Any) -> bool:
     """Whether p mentions a real number."""
     for a in (a for m in p for a in m):
-        if a in real or a[0] == "call" and a[1] != "philox":
+        if a in real or (a[0] == "call" and a[1] != "philox"):
             return True
         if a[0] == "read" and tensors[a[1]].dtype == "real":
             return True
@@ -885,13 +893,11 @@ def exponential(atom: Any, known: set[Any]) -> bool:
 def extents(where: str, facts: list[Fact], *sums: Any) -> None:
     """A sum over an index that a term does not mention multiplies it by the extent, if that is
     not negative: with lower bounds taken off its symbols it has no negative coefficient."""
-    least = {i: Fraction(0) for a in sums for i, _ in a[1]}
+    least = {i: 0 for a in sums for i, _ in a[1]}
     for kind, p in facts:
         linear = [m for m in p if m]
         if kind == ">=" and len(linear) == 1 == len(linear[0]) == p[linear[0]]:
-            least[linear[0][0]] = max(
-                -p.get((), Fraction(0)), least.get(linear[0][0], Fraction(-1))
-            )
+            least[linear[0][0]] = max(-p.get((), 0), least.get(linear[0][0], -1))
     above = {x: add(var(x), const(b)) for x, b in least.items() if isinstance(x, str)}
     for _, loops, guards, body in sums:
         used = set().union(*(symbols(dict(g)) for _, g in guards))
@@ -901,7 +907,7 @@ def extents(where: str, facts: list[Fact], *sums: Any) -> None:
                 all(least.get(x, -1) >= 0 for m in p for x in m) and min(p.values(), default=0) >= 0
             )
             if not counts and i not in used:
-                if any(i not in symbols({m: Fraction(1)}) for m in canonical(dict(body))):
+                if any(i not in symbols({m: 1}) for m in canonical(dict(body))):
                     raise Refused(f"{where}: the extent {show(dict(extent))} may be negative")
 
 
@@ -1063,7 +1069,7 @@ class Certificates:
                     f"{c!r} times facts {indices!r}: not a rational number, or not indices"
                 )
         cofactors = [(i, self.whole(c)) for i, c in eq]
-        return kind, self.whole(p), [(Fraction(c), list(i)) for c, i in pos], cofactors
+        return kind, self.whole(p), [(number(c), list(i)) for c, i in pos], cofactors
 
     def whole(self, text: str) -> Poly:
         """A polynomial as it is recorded, over atoms that are integers: an argument that rounds
@@ -1075,11 +1081,11 @@ class Certificates:
         for a in (a for m in p for a in m if not isinstance(a, str)):
             if a[0] not in ("//", "%", "read") and a[:2] != ("call", "philox"):
                 raise Refused(f"{show_atom(a)} is no integer of a certificate")
-        if is_real({m: Fraction(1) for m in p}, self.read.tensors, real):
+        if is_real(dict.fromkeys(p, 1), self.read.tensors, real):
             raise Refused(f"{show(p)} need not be an integer")
         return p
 
-    @lru_cache(maxsize=None)  # noqa: B019 - lives as long as the run
+    @cache  # noqa: B019 - lives as long as the run
     def integer(self, text: str) -> Poly:
         """A polynomial as it is recorded."""
         return integer_text(text, self.read)
@@ -1803,7 +1809,9 @@ class Kernel:
     def is_unsigned(self, e: Any) -> bool:
         """Whether C takes the expression modulo 2^32."""
         return (
-            e[0] == "uint" or e[0] == "name" and e[2] in self.unsigned or e[2:3] == ("philox4x32",)
+            e[0] == "uint"
+            or (e[0] == "name" and e[2] in self.unsigned)
+            or e[2:3] == ("philox4x32",)
         )
 
     def unsigned_integer(self, e: Any) -> Poly:
@@ -1879,7 +1887,7 @@ class Kernel:
     def is_real(self, e: Any) -> bool:
         """Whether an expression mentions a real number."""
         kind, _, *rest = e
-        if kind in ("REAL",) or kind == "name" and rest[0] in self.reals:
+        if kind in ("REAL",) or (kind == "name" and rest[0] in self.reals):
             return True
         if kind == "element":
             return self.tensors[rest[0]].dtype == "real" or rest[0] not in self.system.tensors
@@ -2315,7 +2323,7 @@ class Claim:
                 raise Refused(f"{claim}: the example breaks {show_fact(f)}")
         for m in substitute(self.side(self.record["left"]), self.fixed):
             if not any(a[0] == "sum" and is_empty(a, at) for a in m):
-                raise Refused(f"{claim}: there is a term in {show({m: Fraction(1)})[:300]}")
+                raise Refused(f"{claim}: there is a term in {show({m: 1})[:300]}")
 
     def goals(self) -> None:
         """Integers are as stated."""

@@ -106,7 +106,7 @@ def _high(x: Any) -> Any:
 def same(a: Any, b: Any) -> bool:
     """Whether two numbers agree to 9 digits."""
     a, b = float(a), float(b)
-    return a == b or abs(a - b) <= 1e-9 * (1 + abs(a))
+    return bool(a == b or abs(a - b) <= 1e-9 * (1 + abs(a)))
 
 
 # -- closed forms -----------------------------------------------------------------------------
@@ -187,7 +187,7 @@ def root(x: Any) -> Any:
 
 def _fraction(x: Any) -> Fraction:
     sign, man, exponent, _ = x._mpf_
-    return (-1) ** sign * Fraction(int(man)) * Fraction(2) ** exponent
+    return Fraction(-int(man) if sign else int(man)) * Fraction(2) ** int(exponent)
 
 
 FUNCTIONS: dict[str, Callable[[Any], Any]] = {

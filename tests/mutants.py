@@ -13,7 +13,7 @@ from typing import Any
 import sympy as sp
 
 from gradproof.derive import adjoint, eliminate, simplify
-from gradproof.derive.expr import NonNeg, Quo, Reduce, Rem
+from gradproof.derive.expr import Divides, NonNeg, Quo, Reduce, Rem
 
 
 @dataclass(frozen=True)
@@ -328,7 +328,7 @@ RULES = [
         "the divisibility guard dropped",
         "conv2d",
         "conv2d_grad_Y",
-        changed_move("_divided", without(eliminate.Divides)),
+        changed_move("_divided", without(Divides)),
     ),
     Rule(
         "no guard at the upper end",

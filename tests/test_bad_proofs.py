@@ -13,6 +13,8 @@ import pytest
 from gradproof.codegen.generate import generated_folder
 from gradproof.derive.checker import Operator, Refused, Source, System, check_folder, ranges, var
 from gradproof.derive.claims.named import NAMED
+from gradproof.derive.errors import DefinitionError
+from gradproof.derive.language import operator
 from gradproof.derive.prove.counterexample import Example, differing
 from gradproof.derive.prove.finder import Finder, NotFound
 from gradproof.derive.prove.record import definition_record
@@ -74,6 +76,24 @@ def test_a_subscript_that_leaves_its_tensor_names_sizes() -> None:
 )
 def test_a_claim_outside_the_language_is_one_message(right: Any, message: str) -> None:
     assert message in attempt(claim(right=right))
+
+
+def test_a_definition_that_leaves_a_tensor_names_sizes_and_place() -> None:
+    sizes = {"OH": "(H + 2*P - K)//S + 1"}
+    requires = {"H + 2*P - K >= 0": "the window is too tall"}
+    with pytest.raises(DefinitionError) as caught:
+        operator(
+            "f",
+            "z[x] = sum[i:K](Y[S*x + i - P])",
+            {"Y": "H", "z": "OH"},
+            sizes=sizes,
+            requires=requires,
+            integers="P",
+        )
+    at = "(it does at H = 1, K = 1, P = 1, S = 1, i = 0, x = 0)"
+    assert f"f: in z, subscript S*x + i - P of Y[S*x + i - P] may fall below 0 {at}" in str(
+        caught.value
+    ).replace("-P + S*x + i", "S*x + i - P").replace("-P + i + S*x", "S*x + i - P")
 
 
 def test_nothing_is_said_of_what_is_true() -> None:

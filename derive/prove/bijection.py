@@ -91,7 +91,7 @@ def _exact_quotients(pending: list[Poly]) -> list[Poly]:
     for p in pending:
         for m, c in p.items():
             if len(m) == 1 and abs(c) == 1 and m[0][0] == "//" and m[0][1:] in divided:
-                value = scale(sub(p, {m: c}), -1 / c)
+                value = scale(sub(p, {m: c}), -c)  # c is 1 or -1
                 found.append(sub(dict(m[0][1]), mul(dict(m[0][2]), value)))
     return found
 

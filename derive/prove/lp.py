@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from importlib.util import find_spec
 from typing import Any
 
 from gradproof.derive.prove.facts import (
@@ -31,12 +32,8 @@ RESOURCES = 1_500_000  # z3's deterministic measure of work; about a second
 
 
 def have_solver() -> bool:
-    """Whether z3 can be imported."""
-    try:
-        import z3  # noqa: F401
-    except ImportError:
-        return False
-    return True
+    """Whether z3 is installed; it is imported only where it is needed."""
+    return find_spec("z3") is not None
 
 
 # -- equations ----------------------------------------------------------------------------------

@@ -201,7 +201,8 @@ def _solve(target: Numbered, columns: list[Numbered]) -> list[Fraction] | None:
         while lead := min((j for j in row if j >= 0), default=-1) + 1:
             pivot = pivots.get(lead - 1)
             if pivot is None:
-                pivots[lead - 1] = {j: v / row[lead - 1] for j, v in row.items()}
+                inverse = 1 / Fraction(row[lead - 1])
+                pivots[lead - 1] = {j: v * inverse for j, v in row.items()}
                 break
             row = _less(row, pivot, row[lead - 1])
         else:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -85,17 +87,23 @@ def _ledgers(
     operator: str | None, from_scratch: bool, smtlib: Path | None
 ) -> Iterator[tuple[str, list[Row]]]:
     folder = generated_folder()
-    try:
-        chosen = list(operators().values()) if operator is None else [find(operator)]
-    except DefinitionError as error:
-        raise GradproofError(str(error)) from None
-    if operator is None:
-        known = None if from_scratch else known_record(folder, "operators")
-        yield "closed forms", certify_named(known).ledger
-    for d in chosen:
-        yield d.name, _operator(d, folder, from_scratch, smtlib)
-    if operator is None:
-        yield "winograd", check_transforms(winograd_record())
+    if operator is not None:
+        try:
+            yield operator, _operator(find(operator), folder, from_scratch, smtlib)
+        except DefinitionError as error:
+            raise GradproofError(str(error)) from None
+        return
+    yield "closed forms", certify_named(_known(folder, "operators", from_scratch)).ledger
+    jobs = [(d, folder, from_scratch, smtlib) for d in operators().values()]
+    with ProcessPoolExecutor(min(os.cpu_count() or 1, len(jobs))) as pool:
+        found = [pool.submit(_operator, *job) for job in jobs]
+        for (d, *_), ledger in zip(jobs, found, strict=True):
+            yield d.name, ledger.result()
+    yield "winograd", check_transforms(winograd_record())
+
+
+def _known(folder: Path, name: str, from_scratch: bool) -> Any:
+    return None if from_scratch else known_record(folder, name)
 
 
 def _comparisons(operator: str | None) -> dict[str, Row]:
@@ -116,7 +124,7 @@ def _operator(d: Definition, folder: Path, from_scratch: bool, smtlib: Path | No
     """The ledger of one operator; what does not hold is a row with the status "failed"."""
     try:
         program = build_program(d)
-        known = None if from_scratch else known_record(folder, d.name)
+        known = _known(folder, d.name, from_scratch)
         done = certify(d, program, known)
         if not from_scratch:
             files = certified_files(program, record_text(done.record))
