@@ -315,7 +315,10 @@ def token_mutants(name: str) -> list[tuple[int, str, str]]:
     return out
 
 
-EQUIVALENT: dict[str, set[tuple[str, str, str]]] = {}  # operator -> (line, token, other token)
+# x <= x is x == x: both ask whether x is a number
+SAME = "(term != term && argmax0_value == argmax0_value)"
+BETTER = f"if (argmax0 < 0 || term > argmax0_value || {SAME}) {{"
+EQUIVALENT = {"max_pool2d": {(BETTER, "==", "<=")}}  # operator -> (line, token, other token)
 
 
 def line_at(text: str, place: int) -> str:
