@@ -103,7 +103,7 @@ def certify_named(known: Record | None = None) -> Certified:
     start = time.perf_counter()
     same = known is not None and known["operators"] == NAMED
     found = {"operators": NAMED, **{k: dict(known[k]) if same and known else {} for k in SECTIONS}}
-    definition = {"tensors": {}, "lower": {}, "derived": {}, "sizes": []}
+    definition: Record = {"tensors": {}, "lower": {}, "derived": {}, "sizes": []}
     finder = Finder({"definition": definition, **found}, known)
     ledger = check_named(found, finder)
     found |= {k: dict(sorted(finder.record[k].items())) for k in SECTIONS}
@@ -130,7 +130,7 @@ def record_text(record: Record) -> str:
             parts.append(f"{_json(key)}: [\n  {inner}\n ]")
         elif key in SECTIONS or key == "operators":
             inner = ",\n  ".join(f"{_json(k)}: {_json(v)}" for k, v in value.items())
-            parts.append(f'{_json(key)}: {{\n  {inner}\n }}' if inner else f"{_json(key)}: {{}}")
+            parts.append(f"{_json(key)}: {{\n  {inner}\n }}" if inner else f"{_json(key)}: {{}}")
         elif key == "claims":
             inner = ",\n  ".join(map(_json, value))
             parts.append(f"{_json(key)}: [\n  {inner}\n ]" if inner else f"{_json(key)}: []")

@@ -38,6 +38,7 @@ Poly = dict[tuple[Any, ...], Any]  # coefficients: int or Fraction
 Fact = tuple[str, Poly]
 Env = Mapping[str, Poly]
 INT_MAX = 2**31 - 1
+PI = "3.14159265358979323846"  # in a kernel it stands for pi
 
 
 class Refused(Exception):
@@ -69,7 +70,7 @@ def add(*ps: Poly) -> Poly:
     out: Poly = {}
     for p in ps:
         for m, c in p.items():
-            out[m] = out.get(m, 0) + c  # type: ignore[assignment]
+            out[m] = out.get(m, 0) + c
             if not out[m]:
                 del out[m]
     return out
@@ -602,7 +603,8 @@ def binary(op: str, a: Poly, b: Poly) -> Poly:
         return divide(a, b)[op == "Mod"]
     if op == "Div":
         return mul(a, call("inv", b))
-    return {"Add": add, "Sub": sub, "Mult": mul}[op](a, b)
+    table: dict[str, Any] = {"Add": add, "Sub": sub, "Mult": mul}
+    return dict(table[op](a, b))
 
 
 def compare(op: str, a: Poly, b: Poly) -> Any:
@@ -682,7 +684,7 @@ class System:
 
     def __init__(self, record: Any, without: Iterable[str] = ()) -> None:
         self.record, self.name = record, record["name"]
-        self.real = [s for s, kind in record["scalars"].items() if kind == "real"]
+        self.real = ["pi", *(s for s, kind in record["scalars"].items() if kind == "real")]
         sizes = Text({})
         self.tensors = {
             name: Tensor(name, map(sizes.value, t["shape"]), t)
@@ -817,6 +819,9 @@ def derivative(atom: Any, x: Poly) -> Poly:
         "sqrt": lambda: scale(call("inv", f), Fraction(1, 2)),
         "inv": lambda: scale(mul(f, f), -1),
         "tanh": lambda: sub(const(1), mul(f, f)),
+        "erf": lambda: scale(
+            mul(call("inv", call("sqrt", var("pi"))), call("exp", scale(mul(x, x), -1))), 2
+        ),
     }
     if atom[1] not in table:
         raise Refused(f"no derivative of {atom[1]}")
@@ -906,19 +911,23 @@ def extents(where: str, facts: list[Fact], *sums: Any) -> None:
             counts = (
                 all(least.get(x, -1) >= 0 for m in p for x in m) and min(p.values(), default=0) >= 0
             )
-            if not counts and i not in used:
-                if any(i not in symbols({m: 1}) for m in canonical(dict(body))):
-                    raise Refused(f"{where}: the extent {show(dict(extent))} may be negative")
+            idle = any(i not in symbols({m: 1}) for m in canonical(dict(body)))
+            if not counts and i not in used and idle:
+                raise Refused(f"{where}: the extent {show(dict(extent))} may be negative")
 
 
 def at_least_one(facts: Iterable[Fact]) -> set[Any]:
-    """What has a lower bound of 1 or more among the facts."""
-    return {next(m for m in p if m)[0] for k, p in facts if k == ">=" and is_lower_bound(p)}
+    """The atoms that have a lower bound of 1 or more among the facts, and the polynomials p,
+    frozen, for which p - 1 >= 0 is a fact."""
+    bounds = [p for k, p in facts if k == ">="]
+    atoms = {next(m for m in p if m)[0] for p in bounds if is_lower_bound(p)}
+    return atoms | {freeze(add(p, const(1))) for p in bounds}
 
 
 def positive(p: Poly, known: set[Any]) -> bool:
-    """Whether p is a product of a number >= 1 and atoms of `known`, which are at least 1."""
-    return len(p) == 1 and all(c >= 1 and known.issuperset(m) for m, c in p.items())
+    """Whether p is known to be at least 1, or a product of a number >= 1 and atoms that are."""
+    product = len(p) == 1 and all(c >= 1 and known.issuperset(m) for m, c in p.items())
+    return product or freeze(p) in known
 
 
 def divisions(facts: Iterable[Fact]) -> Iterator[Fact]:
@@ -1044,7 +1053,8 @@ class Certificates:
     """
 
     def __init__(self, record: Any) -> None:
-        self.record, self.used, self.proofs = record, set(), record["proofs"]
+        self.record, self.proofs = record, record["proofs"]
+        self.used: set[str] = set()
         tensors = record["definition"]["tensors"].items()
         grads = {f"grad_{n}": Tensor(f"grad_{n}", t["shape"], {}) for n, t in tensors}
         self.read = Text(
@@ -1090,13 +1100,13 @@ class Certificates:
         """A polynomial as it is recorded."""
         return integer_text(text, self.read)
 
-    def maps(self, where: str, *_: Any) -> list[Any]:
+    def maps(self, where: str, *_: Any) -> Any:
         """The recorded bijections for an equality."""
-        return self.record["maps"].get(where, [])  # type: ignore[no-any-return]
+        return self.record["maps"].get(where, [])
 
-    def cofactors(self, where: str, *_: Any) -> list[Any]:
+    def cofactors(self, where: str, *_: Any) -> Any:
         """The recorded relations and cofactors for an equality."""
-        return self.record["cofactors"].get(where, [])  # type: ignore[no-any-return]
+        return self.record["cofactors"].get(where, [])
 
     def settle(self, where: str, facts: list[Fact], goals: list[Fact]) -> None:
         """Show every goal from the facts, or say which one has no certificate."""
@@ -1217,8 +1227,8 @@ class Certificates:
         """The hypotheses of both directions hold together somewhere that is not degenerate."""
         if any(type(v) is not int for v in at.values()):
             raise Refused(f"{where}: a witness has integers")
-        values = dict(at) | {i: evaluate(p, at) for i, p in there.items()}
-        for values, facts in ((at, domain), (values, image)):
+        mapped = dict(at) | {i: evaluate(p, at) for i, p in there.items()}
+        for values, facts in ((dict(at), domain), (mapped, image)):
             for f in facts:
                 v = evaluate(f[1], values)
                 if v < 0 or (f[0] == "==" and v):
@@ -1248,7 +1258,7 @@ def rewrite_subscripts(p: Poly, rows: list[tuple[str, Poly, Poly]]) -> Poly:
         if a[0] in ("sum", "max", "argmax"):
             if names & {i for i, _ in a[1]}:  # there, a name means another index
                 return var(a)
-            return reduction(*a[:3], rebuild(dict(a[3]), visit))
+            return reduction(a[0], a[1], a[2], rebuild(dict(a[3]), visit))
         return with_parts(a, [rebuild(dict(q), visit) for q in parts(a)])
 
     return rebuild(p, visit) if table else p
@@ -1273,12 +1283,14 @@ def show_fact(f: Fact) -> str:
 # -- the kernels' text --------------------------------------------------------------------------
 TOKEN = re.compile(  # C's, with the longest operator first: `--` is no sign twice
     r"[ \t\n]+|//[^\n]*|#[^\n]*"
-    r"|([A-Za-z_]\w*|\d\w*|\+\+|--|->|<<|>>|/\*|&&|\|\||[-+*/%&|^<>=!]=|[-+*/%^<>=?:;,(){}\[\]])|(.)",
+    r"|([A-Za-z_]\w*|\d\w*(?:\.\d+)?|\+\+|--|->|<<|>>|/\*|&&|\|\||[-+*/%&|^<>=!]=|[-+*/%^<>=?:;,(){}\[\]])|(.)",
     re.ASCII | re.DOTALL,
 )
 NUMBER = re.compile(r"0|[1-9][0-9]{0,9}", re.ASCII)  # 010 is octal
-NAME = re.compile(r"(?!_)(?!SIZE_|REAL\b|INT_MAX\b|INFINITY\b|id\b|sizes\b)[A-Za-z_]\w*", re.ASCII)
-REALS = {"exp": "exp", "log": "log", "sqrt": "sqrt", "tanh": "tanh", "fabs": "abs"}
+NAME = re.compile(
+    r"(?!_)(?!SIZE_|REAL\b|INT_MAX\b|INFINITY\b|pi\b|id\b|sizes\b)[A-Za-z_]\w*", re.ASCII
+)
+REALS = {"exp": "exp", "log": "log", "sqrt": "sqrt", "tanh": "tanh", "erf": "erf", "fabs": "abs"}
 PARAMETERS = {  # the words before a parameter's name -> its type, and whether it is a tensor
     ("const", "REAL"): ("real", False),
     ("const", "uint"): ("uint", False),
@@ -1450,6 +1462,8 @@ class Source:
             self.take(")")
             return inner
         token = self.take()
+        if token == PI:
+            return "pi", where
         if token[0].isdigit():
             if not NUMBER.fullmatch(token) or int(token) > INT_MAX:
                 raise Refused(f"{where}: {token} is no number of the subset")
@@ -1611,7 +1625,8 @@ class Kernel:
         before = set(self.ints), set(self.reals), set(self.depth)
         for statement in block:
             self.execute(statement)
-        for table, names in zip((self.ints, self.reals, self.depth), before, strict=True):
+        tables: list[dict[str, Any]] = [self.ints, self.reals, self.depth]
+        for table, names in zip(tables, before, strict=True):
             for name in set(table) - names:
                 del table[name]
 
@@ -1736,7 +1751,7 @@ class Kernel:
         self.change(where, best)
 
     def compares(self, e: Any, reals: set[str], position: str) -> None:
-        """A condition of comparisons between `reals`, and `position < 0`: no other number counts."""
+        """A condition of comparisons between `reals`, and `position < 0`; no other numbers."""
         kind, where, *rest = e
         if kind in ("&&", "||"):
             for r in rest:
@@ -1796,7 +1811,7 @@ class Kernel:
                 return divide(a, b)[kind == "%"]
             case "+" | "-" | "*":
                 a, b = map(self.integer, rest)
-                value = {"+": add, "-": sub, "*": mul}[kind](a, b)
+                value = binary({"+": "Add", "-": "Sub", "*": "Mult"}[kind], a, b)
                 self.need(where, "fits", (">=", value))
                 return value
         raise self.fail(where, f"{rest[0] if rest else kind} is no integer here")
@@ -1834,6 +1849,8 @@ class Kernel:
         """The value of a real expression: an integer in it is under a cast (1/2 is 0 in C)."""
         kind, where, *rest = e
         match kind:
+            case "REAL" if rest[0][0] == "pi":
+                return var("pi")
             case "REAL":
                 return self.integer(rest[0])
             case "name" if rest[0] in self.reals and self.kind.get(rest[0]) != "int":
@@ -2336,9 +2353,9 @@ class Claim:
 
     def equality(self) -> None:
         """Two expressions are equal at every place, and so are their shapes."""
-        sides = [substitute(self.side(self.record[s]), self.fixed) for s in ("left", "right")]
-        certificates = self.operator.certificates
-        certificates.equal(self.record["claim"], self.facts, *sides, self.base.relation)
+        left, right = (substitute(self.side(self.record[s]), self.fixed) for s in ("left", "right"))
+        equal = self.operator.certificates.equal
+        equal(self.record["claim"], self.facts, left, right, self.base.relation)
 
     def side(self, spec: Any) -> Poly:
         """{"adjoint": X}, {"value": T} (what T's kernel stores), {"partial": [T, X]},
@@ -2350,7 +2367,8 @@ class Claim:
             case {"value": str(target)}:
                 names, value = self.base.values[target]
                 if self.lets:  # a schedule computes every element
-                    t = system.tensors.get(target, system.tensors.get(target.removeprefix("grad_")))
+                    known = system.tensors
+                    t = known[target if target in known else target.removeprefix("grad_")]
                     same = [sub(a, b) for a, b in zip(t.shape, self.shape, strict=True)]
                     goals = [("==", substitute(p, self.fixed)) for p in same]
                     self.operator.certificates.settle(
@@ -2451,13 +2469,14 @@ Taken on trust:
   - this file, and the Python that runs it;
   - the recorded definitions say what is meant (proofs/*.json, "definition"; `gradproof verify`
     compares them with derive/ops);
-  - the chain rule and the derivatives of exp, log, sqrt, 1/x, tanh; that a maximum has slope 1 at
-    its first position and 0 elsewhere; a sum over a Kronecker delta; finite sums may be
-    re-indexed by a bijection and split term by term;
+  - the chain rule and the derivatives of exp, log, sqrt, 1/x, tanh, erf; that a maximum has
+    slope 1 at its first position and 0 elsewhere; a sum over a Kronecker delta; finite sums may
+    be re-indexed by a bijection and split term by term;
   - what is divided by is not 0, and what stands under a root is positive;
   - division with remainder is unique; row-major addressing is a bijection;
   - the size limits in the manifest, and labels in range, are enforced by the host;
-  - real numbers, not floating point; the OpenCL compiler, driver and device;
+  - real numbers, not floating point (3.14159265358979323846 stands for pi); the OpenCL compiler,
+    driver and device; the words of a claim's statement: what is shown is its "left" = "right";
   - the three helper functions floor_div, floor_mod and philox4x32 (fixed texts);
   - tiled kernels (*_tiled.cl) are bound by hash and by exact comparison, not read."""
 
@@ -2474,7 +2493,7 @@ def body_of(text: str) -> str:
 
 def check_named(record: Any, certificates: Any = None) -> list[dict[str, Any]]:
     """The named operators of closed forms read inside their operands."""
-    empty = {"tensors": {}, "lower": {}, "derived": {}, "sizes": []}
+    empty: dict[str, Any] = {"tensors": {}, "lower": {}, "derived": {}, "sizes": []}
     c = certificates or Certificates({"definition": empty, **record})
     ledger = []
     for name, op in record["operators"].items():
@@ -2515,7 +2534,7 @@ def check_operator(folder: Path, name: str, entry: Any, named: Any) -> list[dict
 
 
 def tiled_rows(record: Any, files: Mapping[str, bytes]) -> list[dict[str, Any]]:
-    """Rows for the kernels beyond the reader: their text is the recorded one, which was compared."""
+    """Rows for the kernels beyond the reader: their text is the recorded one, and was compared."""
     ledger = []
     for kernel, t in record["tiled"].items():
         if sha256(files[t["file"]]) != t["sha256"]:

@@ -7,12 +7,12 @@ from others, or from the tensors' numbers of elements, are left out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from gradproof.derive.checker import (
     Base,
     Certificates,
+    Fact,
     Kernel,
     Poly,
     Refused,

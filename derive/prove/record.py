@@ -77,7 +77,7 @@ class _Record(StrPrinter):
         text = self.doprint(e)
         if e.is_Rational and e.q != 1:
             return f"({e.p})*inv({e.q})" if e.p != 1 else f"inv({e.q})"
-        return f"({text})" if e.is_Add or e.is_Number and e < 0 or e.is_Piecewise else text
+        return f"({text})" if e.is_Add or (e.is_Number and e < 0) or e.is_Piecewise else text
 
     def _print_Rational(self, e: sp.Rational) -> str:
         return f"({e.p})*inv({e.q})"

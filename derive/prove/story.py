@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import json
+import operator
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -172,7 +173,7 @@ def _meaning(b: Bijection, direction: str) -> dict[Any, Words]:
     for i, _ in home[0]:
         returned = sub(substitute(home[1][i], maps), var(i))
         out["==", freeze(returned)] = (" (there and back, ", node(i), " is itself again)")
-    for a, c in b.entry.get("rewrite", []):
+    for _, a, c in b.entry.get("rewrite", []):
         out["==", freeze(sub(b.read(a), b.read(c)))] = (" (the same element is read)",)
     return out
 
@@ -212,10 +213,15 @@ def _node(n: ast.expr) -> sp.Basic:
             return -_node(a)
         case ast.BinOp(left=a, op=op, right=b):
             x, y = _node(a), _node(b)
-            table = {ast.Add: lambda: x + y, ast.Sub: lambda: x - y, ast.Mult: lambda: x * y,
-                     ast.FloorDiv: lambda: Quo(x, y), ast.Mod: lambda: Rem(x, y),
-                     ast.Div: lambda: x / y}  # fmt: skip
-            return table[type(op)]()
+            table: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+                ast.Add: operator.add,
+                ast.Sub: operator.sub,
+                ast.Mult: operator.mul,
+                ast.Div: operator.truediv,
+                ast.FloorDiv: Quo,
+                ast.Mod: Rem,
+            }
+            return table[type(op)](x, y)
         case ast.Subscript(value=ast.Name(id=name), slice=s):
             return Read(name, *map(_node, s.elts if isinstance(s, ast.Tuple) else [s]))
     raise ValueError(f"no integer expression: {ast.unparse(n)!r}")
