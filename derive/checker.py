@@ -38,7 +38,7 @@ Poly = dict[tuple[Any, ...], Any]  # coefficients: int or Fraction
 Fact = tuple[str, Poly]
 Env = Mapping[str, Poly]
 INT_MAX = 2**31 - 1
-PI = "3.14159265358979323846"  # in a kernel it stands for pi
+LITERALS = {"3.14159265358979323846": "pi", "2.71828182845904523536": "e"}  # for these numbers
 
 
 class Refused(Exception):
@@ -819,6 +819,7 @@ def derivative(atom: Any, x: Poly) -> Poly:
         "sqrt": lambda: scale(call("inv", f), Fraction(1, 2)),
         "inv": lambda: scale(mul(f, f), -1),
         "tanh": lambda: sub(const(1), mul(f, f)),
+        "abs": lambda: call("sign", x),
         "erf": lambda: scale(
             mul(call("inv", call("sqrt", var("pi"))), call("exp", scale(mul(x, x), -1))), 2
         ),
@@ -1290,7 +1291,16 @@ NUMBER = re.compile(r"0|[1-9][0-9]{0,9}", re.ASCII)  # 010 is octal
 NAME = re.compile(
     r"(?!_)(?!SIZE_|REAL\b|INT_MAX\b|INFINITY\b|pi\b|id\b|sizes\b)[A-Za-z_]\w*", re.ASCII
 )
-REALS = {"exp": "exp", "log": "log", "sqrt": "sqrt", "tanh": "tanh", "erf": "erf", "fabs": "abs"}
+REALS = {
+    "exp": "exp",
+    "log": "log",
+    "sqrt": "sqrt",
+    "tanh": "tanh",
+    "erf": "erf",
+    "sign": "sign",
+    "pow": "pow",
+    "fabs": "abs",
+}
 PARAMETERS = {  # the words before a parameter's name -> its type, and whether it is a tensor
     ("const", "REAL"): ("real", False),
     ("const", "uint"): ("uint", False),
@@ -1462,8 +1472,8 @@ class Source:
             self.take(")")
             return inner
         token = self.take()
-        if token == PI:
-            return "pi", where
+        if token in LITERALS:
+            return LITERALS[token], where
         if token[0].isdigit():
             if not NUMBER.fullmatch(token) or int(token) > INT_MAX:
                 raise Refused(f"{where}: {token} is no number of the subset")
@@ -1849,8 +1859,8 @@ class Kernel:
         """The value of a real expression: an integer in it is under a cast (1/2 is 0 in C)."""
         kind, where, *rest = e
         match kind:
-            case "REAL" if rest[0][0] == "pi":
-                return var("pi")
+            case "REAL" if rest[0][0] in LITERALS.values():
+                return var("pi") if rest[0][0] == "pi" else call("exp", const(1))
             case "REAL":
                 return self.integer(rest[0])
             case "name" if rest[0] in self.reals and self.kind.get(rest[0]) != "int":
@@ -1881,7 +1891,8 @@ class Kernel:
         guards = self.assume(condition)
         a = self.real(yes)
         del self.path[mark:]
-        return self.system.text.where(guards, a, self.real(no))
+        b = {} if no[0] == "number" and no[2] == 0 else self.real(no)  # 0 is also a real number
+        return self.system.text.where(guards, a, b)
 
     def assume(self, condition: Any) -> list[Any]:
         """Add a condition to the path, part by part: what stands before && holds behind it."""
@@ -1929,8 +1940,8 @@ class Kernel:
     def subscripts(self, where: str, t: Tensor, address: Any, shape: list[Poly]) -> list[Poly]:
         """The subscripts of a row-major address ((i0*n1 + i1)*n2 + i2)...
 
-        With each subscript in its range, and its partial sums too, no part of the address leaves
-        the tensor's number of elements: nothing else has to fit 32 bits."""
+        The elements before it are at most their number less n, so with a partial sum of the
+        subscript between -n and n no part of the address leaves 32 bits: it needs nothing else."""
         if not shape:
             if self.integer(address):
                 raise self.fail(where, f"{t.name} has one element, [0]")
@@ -1951,8 +1962,11 @@ class Kernel:
             value = self.integer(term)
             partial = add(partial, value if sign == "+" else scale(value, -1))
             if k < len(terms) - 1:
-                for goal in ranges_at([(partial, shape[-1])]):
-                    self.need(where, "address", goal)
+                if len(shape) == 1:
+                    self.need(where, "fits", (">=", partial))
+                    continue
+                self.need(where, "address", (">=", add(shape[-1], partial)))
+                self.need(where, "address", (">=", sub(shape[-1], partial)))
         return [*outer, partial]
 
     # -- what has to hold
@@ -2475,8 +2489,8 @@ Taken on trust:
   - what is divided by is not 0, and what stands under a root is positive;
   - division with remainder is unique; row-major addressing is a bijection;
   - the size limits in the manifest, and labels in range, are enforced by the host;
-  - real numbers, not floating point (3.14159265358979323846 stands for pi); the OpenCL compiler,
-    driver and device; the words of a claim's statement: what is shown is its "left" = "right";
+  - real numbers, not floating point (its decimals stand for pi and e); the OpenCL compiler, driver and
+    device; the words of a claim's statement: what is shown is its "left" = "right";
   - the three helper functions floor_div, floor_mod and philox4x32 (fixed texts);
   - tiled kernels (*_tiled.cl) are bound by hash and by exact comparison, not read."""
 

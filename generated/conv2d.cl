@@ -1,5 +1,5 @@
 // conv2d: generated from its definition, do not edit.
-// Certificates: proofs/, sha256 b9ab543dd49420e22660f063bc55e993531ee36d58fbd27ef110e67d04202ff9
+// Certificates: proofs/, sha256 83ae0e21c983677a79a0089aa1c135f7bea562fd68321bdaf36818c9f2ce3675
 //
 // Build options: REAL is float or double. Each size is a macro, either a number (-D SIZE_N=32) or a
 // place in the kernels' last argument (-D SIZE_N=sizes[3]); the text stays the same.

@@ -223,4 +223,6 @@ def test_sgd_takes_tensors_that_require_gradients(params) -> None:
 
 def test_a_huge_window_costs_no_memory() -> None:
     x = gp.tensor(np.arange(4.0).reshape(1, 1, 2, 2))
-    assert F.max_pool2d(x, 10**6, padding=5 * 10**5).numpy().max() == 3.0
+    assert F.max_pool2d(x, 46340, padding=23170).numpy().max() == 3.0
+    with pytest.raises(ShapeError, match=r"KH\*KW - 1 is 999999999999; the kernels count up"):
+        F.max_pool2d(x, 10**6, padding=5 * 10**5)  # its positions do not fit 32 bits

@@ -240,7 +240,7 @@ def test_a_conclusion_needs_the_facts_that_it_is_said_to_use() -> None:
 
 def test_the_hypotheses_are_not_contradictory() -> None:
     """A file without what is negated has a model: it is not refuted for another reason."""
-    for o in obligations("conv2d")[::5]:
+    for o in [o for o in obligations("conv2d") if o.steps][::5]:
         text = script(o, len(o.steps) - 1)
         bare = re.sub(r"\(assert \(not .*\n|\(assert .*conclusion!.*\n", "", text)
         model = model_of(bare)

@@ -15,7 +15,6 @@ from gradproof.derive.checker import (
     Fact,
     Kernel,
     Poly,
-    Refused,
     Source,
     System,
     divisions,
@@ -70,9 +69,10 @@ def _of_kernel(kernel: Kernel, base: Base) -> list[Poly]:
         ranges = extents([*facts, *divisions([*facts, (">=", p)])])
         for q in (p, scale(p, -1)):
             end = greatest(q, ranges)
-            if end is None:
-                raise Refused(f"{kernel.name}: nothing bounds {show(q)}")
-            if not any(dominated(end, bound, positive) for bound in [*known, {}]):
+            # without an end there is no limit to state, and `Kernel.fits` will say so
+            if end is not None and not any(
+                dominated(end, bound, positive) for bound in [*known, {}]
+            ):
                 out.append(end)
     return out
 

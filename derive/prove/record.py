@@ -79,6 +79,12 @@ class _Record(StrPrinter):
             return f"({e.p})*inv({e.q})" if e.p != 1 else f"inv({e.q})"
         return f"({text})" if e.is_Add or (e.is_Number and e < 0) or e.is_Piecewise else text
 
+    def _print_Exp1(self, e: sp.Basic) -> str:
+        return "exp(1)"
+
+    def _print_Abs(self, e: sp.Abs) -> str:
+        return f"abs({self.doprint(e.args[0])})"
+
     def _print_Rational(self, e: sp.Rational) -> str:
         return f"({e.p})*inv({e.q})"
 
