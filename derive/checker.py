@@ -2127,13 +2127,14 @@ class Operator:
             raise Refused(f"{self.name}: certificates {sorted(unused)} show nothing that is asked")
         return self.ledger
 
-    def enter(self, claim: str, statement: str, work: Any) -> None:
-        """Do the work, and note what it took."""
+    def enter(self, claim: str, statement: str, work: Any, formal: str = "") -> None:
+        """Do the work, and note what it took. formal: what is shown, as the record has it."""
         c = self.certificates
         c.degree = c.steps = c.size = 0
         start = time.perf_counter()
         work()
         row = {"claim": claim, "operator": self.name, "statement": statement, "status": "proved"}
+        row |= {"formal": formal} if formal else {}
         spent = round(time.perf_counter() - start, 4)
         took = {"degree": c.degree, "steps": c.steps, "bytes": c.size, "seconds": spent}
         self.ledger.append({**row, **took})
@@ -2267,6 +2268,17 @@ def reads_inside(facts: list[Fact], p: Poly, tensors: Any) -> Iterator[tuple[lis
             yield from ((facts, goal) for goal in ranges_at(pairs))
 
 
+def formal(claim: Any) -> str:
+    """What a claim says, as the checker reads it."""
+    given = [f"{s} = {v}" for s, v in claim.get("fixed", {}).items()] + claim.get("facts", [])
+    under = f" given {' and '.join(given)}" if given else ""
+    if "goals" in claim:
+        return " and ".join(claim["goals"]) + under
+    sides = [next(iter(claim.get(s, {"text": "0"}).items())) for s in ("left", "right")]
+    names = {"adjoint": "dloss/d{0}", "value": "{0}", "partial": "d{0[0]}/d{0[1]}"}
+    return " == ".join(names.get(k, "{0}").format(v) for k, v in sides) + under
+
+
 class Claim:
     """One claim of the record: two expressions are equal, or integers are as stated.
 
@@ -2342,7 +2354,7 @@ class Claim:
         r = self.record
         kinds = {"goals": self.goals, "example": self.example}
         work = next((kinds[k] for k in kinds if k in r), self.equality)
-        self.operator.enter(r["claim"], r["statement"], work)
+        self.operator.enter(r["claim"], r["statement"], work, formal(r))
 
     def example(self) -> None:
         """At the sizes and the place of the example, every sum of the left side has no term."""
@@ -2489,8 +2501,9 @@ Taken on trust:
   - what is divided by is not 0, and what stands under a root is positive;
   - division with remainder is unique; row-major addressing is a bijection;
   - the size limits in the manifest, and labels in range, are enforced by the host;
-  - real numbers, not floating point (its decimals stand for pi and e); the OpenCL compiler, driver and
-    device; the words of a claim's statement: what is shown is its "left" = "right";
+  - real numbers, not floating point (its decimals stand for pi and e); the OpenCL compiler,
+    driver and device;
+  - the words of a claim's statement: what is shown is its "left" = "right", or its "goals";
   - the three helper functions floor_div, floor_mod and philox4x32 (fixed texts);
   - tiled kernels (*_tiled.cl) are bound by hash and by exact comparison, not read."""
 
