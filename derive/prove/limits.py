@@ -23,6 +23,7 @@ from gradproof.derive.checker import (
     scale,
     show,
     sub,
+    symbols,
     var,
 )
 from gradproof.derive.prove.corners import dominated, extents, greatest, positive_sizes
@@ -69,10 +70,10 @@ def _of_kernel(kernel: Kernel, base: Base) -> list[Poly]:
         ranges = extents([*facts, *divisions([*facts, (">=", p)])])
         for q in (p, scale(p, -1)):
             end = greatest(q, ranges)
-            # without an end there is no limit to state, and `Kernel.fits` will say so
-            if end is not None and not any(
-                dominated(end, bound, positive) for bound in [*known, {}]
-            ):
+            # without an end in sizes there is no limit to state, and `Kernel.fits` will say so
+            if end is None or not symbols(end) <= {*base.system.symbols}:
+                continue
+            if not any(dominated(end, bound, positive) for bound in [*known, {}]):
                 out.append(end)
     return out
 

@@ -216,7 +216,10 @@ def solve(columns: list[tuple[Any, bool, Poly]]) -> list[Fraction] | None:
     if solver.check() != z3.sat:
         return None
     model = solver.model()
-    found = {d.name(): model[d].as_fraction() for d in model.decls()}
+    values = {d.name(): z3.simplify(model[d]) for d in model.decls()}
+    if not all(map(z3.is_rational_value, values.values())):  # z3 may leave an expression
+        return None
+    found = {name: value.as_fraction() for name, value in values.items()}
     return [Fraction(found.get(f"x{j}", 0)) for j in range(len(columns))]
 
 
