@@ -38,11 +38,14 @@ Poly = dict[tuple[Any, ...], Any]  # coefficients: int or Fraction
 Fact = tuple[str, Poly]
 Env = Mapping[str, Poly]
 INT_MAX = 2**31 - 1
+MALFORMED = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
 LITERALS = {"3.14159265358979323846": "pi", "2.71828182845904523536": "e"}  # for these numbers
 
 
 class Refused(Exception):
-    """What is wrong, and where."""
+    """What is wrong, and where. `shown`: the ledger's rows up to there."""
+
+    shown: list[dict[str, Any]] = []  # noqa: RUF012 - replaced, never appended to
 
 
 # -- polynomials --------------------------------------------------------------------------------
@@ -1119,7 +1122,11 @@ class Certificates:
         key = digest(facts, goals)
         known = list(facts)
         for n, step in enumerate(self.search(key, facts, goals, where)):
-            if not verify_step(known, step):
+            try:
+                right = verify_step(known, step)
+            except Refused as error:
+                raise Refused(f"{where}: step {n} of certificate {key}: {error}") from None
+            if not right:
                 raise Refused(f"{where}: step {n} of certificate {key} does not add up")
             self.steps += 1
             self.degree = max([self.degree, *(len(i) for _, i in step[2])])
@@ -1221,6 +1228,13 @@ class Certificates:
         self.witnessed(where, domain, image, there, m["witness"])
         term = rewrite_subscripts(substitute(dict(body), there), rewrite)
         return reduction(kind, loops, guards, term)
+
+    def satisfied(self, where: str, facts: list[Fact]) -> None:
+        """The facts hold together somewhere that is not degenerate."""
+        found = self.maps(f"{where}: witness", facts)
+        if not found:
+            raise Refused(f"{where}: no values show that its hypotheses hold together")
+        self.witnessed(where, facts, [], {}, found[0]["witness"])
 
     def witnessed(
         self, where: str, domain: list[Fact], image: list[Fact], there: Env, at: Mapping[str, int]
@@ -2052,6 +2066,7 @@ class Base:
         derived = [(">=", sub(var(s), const(1))) for s in system.derived()]
         certificates.settle(f"{system.name}: derived sizes", system.sizes(), derived)
         self.facts = system.sizes() + derived
+        certificates.satisfied(f"{system.name}: sizes", self.facts)
         top = var("INT_MAX")
         counts = [mul(*t.shape) for t in system.tensors.values()]
         known = at_least_one(self.facts)
@@ -2127,14 +2142,14 @@ class Operator:
             raise Refused(f"{self.name}: certificates {sorted(unused)} show nothing that is asked")
         return self.ledger
 
-    def enter(self, claim: str, statement: str, work: Any, formal: str = "") -> None:
-        """Do the work, and note what it took. formal: what is shown, as the record has it."""
+    def enter(self, claim: str, statement: str, work: Any, **more: str) -> None:
+        """Do the work, and note what it took. more: what else the row says."""
         c = self.certificates
         c.degree = c.steps = c.size = 0
         start = time.perf_counter()
         work()
         row = {"claim": claim, "operator": self.name, "statement": statement, "status": "proved"}
-        row |= {"formal": formal} if formal else {}
+        row |= more
         spent = round(time.perf_counter() - start, 4)
         took = {"degree": c.degree, "steps": c.steps, "bytes": c.size, "seconds": spent}
         self.ledger.append({**row, **took})
@@ -2268,10 +2283,18 @@ def reads_inside(facts: list[Fact], p: Poly, tensors: Any) -> Iterator[tuple[lis
             yield from ((facts, goal) for goal in ranges_at(pairs))
 
 
+def given(claim: Any) -> str:
+    """The sizes and places that a claim is about, if not all."""
+    if "example" in claim:
+        return "at " + ", ".join(f"{s} = {v}" for s, v in claim["example"].items())
+    fixed = [f"{s} = {v}" for s, v in claim.get("fixed", {}).items()]
+    told = [*fixed, *claim.get("facts", [])]
+    return f"given {' and '.join(told)}" if told else ""
+
+
 def formal(claim: Any) -> str:
     """What a claim says, as the checker reads it."""
-    given = [f"{s} = {v}" for s, v in claim.get("fixed", {}).items()] + claim.get("facts", [])
-    under = f" given {' and '.join(given)}" if given else ""
+    under = f" {given(claim)}" if given(claim) else ""
     if "goals" in claim:
         return " and ".join(claim["goals"]) + under
     sides = [next(iter(claim.get(s, {"text": "0"}).items())) for s in ("left", "right")]
@@ -2354,7 +2377,8 @@ class Claim:
         r = self.record
         kinds = {"goals": self.goals, "example": self.example}
         work = next((kinds[k] for k in kinds if k in r), self.equality)
-        self.operator.enter(r["claim"], r["statement"], work, formal(r))
+        self.operator.certificates.satisfied(r["claim"], self.facts)
+        self.operator.enter(r["claim"], r["statement"], work, formal=formal(r), given=given(r))
 
     def example(self) -> None:
         """At the sizes and the place of the example, every sum of the left side has no term."""
@@ -2503,7 +2527,9 @@ Taken on trust:
   - the size limits in the manifest, and labels in range, are enforced by the host;
   - real numbers, not floating point (its decimals stand for pi and e); the OpenCL compiler,
     driver and device;
-  - the words of a claim's statement: what is shown is its "left" = "right", or its "goals";
+  - the words of a claim's statement, and what the manifest and comments call a kernel's equation:
+    what is shown is a claim's "left" = "right", or its "goals";
+  - that the operators, claims and transforms in the folder are all that there should be;
   - the three helper functions floor_div, floor_mod and philox4x32 (fixed texts);
   - tiled kernels (*_tiled.cl) are bound by hash and by exact comparison, not read."""
 
@@ -2534,7 +2560,8 @@ def check_named(record: Any, certificates: Any = None) -> list[dict[str, Any]]:
         c.degree = c.steps = c.size = 0
         for inner, goal in reads_inside(facts, Text(tensors).value(op["value"]), tensors):
             c.settle(f"operator {name}", inner, [goal])
-        row = {"claim": name, "operator": "closed forms", "statement": op["statement"]}
+        what = f"{op['statement']} (its reads are inside its operands, or 0)"
+        row = {"claim": f"{name} is defined", "operator": "closed forms", "statement": what}
         took = {"degree": c.degree, "steps": c.steps, "bytes": c.size, "seconds": 0.0}
         ledger.append({**row, "status": "proved", **took})
     return ledger
@@ -2547,17 +2574,40 @@ def check_operator(folder: Path, name: str, entry: Any, named: Any) -> list[dict
     record, text = json.loads(data), (folder / entry["file"]).read_text("utf-8")
     if record["definition"]["name"] != name:
         raise Refused(f"{proofs}: these are certificates for {record['definition']['name']}")
+    changed = changed_line(entry["file"], text, record["text"])
+    try:
+        same_interface(record, entry)
+        files = {file: (folder / file).read_bytes() for file in entry["sha256"]}
+        ledger = Operator(record, entry, Source(entry["file"], text)).check(named)
+        ledger += tiled_rows(record, files)
+    except Refused as error:
+        raise Refused(f"{changed}; {error}" if changed else str(error)) from None
+    except MALFORMED as error:
+        raise Refused(f"{proofs} is damaged: {type(error).__name__}: {error}") from None
+    if changed:
+        raise Refused(changed)
     for file, known in entry["sha256"].items():
-        if sha256((folder / file).read_bytes()) != known:
+        if sha256(files[file]) != known:
             raise Refused(f"{file}: the text is not the one that the manifest lists")
-    if sha256(body_of(text)) != record["text"]:
-        raise Refused(f"{entry['file']}: the text below the header is not the one that was proved")
     if f"sha256 {sha256(data)}" not in text[: text.index("#pragma")]:
         raise Refused(f"{entry['file']}: the header does not name {proofs.name} as it is")
-    same_interface(record, entry)
-    files = {file: (folder / file).read_bytes() for file in entry["sha256"]}
-    ledger = Operator(record, entry, Source(entry["file"], text)).check(named)
-    return ledger + tiled_rows(record, files)
+    return ledger
+
+
+def line_hashes(text: str) -> list[str]:
+    """A short hash of every line of a kernel file below its header."""
+    return [sha256(line)[:8] for line in body_of(text).splitlines()]
+
+
+def changed_line(file: str, text: str, known: list[str]) -> str:
+    """Where the text below the header is not the one that was proved; empty if it is."""
+    hashes = line_hashes(text)
+    if hashes == known:
+        return ""
+    pairs = enumerate(zip(hashes, known, strict=False))
+    first = next((k for k, (a, b) in pairs if a != b), min(len(hashes), len(known)))
+    header = len(text.splitlines()) - len(hashes)
+    return f"{file}:{header + first + 1}: this line is not the one that was proved"
 
 
 def tiled_rows(record: Any, files: Mapping[str, bytes]) -> list[dict[str, Any]]:
@@ -2581,8 +2631,12 @@ def same_interface(record: Any, entry: Any) -> None:
     def guards(texts: Iterable[str]) -> set[Any]:
         return {g for t in texts for g in read.guards(t)}
 
+    staged = {c["claim"]: c.get("fixed", {}) for c in record["claims"]}
+    tiled = {k: e["tiled"]["when"] for k, e in entry["kernels"].items() if "tiled" in e}
     pairs = {
         "limits": (record["limits"], entry["limits"]),
+        "windows": (record["windows"], entry["windows"]),
+        "conditions of tiled kernels": ({k: staged.get(f"S1 {k} staged") for k in tiled}, tiled),
         "scalars": (definition["scalars"], entry["scalars"]),
         "labels": (
             {n: read.value(t["values"]) for n, t in definition["tensors"].items() if "values" in t},
@@ -2631,7 +2685,7 @@ def main(arguments: list[str]) -> int:
     except Refused as error:
         print(f"refused: {error}")
         return 1
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+    except (OSError, *MALFORMED) as error:
         print(f"refused: a file is missing or damaged: {type(error).__name__}: {error}")
         return 1
     except (RecursionError, MemoryError, StopIteration) as error:

@@ -1,5 +1,5 @@
 // adaptive_avg_pool2d: generated from its definition, do not edit.
-// Certificates: proofs/, sha256 581224c895ea62ca8a2a00189b20057db6dab95ce228f2b462447d904fc89ae8
+// Certificates: proofs/, sha256 328920f821e63f107927422c5c5ffea7e9315ce2fe58a45aac0853da91f06251
 //
 // Build options: REAL is float or double. Each size is a macro, either a number (-D SIZE_N=32) or a
 // place in the kernels' last argument (-D SIZE_N=sizes[3]); the text stays the same.

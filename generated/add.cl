@@ -1,5 +1,5 @@
 // add: generated from its definition, do not edit.
-// Certificates: proofs/, sha256 8011d75b20fec87e5fe15556e1304030bd989a2b463cc02c8583973991c30710
+// Certificates: proofs/, sha256 581efa4cd306120441eb25ae810a6f5aa2a39865b3cfa620fdf1b0c3c2b11fd4
 //
 // Build options: REAL is float or double. Each size is a macro, either a number (-D SIZE_N=32) or a
 // place in the kernels' last argument (-D SIZE_N=sizes[3]); the text stays the same.

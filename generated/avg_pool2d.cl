@@ -1,5 +1,5 @@
 // avg_pool2d: generated from its definition, do not edit.
-// Certificates: proofs/, sha256 209a60d33617a2ea65bc94ffff68f91664332058998d798cabbff9c0d2a9133b
+// Certificates: proofs/, sha256 5c086385c68f9e990acaa788aeb9e685bac9cd1431fb5ffb6fd4e85e6cde224f
 //
 // Build options: REAL is float or double. Each size is a macro, either a number (-D SIZE_N=32) or a
 // place in the kernels' last argument (-D SIZE_N=sizes[3]); the text stays the same.

@@ -1,5 +1,5 @@
 // avg_pool2d_valid: generated from its definition, do not edit.
-// Certificates: proofs/, sha256 bcbfcd990b8ab68e10e13435c954110f7879fa6025b7c248517f1d7851fc696e
+// Certificates: proofs/, sha256 e4f7fb04e750ea46b7fec4e74674db245c9a381cfccb893f57374ccb4a7a62e7
 //
 // Build options: REAL is float or double. Each size is a macro, either a number (-D SIZE_N=32) or a
 // place in the kernels' last argument (-D SIZE_N=sizes[3]); the text stays the same.

@@ -1,5 +1,5 @@
 // batch_norm: generated from its definition, do not edit.
-// Certificates: proofs/, sha256 fa5bf9ba7a74a06ac4cf45adb0ba315f234243e25c9df799a01b0cbf90e1b3d2
+// Certificates: proofs/, sha256 eed70682c7c77846674a2052943c89311dcf323c049aa1586d51a56f989e425e
 //
 // Build options: REAL is float or double. Each size is a macro, either a number (-D SIZE_N=32) or a
 // place in the kernels' last argument (-D SIZE_N=sizes[3]); the text stays the same.

@@ -1,5 +1,5 @@
 // conv2d: generated from its definition, do not edit.
-// Certificates: proofs/, sha256 83ae0e21c983677a79a0089aa1c135f7bea562fd68321bdaf36818c9f2ce3675
+// Certificates: proofs/, sha256 2ca850d59ba7cea06be05f4a7951beaf82dfface3da00d0f2bb3cb9f0ca5133b
 //
 // Build options: REAL is float or double. Each size is a macro, either a number (-D SIZE_N=32) or a
 // place in the kernels' last argument (-D SIZE_N=sizes[3]); the text stays the same.

@@ -1,5 +1,5 @@
 // linear: generated from its definition, do not edit.
-// Certificates: proofs/, sha256 f7891e159b83b4aecf7105b96007f3bde55f5b91ec9efc594c5459fa32d4d78b
+// Certificates: proofs/, sha256 063539430c5e57939e260ab53b678451ff38bfdd1404051142546b6dadfea666
 //
 // Build options: REAL is float or double. Each size is a macro, either a number (-D SIZE_N=32) or a
 // place in the kernels' last argument (-D SIZE_N=sizes[3]); the text stays the same.

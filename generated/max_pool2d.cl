@@ -1,5 +1,5 @@
 // max_pool2d: generated from its definition, do not edit.
-// Certificates: proofs/, sha256 8fad7a4403fb1dece8e3d625d31e027e256bab61bb673b43e63869341d033eda
+// Certificates: proofs/, sha256 58b9bdf6b2e69461ccf01408976062bc14ec1bb49d5f7636d6b18c6ccd58671f
 //
 // Build options: REAL is float or double. Each size is a macro, either a number (-D SIZE_N=32) or a
 // place in the kernels' last argument (-D SIZE_N=sizes[3]); the text stays the same.

@@ -1,5 +1,5 @@
 // mse: generated from its definition, do not edit.
-// Certificates: proofs/, sha256 6669177ff58a7d5e823cb876794b0a6d160d43c4ac06dd99324416bc5a7e9870
+// Certificates: proofs/, sha256 6131710fc9d279e8cd8ae477f0253bc4a3f79d02247dd54b1fdd9923d3092ff5
 //
 // Build options: REAL is float or double. Each size is a macro, either a number (-D SIZE_N=32) or a
 // place in the kernels' last argument (-D SIZE_N=sizes[3]); the text stays the same.

@@ -1,5 +1,5 @@
 // running_average: generated from its definition, do not edit.
-// Certificates: proofs/, sha256 6e63ee486e914c3e74d6dc238f047c5818031523fdfbdcd4978f398c325c1ba6
+// Certificates: proofs/, sha256 f9577cc174ca209628e5630b464a273e98a5b9649bf62be1cc472ad3df3f0143
 //
 // Build options: REAL is float or double. Each size is a macro, either a number (-D SIZE_N=32) or a
 // place in the kernels' last argument (-D SIZE_N=sizes[3]); the text stays the same.

@@ -1,5 +1,5 @@
 // sgd: generated from its definition, do not edit.
-// Certificates: proofs/, sha256 718db2965c0b1613426e57ec5c6965fa9d2b320da4303673ef951ba74fd6c831
+// Certificates: proofs/, sha256 5a379d6f9c4e1b76d97ea63714902a1ff0c3a3ff42723c00e1c28a270c42873f
 //
 // Build options: REAL is float or double. Each size is a macro, either a number (-D SIZE_N=32) or a
 // place in the kernels' last argument (-D SIZE_N=sizes[3]); the text stays the same.

@@ -1,5 +1,5 @@
 // sgd_momentum: generated from its definition, do not edit.
-// Certificates: proofs/, sha256 070162aac17edd7116bab99911198cc99b5547852709f4e93683a3d60fb0e100
+// Certificates: proofs/, sha256 dbade9ee987d090264acf4eafed98219370f171b7f51a669d404608ec965452f
 //
 // Build options: REAL is float or double. Each size is a macro, either a number (-D SIZE_N=32) or a
 // place in the kernels' last argument (-D SIZE_N=sizes[3]); the text stays the same.

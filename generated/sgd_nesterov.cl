@@ -1,5 +1,5 @@
 // sgd_nesterov: generated from its definition, do not edit.
-// Certificates: proofs/, sha256 bb6e8d484e5d038c76fd3ee8608e3c68caf25a7a4bcfaf010dd5741a796517b8
+// Certificates: proofs/, sha256 93779ea36aab85f5818b780d06367500bdb59658b33fd2aacde91a179d85a665
 //
 // Build options: REAL is float or double. Each size is a macro, either a number (-D SIZE_N=32) or a
 // place in the kernels' last argument (-D SIZE_N=sizes[3]); the text stays the same.

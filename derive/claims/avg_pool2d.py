@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from gradproof.derive.claims.windows import length_claims
+
 OUTPUT = [["n", "N"], ["c", "C"], ["x", "OH"], ["y", "OW"]]
 INPUT = [["n", "N"], ["c", "C"], ["u", "H"], ["v", "W"]]
 REMAINDERS = {"RH": "(H + PT + PB - KH) % SH", "RW": "(W + PL + PR - KW) % SW"}
@@ -25,6 +27,7 @@ def window_sum_gradient(grad: str) -> str:
 
 
 CLAIMS: list[dict[str, Any]] = [
+    *length_claims("average pool", dilated=False),
     {
         "claim": "L1 average pool",
         "statement": "z = keep(correlate(pad(Y), ones), S)/(KH*KW)",

@@ -13,7 +13,7 @@ from gradproof.derive.claims.avg_pool2d import (
     window_sum,
     window_sum_gradient,
 )
-from gradproof.derive.claims.windows import tap_claims
+from gradproof.derive.claims.windows import length_claims, tap_claims
 
 CLAIMS: list[dict[str, Any]] = [
     {
@@ -39,5 +39,6 @@ CLAIMS: list[dict[str, Any]] = [
         "left": {"adjoint": "Y"},
         "right": {"tensor": window_sum_gradient("divided(grad_z, count)")},
     },
+    *length_claims("average pool", dilated=False),
     *tap_claims("average pool", dilated=False),
 ]

@@ -220,8 +220,7 @@ CLAIMS: list[dict[str, Any]] = [
     },
     {
         "claim": "G6 a position that no output saw, r = 0",
-        "statement": "with dilation a position before the tail can be unseen: S = 3, D = 2, K = 2, "
-        "O = 2 see 0, 2, 3 and 5, not 1 and 4",
+        "statement": "with dilation a position before the tail can be unseen: its gradient is 0",
         "where": REMAINDERS,
         "free": Y_PLACE,
         "facts": ["RH == 0", "RW == 0", "u + PT <= SH*(OH - 1) + DH*(KH - 1)"],

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gradproof.derive.claims.windows import tap_claims
+from gradproof.derive.claims.windows import length_claims, tap_claims
 
 OUTPUT = [["n", "N"], ["c", "C"], ["x", "OH"], ["y", "OW"]]
 INPUT = [["n", "N"], ["c", "C"], ["u", "H"], ["v", "W"]]
@@ -105,4 +105,9 @@ ORDER: list[dict[str, Any]] = [
     },
 ]
 
-CLAIMS = [*VALUES, *ORDER, *tap_claims("maximum", dilated=True)]
+CLAIMS = [
+    *VALUES,
+    *ORDER,
+    *length_claims("maximum", dilated=True),
+    *tap_claims("maximum", dilated=True),
+]

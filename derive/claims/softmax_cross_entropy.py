@@ -15,7 +15,7 @@ SHIFTED = "softmax(shifted(a, m))"
 CLAIMS: list[dict[str, Any]] = [
     {
         "claim": "L1 cross-entropy",
-        "statement": "loss = (sum of log(s) - d)/divisor: -log(exp(d)/s) for every sample",
+        "statement": "loss = (sum over the samples of log(s) - d)/divisor",
         "free": [],
         "left": {"value": "loss"},
         "right": {"text": "inv(divisor)*sum[n:N](log(s[n]) - d[n])"},

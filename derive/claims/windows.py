@@ -14,6 +14,23 @@ AXES = {
 }
 
 
+def length_claims(operator: str, *, dilated: bool) -> list[dict[str, Any]]:
+    """The output length: the last window lies in the padded input, one more would not."""
+    found = []
+    for axis, (size, count, taps, stride, before, after, _) in AXES.items():
+        reach = f"D{size}*({taps} - 1)" if dilated else f"({taps} - 1)"
+        room = f"{size} + {before} + {after}"
+        last = f"{stride}*({count} - 1) + {reach}"
+        found.append(
+            {
+                "claim": f"L1 {operator}, output length, {axis}",
+                "statement": f"{last} < {room} <= {last} + {stride}",
+                "goals": [f"{last} < {room}", f"{room} <= {last} + {stride}"],
+            }
+        )
+    return found
+
+
 def tap_claims(operator: str, *, dilated: bool) -> list[dict[str, Any]]:
     """A tap inside the image for every window, axis by axis, without dilation.
 
@@ -38,7 +55,7 @@ def tap_claims(operator: str, *, dilated: bool) -> list[dict[str, Any]]:
             },
             {
                 "claim": f"L1 {operator}, windows that start outside, {axis}",
-                "statement": f"P <= K - 1 and {start} < 0: tap -({start}) of the window is row 0",
+                "statement": f"P <= K - 1 and {start} < 0: the window has a tap number -({start})",
                 "facts": [*smaller, f"{start} <= -1"],
                 "goals": [f"0 <= -({start})", f"-({start}) <= {taps} - 1"],
                 **common,

@@ -48,11 +48,11 @@ class _Recorder(Certificates):
 class _Operator(Operator):
     """An operator that tells its certificates which claim they are for."""
 
-    def enter(self, claim: str, statement: str, work: Any, formal: str = "") -> None:
+    def enter(self, claim: str, statement: str, work: Any, **more: str) -> None:
         """Do the work under the claim's name."""
         assert isinstance(self.certificates, _Recorder)
         self.certificates.claim = claim
-        super().enter(claim, statement, work, formal)
+        super().enter(claim, statement, work, **more)
         self.certificates.claim = ""
 
 

@@ -92,10 +92,24 @@ def proofs(record: Any, entry: Any, text: str, named: Any, operand: str) -> Iter
         rows = [r for r in ledger if r["claim"].startswith(f"{kernel}.")]
         if rows:
             yield _kernel(listener, kernel, rows)
-    for claim in record["claims"]:
-        if {"adjoint": operand} in (claim.get("left"), claim.get("right")):
-            row = next(r for r in ledger if r["claim"] == claim["claim"])
-            yield _claim(listener, claim, row)
+    rows = {r["claim"]: r for r in ledger}
+    vanished = [r for r in ledger if r["claim"].endswith("=0")]
+    if vanished:
+        items = tuple((f"{r['statement']} ({_took(r)})",) for r in vanished)
+        yield Section(
+            ("Proof: what vanishes",), (Passage(("No kernel computes these:",), (), items),)
+        )
+    sides = ({"adjoint": operand}, {"value": f"grad_{operand}"})
+    about = [c for c in record["claims"] if c.get("left") in sides or c.get("right") in sides]
+    for claim in (c for c in about if "fixed" not in c):
+        yield _claim(listener, claim, rows[claim["claim"]])
+    special = tuple(
+        (f"{c['claim']}, {rows[c['claim']]['given']} ({_took(rows[c['claim']])})",)
+        for c in about
+        if "fixed" in c
+    )
+    if special:
+        yield Section(("Proof: special sizes",), (Passage(("Also proved:",), (), special),))
 
 
 def _kernel(listener: Listener, kernel: str, rows: list[Any]) -> Section:

@@ -11,6 +11,7 @@ from typing import Annotated
 import sympy as sp
 import typer
 
+from gradproof.derive.checker import Refused
 from gradproof.derive.errors import DefinitionError
 from gradproof.derive.explain import Formula, Section, Words, explain, operand
 from gradproof.derive.language import Definition
@@ -51,7 +52,6 @@ def _sections(d: Definition, letter: str | None) -> Iterator[Section]:
     from gradproof.codegen.certify import certify, known_record
     from gradproof.codegen.generate import generated_folder
     from gradproof.codegen.program import build_program
-    from gradproof.derive.checker import Refused
     from gradproof.derive.claims.named import NAMED
     from gradproof.derive.prove.story import proofs
 
@@ -76,7 +76,10 @@ def generate(
     from gradproof.codegen.generate import differences, generated_folder, render_all, write
 
     folder = out or generated_folder()
-    files = render_all()
+    try:
+        files = render_all()
+    except (Refused, DefinitionError) as error:
+        raise GradproofError(f"nothing was written: {error}") from None
     if check:
         diff = differences(folder, files)
         typer.echo(diff or f"{folder} agrees with the derivations: {len(files)} files", nl=not diff)

@@ -39,7 +39,8 @@ once      every element of the result is written by exactly one work-item
 range     every read is inside its tensor or guarded, every division rounds down
 int32     no integer overflows 32 bits under the size limits of manifest.json
 proved    a certificate shows it for all sizes, over the integers and the reals
-tested    compared exactly on examples, with the text fixed by its hash"""
+tested    its text is fixed by a hash, and was compared exactly with the proved kernel; --tiled
+          compares now"""
 
 Row = dict[str, Any]
 
@@ -68,7 +69,7 @@ def verify(
     start = time.perf_counter()
     if not have_solver():
         if from_scratch:
-            raise GradproofError("--from-scratch needs z3: pip install 'gradproof[prove]'")
+            raise GradproofError("--from-scratch needs z3: pip install z3-solver")
         screen.note("z3 is not installed: committed certificates are checked, none is searched for")
     rows: list[Row] = []
     for name, ledger in _ledgers(operator, from_scratch, smtlib):
@@ -132,7 +133,8 @@ def _operator(d: Definition, folder: Path, from_scratch: bool, smtlib: Path | No
     except (Refused, DefinitionError) as error:
         failed = {"degree": 0, "steps": 0, "bytes": 0, "seconds": 0.0}
         row = {"claim": "refused", "operator": d.name, "statement": str(error), "status": "failed"}
-        return [{**row, **failed}]
+        shown = error.shown if isinstance(error, Refused) else []
+        return [*shown, {**row, **failed}]
     if smtlib is not None:
         _export(smtlib, done, program)
     return done.ledger
@@ -148,6 +150,8 @@ def _same_as_committed(folder: Path, files: dict[str, str]) -> None:
 def _export(folder: Path, done: Certified, program: Any) -> None:
     from gradproof.derive.prove.smtlib import export
 
+    if not str(folder).strip("."):
+        raise GradproofError("--smtlib needs the name of a new folder")
     try:
         export(folder, done.record, program.entry, program.files[program.entry["file"]], NAMED)
     except OSError as error:
@@ -165,6 +169,8 @@ def _print(screen: Screen, name: str, rows: list[Row]) -> None:
             continue
         screen.line(f"  {row['status']:7} {row['claim']:58} {_took([row])}")
         screen.line(f"          {row['statement']}", style="dim")
+        if row.get("given"):
+            screen.line(f"          {row['given']}", style="dim")
     for kernel, parts in kernels.items():
         words = " ".join(r["claim"].rpartition(".")[2] for r in parts)
         screen.line(f"  {parts[0]['status']:7} {kernel + ': ' + words:58} {_took(parts)}")
