@@ -1,5 +1,5 @@
 // avg_pool2d_valid: generated from its definition, do not edit.
-// Certificates: proofs/, sha256 e4f7fb04e750ea46b7fec4e74674db245c9a381cfccb893f57374ccb4a7a62e7
+// Certificates: proofs/, sha256 dd596477b0579a22d3bc2ae44fd700dfc061ea5190b67a0b8ddd3603e4bd6b55
 //
 // Build options: REAL is float or double. Each size is a macro, either a number (-D SIZE_N=32) or a
 // place in the kernels' last argument (-D SIZE_N=sizes[3]); the text stays the same.

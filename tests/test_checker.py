@@ -7,8 +7,11 @@ import contextlib
 import copy
 import itertools
 import json
+import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,16 +20,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gradproof.codegen.certify import statement
 from gradproof.codegen.generate import generated_folder
+from gradproof.codegen.program import build_program
 from gradproof.derive import checker
 from gradproof.derive.checker import (
     Certificates,
+    Operator,
     Poly,
     Refused,
+    Source,
     Tensor,
     Text,
     add,
     canonical,
+    check_folder,
     const,
     divide,
     freeze,
@@ -38,6 +46,8 @@ from gradproof.derive.checker import (
     var,
     verify_step,
 )
+from gradproof.derive.prove.finder import Finder
+from gradproof.derive.registry import find
 from tests.test_checker_text import check, record_of
 
 FILE = Path(checker.__file__)
@@ -619,3 +629,61 @@ def test_a_damaged_folder_is_refused(tmp_path: Path, file: str) -> None:
         assert done.returncode == 1 and done.stdout.startswith("refused: "), done.stdout[-500:]
         assert not done.stderr
         (tmp_path / file).write_bytes(original)
+
+
+# -- what an outsider found ----------------------------------------------------------------------
+def edited_folder(tmp_path: Path, file: str, edit: Callable[[str], str]) -> str:
+    """What the checker says of a copy of generated/ with one file changed."""
+    folder = tmp_path / "generated"
+    shutil.copytree(generated_folder(), folder)
+    path = folder / file
+    path.write_text(edit(path.read_text("utf-8")), "utf-8")
+    with pytest.raises(Refused) as caught:
+        check_folder(folder)
+    return str(caught.value)
+
+
+def test_an_edited_line_is_named(tmp_path: Path) -> None:
+    told = edited_folder(
+        tmp_path,
+        "conv2d.cl",
+        lambda t: t.replace("DH * i + SH * x - PT", "DH * i + SH * x + PT", 1),
+    )
+    lines = (generated_folder() / "conv2d.cl").read_text("utf-8").splitlines()
+    number = next(k for k, line in enumerate(lines, 1) if "DH * i + SH * x - PT" in line)
+    assert told.startswith(f"conv2d.cl:{number}: this line is not the one that was proved")
+
+
+def test_an_edited_comment_is_named_too(tmp_path: Path) -> None:
+    told = edited_folder(tmp_path, "relu.cl", lambda t: t.replace("// z[i] =", "// y[i] =", 1))
+    assert re.match(r"relu\.cl:\d+: this line is not the one that was proved$", told)
+
+
+@pytest.mark.parametrize(
+    ("what", "edit"),
+    [
+        (
+            "conditions of tiled kernels",
+            lambda t: t.replace('"when": {\n       "G": 1\n      }', '"when": {}', 1),
+        ),
+        (
+            "windows",
+            lambda t: re.sub(r'"windows": \[\n.*?\n   \],', '"windows": [],', t, flags=re.S),
+        ),
+    ],
+)
+def test_what_a_host_must_check_is_compared(
+    tmp_path: Path, what: str, edit: Callable[[str], str]
+) -> None:
+    assert f"the manifest has other {what}" in edited_folder(tmp_path, "manifest.json", edit)
+
+
+def test_hypotheses_that_contradict_each_other_prove_nothing() -> None:
+    d = find("add")
+    program = build_program(d)
+    text = program.files["add.cl"]
+    vacuous = {"claim": "X", "statement": "", "facts": ["T >= 5", "T <= 3"], "goals": ["T == 100"]}
+    record = {**statement(d, program, text), "claims": [vacuous], "proofs": {}, "maps": {}}
+    record["cofactors"] = {}
+    with pytest.raises(Refused, match="no values satisfy the hypotheses together"):
+        Operator(record, program.entry, Source("add.cl", text), Finder(record)).check({})

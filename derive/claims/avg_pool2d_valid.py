@@ -39,6 +39,6 @@ CLAIMS: list[dict[str, Any]] = [
         "left": {"adjoint": "Y"},
         "right": {"tensor": window_sum_gradient("divided(grad_z, count)")},
     },
-    *length_claims("average pool", dilated=False),
+    *length_claims("average pool of valid taps", dilated=False),
     *tap_claims("average pool", dilated=False),
 ]
