@@ -74,12 +74,19 @@ def adjoint(d: Definition) -> Definition:
 
     d: a prepared definition. Returns the system `grad_X[p] = ...` in reverse order of use; its
     inputs are the forward tensors it reads and the cotangents `grad_<output>`.
-    Errors: DefinitionError where an output is an integer tensor.
+    Errors: DefinitionError where an output is an integer tensor, or is read by another equation.
     """
     for name in d.outputs:
         if d.tensor(name).dtype != "real":
             raise DefinitionError(f"{d.name}: output {name} holds integers; it has no gradient")
     moving = active(d)
+    for e in (e for e in d.equations if e.target in moving):
+        again = {r.tensor for r in reads(e.body)} & moving & set(d.outputs)
+        if again:
+            raise DefinitionError(
+                f"{d.name}: {e.target} reads {', '.join(sorted(again))}, which is an output too; "
+                "name it apart, so that its gradient and its cotangent are two tensors"
+            )
     equations: list[Equation] = []
     for name in [*reversed([e.target for e in d.equations]), *d.differentiable]:
         if name in moving and name not in d.outputs:

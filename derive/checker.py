@@ -2181,6 +2181,11 @@ class Operator:
         if not variant["backward"]:
             return
         active = system.active()
+        again = set().union(
+            *(tensors_in(system.equations[t][1]) for t in active - {*system.inputs})
+        )
+        if again & active & {*variant["outputs"]}:
+            raise Refused(f"{name}: an output is read again: its cotangent is not its gradient")
         base.ready |= {"grad_" + t for t in variant["outputs"]}
         if strangers := {
             t for t in backward if t.removeprefix("grad_") not in active - {*variant["outputs"]}

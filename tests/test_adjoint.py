@@ -10,6 +10,7 @@ from gradproof.derive.expr import reduces
 from gradproof.derive.language import Definition, operator
 from gradproof.derive.registry import find
 from gradproof.derive.show import text
+from gradproof.derive.system import derive
 
 
 def raw(d: Definition) -> list[str]:
@@ -87,3 +88,10 @@ def test_an_integer_output_has_no_gradient() -> None:
     d = operator("t", "k[n] = argmax[c](a[n,c])", {"a": "N,C"})
     with pytest.raises(DefinitionError, match="output k holds integers"):
         adjoint(d)
+
+
+def test_an_output_that_is_read_again_is_refused() -> None:
+    """dloss/da would need what b passes on, and the cotangent of a is given without it."""
+    d = operator("twice", "a[i] = 2*X[i]\nb[i] = a[i]*a[i]", {"X": "N"}, outputs=("a", "b"))
+    with pytest.raises(DefinitionError, match="b reads a, which is an output too"):
+        derive(d)
