@@ -2141,10 +2141,10 @@ class Operator:
         return self.ledger
 
     def forms(self) -> set[str]:
-        """The kernels that stand in for another one where sizes have given values. Manifest and
-        checker mean the same pairs and values; to a host they differ in name and text only."""
+        """The kernels that stand in for another one where sizes have given values: its arguments,
+        or fewer, its target and work-items."""
         kernels, sizes = self.entry["kernels"], self.record["definition"]["sizes"]
-        pairs = {(p["kernel"], k) for k, e in kernels.items() if (p := e.get("phases"))}
+        pairs = {(e["phases"]["kernel"], k) for k, e in kernels.items() if "phases" in e}
         if pairs != {(k, e["of"]) for k, e in kernels.items() if "of" in e}:
             raise Refused(f"{self.source.name}: phases and of name different kernels")
         found = {form for form, _ in pairs}
@@ -2241,12 +2241,12 @@ class Operator:
 
     def kernel(self, name: str, base: Base, meaning: Any) -> None:
         """One kernel, and its form for some sizes, against the equation that it has to compute."""
-        target, places, value = self.text(name, base, meaning, {})
-        if phases := self.entry["kernels"][name].get("phases"):
-            self.text(phases["kernel"], base.fixed(phases["when"]), meaning, phases["when"])
-        base.values[target] = places, value
+        base.values.update([self.form(name, base, meaning, {})])
+        if "phases" in self.entry["kernels"][name]:
+            phases = self.entry["kernels"][name]["phases"]
+            self.form(phases["kernel"], base.fixed(phases["when"]), meaning, phases["when"])
 
-    def text(self, name: str, base: Base, meaning: Any, when: Mapping[str, int]) -> Any:
+    def form(self, name: str, base: Base, meaning: Any, when: Mapping[str, int]) -> Any:
         """One kernel's text against an equation; `base` has the sizes `when` fixed."""
         entry = self.entry["kernels"][name]
         k = Kernel(base.system, self.kernels[name], self.certificates, base)
@@ -2259,6 +2259,7 @@ class Operator:
         self.interface(k, entry)
         fixed = {s: const(v) for s, v in when.items()}
         left, right = (substitute(p, fixed) for p in (meaning([var(i) for i in places]), value))
+        given = " and ".join(f"{s} = {v}" for s, v in when.items())
         again = any(row["claim"] == f"{name}.equation" for row in self.ledger)
         what = f"equation in {base.name}" if again else "equation"
         where = f"{k.where}: {name}" + (f" in {base.name}" if again else "")
@@ -2267,14 +2268,14 @@ class Operator:
             f"{name}.{what}",
             entry["equation"],
             lambda: equal(where, k.facts, left, right, base.relation),
-            " and ".join(f"{s} = {v}" for s, v in when.items()),
+            f"{name} == {target} given {given}" if given else "",
         )
         if again:  # its text and the sizes are the same
-            return target, places, value
+            return target, (places, value)
         self.enter(f"{name}.once", f"{target} is written once at every place", k.written_once)
         self.enter(f"{name}.range", "every read is inside its tensor or guarded", k.in_range)
         self.enter(f"{name}.int32", "every integer fits 32 bits under the limits", k.fits)
-        return target, places, value
+        return target, (places, value)
 
     def interface(self, k: Kernel, entry: Any) -> None:
         """What the manifest tells a host about a kernel is what its text has."""

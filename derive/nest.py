@@ -34,7 +34,6 @@ from gradproof.derive.expr import (
 )
 from gradproof.derive.language import Definition, Equation, Tensor
 
-
 Named = tuple[tuple[sp.Symbol, sp.Expr], ...]
 
 
@@ -114,7 +113,8 @@ def lower(d: Definition, e: Equation, names: Named = ()) -> Nest:
     scope = d.scope(e)
     accumulated = {r: f"{r.kind}{k}" for k, r in enumerate(reduces(e.body))}
     accumulators = tuple(
-        Accumulator(name, r.kind, _reduction(d, r, name, scope, names)) for r, name in accumulated.items()
+        Accumulator(name, r.kind, _reduction(d, r, name, scope, names))
+        for r, name in accumulated.items()
     )
     value = substitute(e.body, {r: sp.Symbol(n, real=True) for r, n in accumulated.items()})
     value = _floors(_conditional_reads(d, value, scope), scope, ())

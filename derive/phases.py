@@ -32,6 +32,7 @@ from gradproof.derive.expr import (
 from gradproof.derive.language import Definition, Equation
 from gradproof.derive.nest import Named
 
+
 @dataclass(frozen=True)
 class Phases:
     """The phase-split form of one equation.
@@ -71,7 +72,9 @@ def phase_split(d: Definition, e: Equation) -> Phases | None:
     if not any(found.values()):
         return None
     known = {s: sp.Integer(1) for s in ones}
-    taken = {str(s) for s in _symbols(e.body)} | {t.name for t in d.tensors} | {n for n, _ in d.scalars}
+    taken = (
+        {str(s) for s in _symbols(e.body)} | {t.name for t in d.tensors} | {n for n, _ in d.scalars}
+    )
     taken |= {str(s) for s in (*e.indices, *d.sizes, *(s for s, _ in d.derived))}
     names: list[tuple[sp.Symbol, sp.Expr]] = []
     mapping: dict[sp.Basic, sp.Basic] = {}
@@ -101,11 +104,18 @@ def _axes(d: Definition, r: Reduce) -> Iterator[_Axis]:
         c, t = g.args
         taps = sorted(t.free_symbols & set(extents), key=str)
         split = linear(t, taps[0]) if len(taps) == 1 and taps[0] not in done else None
-        if split is None or not positive(c, d.scope()) or not nonneg(extents[taps[0]] - 1, d.scope()):
+        if (
+            split is None
+            or not positive(c, d.scope())
+            or not nonneg(extents[taps[0]] - 1, d.scope())
+        ):
             continue
         unit = sp.Mul.make_args(-split[0])
         ones = tuple(s for s in unit if s != 1)
-        if all(s in sizes and lower.get(s, 1) <= 1 for s in ones) and extents[taps[0]].free_symbols <= sizes:
+        if (
+            all(s in sizes and lower.get(s, 1) <= 1 for s in ones)
+            and extents[taps[0]].free_symbols <= sizes
+        ):
             done.add(taps[0])
             yield _Axis(g, taps[0], extents[taps[0]], split[1], ones)
 

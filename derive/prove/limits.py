@@ -46,15 +46,10 @@ def size_limits(record: Any, entry: Any, text: str) -> list[str]:
         system = System(record, variant["without"])
         base = Base(system, _Silent(_empty(record)), [])
         for name in [*variant["forward"], *variant["backward"]]:
-            phases = entry["kernels"][name].get("phases")
-            forms = [(name, base)]
-            if phases:
-                forms.append((phases["kernel"], base.fixed(phases["when"])))
-            for form, facts in forms:
-                kernel = Kernel(system, kernels[form], base.certificates, facts)
-                kernel.run()
-                for limit in _of_kernel(kernel, facts):
-                    found[freeze(limit)] = limit
+            kernel = Kernel(system, kernels[name], base.certificates, base)
+            kernel.run()
+            for limit in _of_kernel(kernel, base):
+                found[freeze(limit)] = limit
     return [show(p) for p in _maximal(list(found.values()), base)]
 
 
