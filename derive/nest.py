@@ -155,17 +155,20 @@ def _reduction(
             sides = (NonNeg(subscripts[k]), NonNeg(extent - 1 - subscripts[k]))
             guards += [g for g, may_fail in zip(sides, needed, strict=True) if may_fail]
         body = substitute(body, {read: Read(read.tensor, *subscripts)})
-    for node in _quotients([*guards, *(x.value for x in named)], body):
+    loops = list(r.indices)
+    parts = [*guards, *(x.value for x in named), *(n for _, n in loops)]
+    for node in _quotients(parts, body):
         q = integer(f"{name}_q{next(names)}")
         lets.append(Let(q, node))
         named = [Let(x.name, x.value.xreplace({node: q})) for x in named]
+        loops = [(i, n.xreplace({node: q})) for i, n in loops]
         guards = [g.xreplace({node: q}) for g in guards]
         body = substitute(body, {node: q})
     position = row_major(r.indices)
     update = Update(name, r.kind, body, position)
     sizes = (*d.sizes, *(s for s, _ in d.derived))
     avail = {*outer.extents, *sizes, *(integer(n) for n, t in d.scalars if t != "real")}
-    return _place(list(r.indices), guards, [*lets, *named], update, avail, scope)
+    return _place(loops, guards, [*lets, *named], update, avail, scope)
 
 
 def _place(

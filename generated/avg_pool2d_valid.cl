@@ -1,5 +1,5 @@
 // avg_pool2d_valid: generated from its definition, do not edit.
-// Certificates: proofs/, sha256 12e8487b5637b10741c2af03bf9b67ea2e1b3ca8794c35399ed0283f1b5fbf5f
+// Certificates: proofs/, sha256 2c3da85c315921b6a0920ee6d180b17bfbca73855920decad3fed2f965005d33
 //
 // Build options: REAL is float or double. Each size is a macro, either a number (-D SIZE_N=32) or a
 // place in the kernels' last argument (-D SIZE_N=sizes[3]); the text stays the same.
@@ -177,13 +177,15 @@ __kernel void avg_pool2d_valid_grad_Y_phases(
         REAL sum0 = 0;
         const int sum0_q0 = floor_div(PT + u, SH);
         const int sum0_q1 = floor_div(PL + v, SW);
-        for (int i_m = 0; i_m < (KH - 1) / SH + 1; i_m++) {
+        const int sum0_q2 = (KH - 1) / SH;
+        const int sum0_q3 = (KW - 1) / SW;
+        for (int i_m = 0; i_m < sum0_q2 + 1; i_m++) {
             const int i_q = sum0_q0 - i_m;
             if (0 <= i_q && i_q < OH) {
                 const int i = PT + u - SH * i_q;
                 if (i < KH) {
                     REAL sum0_j_m = 0;
-                    for (int j_m = 0; j_m < (KW - 1) / SW + 1; j_m++) {
+                    for (int j_m = 0; j_m < sum0_q3 + 1; j_m++) {
                         const int j_q = sum0_q1 - j_m;
                         if (0 <= j_q && j_q < OW) {
                             const int j = PL + v - SW * j_q;

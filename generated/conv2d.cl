@@ -1,5 +1,5 @@
 // conv2d: generated from its definition, do not edit.
-// Certificates: proofs/, sha256 f39d28131071e7f1a9b2143bc6def477f91937c1fd876f96b1b304ac8666b8c8
+// Certificates: proofs/, sha256 b5880dffa1bba6803c85f4d4b3a8bd3e72dec808d4009d363722c1c3b2b18ea1
 //
 // Build options: REAL is float or double. Each size is a macro, either a number (-D SIZE_N=32) or a
 // place in the kernels' last argument (-D SIZE_N=sizes[3]); the text stays the same.
@@ -303,22 +303,24 @@ __kernel void conv2d_grad_Y_phases(
         REAL sum0 = 0;
         const int sum0_q0 = floor_div(PT + u, SH);
         const int sum0_q1 = floor_div(PL + v, SW);
-        const int sum0_q2 = k / CG;
-        const int sum0_q3 = k % CG;
+        const int sum0_q2 = (KH - 1) / SH;
+        const int sum0_q3 = (KW - 1) / SW;
+        const int sum0_q4 = k / CG;
+        const int sum0_q5 = k % CG;
         for (int o_r = 0; o_r < OG; o_r++) {
             REAL sum0_i_m = 0;
-            for (int i_m = 0; i_m < (KH - 1) / SH + 1; i_m++) {
+            for (int i_m = 0; i_m < sum0_q2 + 1; i_m++) {
                 const int i_q = sum0_q0 - i_m;
                 if (0 <= i_q && i_q < OH) {
                     const int i = PT + u - SH * i_q;
                     if (i < KH) {
                         REAL sum0_i_m_j_m = 0;
-                        for (int j_m = 0; j_m < (KW - 1) / SW + 1; j_m++) {
+                        for (int j_m = 0; j_m < sum0_q3 + 1; j_m++) {
                             const int j_q = sum0_q1 - j_m;
                             if (0 <= j_q && j_q < OW) {
                                 const int j = PL + v - SW * j_q;
                                 if (j < KW) {
-                                    sum0_i_m_j_m += grad_z[((n * (G * OG) + OG * sum0_q2 + o_r) * OH + i_q) * OW + j_q] * w[(((OG * sum0_q2 + o_r) * CG + sum0_q3) * KH + i) * KW + j];
+                                    sum0_i_m_j_m += grad_z[((n * (G * OG) + OG * sum0_q4 + o_r) * OH + i_q) * OW + j_q] * w[(((OG * sum0_q4 + o_r) * CG + sum0_q5) * KH + i) * KW + j];
                                 }
                             }
                         }

@@ -1,5 +1,5 @@
 // max_pool2d: generated from its definition, do not edit.
-// Certificates: proofs/, sha256 6d655165405ded3c709d820c1a68d7b199add5d820d8001a176761a7ddd506c8
+// Certificates: proofs/, sha256 9f29d95d871250edc399a7464f3ff2903da9d3dbca9965237b5cbbbc2ba4f132
 //
 // Build options: REAL is float or double. Each size is a macro, either a number (-D SIZE_N=32) or a
 // place in the kernels' last argument (-D SIZE_N=sizes[3]); the text stays the same.
@@ -194,13 +194,15 @@ __kernel void max_pool2d_grad_Y_phases(
         REAL sum0 = 0;
         const int sum0_q0 = floor_div(PT + u, SH);
         const int sum0_q1 = floor_div(PL + v, SW);
-        for (int i_m = 0; i_m < (KH - 1) / SH + 1; i_m++) {
+        const int sum0_q2 = (KH - 1) / SH;
+        const int sum0_q3 = (KW - 1) / SW;
+        for (int i_m = 0; i_m < sum0_q2 + 1; i_m++) {
             const int i_q = sum0_q0 - i_m;
             if (0 <= i_q && i_q < OH) {
                 const int i = PT + u - SH * i_q;
                 if (i < KH) {
                     REAL sum0_j_m = 0;
-                    for (int j_m = 0; j_m < (KW - 1) / SW + 1; j_m++) {
+                    for (int j_m = 0; j_m < sum0_q3 + 1; j_m++) {
                         const int j_q = sum0_q1 - j_m;
                         if (0 <= j_q && j_q < OW) {
                             const int j = PL + v - SW * j_q;
