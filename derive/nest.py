@@ -137,8 +137,7 @@ def _reduction(
     scope = outer.with_indices(dict(r.indices))
     names = count()
     guards, body, lets = list(r.guards), r.body, []
-    mentioned = body.free_symbols.union(*(g.free_symbols for g in guards))
-    named = [Let(s, v) for s, v in values if s in mentioned]
+    named = [Let(s, v) for s, v in values if s in r.free_symbols]
     for read in reads(body):
         if d.tensor(read.tensor).outside == "forbidden":
             continue

@@ -67,29 +67,35 @@ def phase_split(d: Definition, e: Equation) -> Phases | None:
     >>> phase_split(backward, backward.equations[0]).when
     ((DH, 1), (DW, 1))
     """
-    found = {r: list(_axes(d, r)) for r in reduces(e.body)}
-    ones = {s for axes in found.values() for a in axes for s in a.unit}
-    if not any(found.values()):
+    found = {r: axes for r in reduces(e.body) if (axes := list(_axes(d, r)))}
+    if not found:
         return None
-    known = {s: sp.Integer(1) for s in ones}
-    taken = (
-        {str(s) for s in _symbols(e.body)} | {t.name for t in d.tensors} | {n for n, _ in d.scalars}
-    )
-    taken |= {str(s) for s in (*e.indices, *d.sizes, *(s for s, _ in d.derived))}
+    ones = {s for axes in found.values() for a in axes for s in a.unit}
+    known: dict[sp.Symbol, sp.Expr] = {s: sp.Integer(1) for s in ones}
+    taken = {str(s) for s in (*e.body.atoms(sp.Symbol), *e.indices, *d.sizes)}
+    taken |= {t.name for t in d.tensors} | {str(s) for s, _ in d.derived} | dict(d.scalars).keys()
     names: list[tuple[sp.Symbol, sp.Expr]] = []
-    mapping: dict[sp.Basic, sp.Basic] = {}
+    named: dict[sp.Basic, sp.Basic] = {}
+    inlined: dict[sp.Basic, sp.Basic] = {}
     for r, axes in found.items():
-        new = r.xreplace(known)
+        new, own = r.xreplace(known), dict[sp.Symbol, sp.Expr]()
         for a in axes:
-            new, more = _split(new, a, known, taken)
-            names += more
-        mapping[r] = new
-    named = replace(e, body=e.body.xreplace(mapping).xreplace(known))
-    body = named.body
-    for name, value in reversed(names):
-        body = body.xreplace({name: value})
+            used = {name for name, _ in names}
+            new, more = _split(new, a, known, taken, a.tap in used)
+            own |= more
+            names += more.items()
+        named[r.xreplace(known)] = new
+        for name, value in reversed(own.items()):
+            new = new.xreplace({name: value})
+        inlined[r.xreplace(known)] = new
+    body = e.body.xreplace(known)
     when = tuple((s, 1) for s in sorted(ones, key=str))
-    return Phases(replace(e, body=body), named, tuple(names), when)
+    return Phases(
+        replace(e, body=body.xreplace(inlined)),
+        replace(e, body=body.xreplace(named)),
+        tuple(names),
+        when,
+    )
 
 
 def _axes(d: Definition, r: Reduce) -> Iterator[_Axis]:
@@ -121,21 +127,24 @@ def _axes(d: Definition, r: Reduce) -> Iterator[_Axis]:
 
 
 def _split(
-    r: Reduce, a: _Axis, known: dict[sp.Symbol, sp.Expr], taken: set[str]
-) -> tuple[Reduce, list[tuple[sp.Symbol, sp.Expr]]]:
-    """The sum with one tap visited only where it divides evenly, and what is named for that."""
+    r: Reduce, a: _Axis, known: dict[sp.Symbol, sp.Expr], taken: set[str], used: bool
+) -> tuple[Reduce, dict[sp.Symbol, sp.Expr]]:
+    """The sum with one tap visited only where it divides evenly, and what is named for that.
+
+    used: the tap has another name here, since another sum has one of its name."""
     c, t = (p.xreplace(known) for p in a.guard.args)
     start, extent = a.start.xreplace(known), a.extent.xreplace(known)
     m, q = _fresh(f"{a.tap}_m", taken), _fresh(f"{a.tap}_q", taken)
+    tap = _fresh(str(a.tap), taken) if used else a.tap
     loops = [(m, Quo(extent + c - 1, c)) if i == a.tap else (i, n) for i, n in r.indices]
-    divided = {Quo(t, c): q, Rem(t, c): sp.Integer(0)}
-    guards: list[Guard] = [NonNeg(extent - 1 - a.tap)]
+    divided = {Quo(t, c): q, Rem(t, c): sp.Integer(0), a.tap: tap}
+    guards: list[Guard] = [NonNeg(extent - 1 - tap)]
     for g in r.guards:
         if g == Divides(c, t):
             continue
         same = isinstance(g, NonNeg) and g.args[0] == sp.expand(t)  # c*q >= 0 iff q >= 0
         guards.append(NonNeg(q) if same else g.xreplace(divided))
-    names = [(q, Quo(start, c) - m), (a.tap, start - c * q)]
+    names = {q: Quo(start, c) - m, tap: start - c * q}
     return Reduce("sum", loops, guards, r.body.xreplace(divided)), names
 
 
@@ -143,8 +152,3 @@ def _fresh(name: str, taken: set[str]) -> sp.Symbol:
     found = fresh(name, taken)
     taken.add(found)
     return integer(found)
-
-
-def _symbols(e: sp.Basic) -> set[sp.Symbol]:
-    """All symbols, bound ones too."""
-    return set(e.atoms(sp.Symbol))

@@ -13,6 +13,7 @@ import pytest
 
 import gradproof as gp
 from gradproof.cli.cases import Case, expected
+from gradproof.codegen.certify import certify
 from gradproof.codegen.generate import generated_folder
 from gradproof.codegen.program import build_program
 from gradproof.derive.adjoint import PREFIX
@@ -85,6 +86,23 @@ def test_without_a_stride_there_is_nothing_to_split() -> None:
 
 def test_a_dilation_that_cannot_be_1_stays() -> None:
     assert gradient("z[x] = sum[i:K](Y[S*x + 2*i - P]*w[i])", "U", "") is None
+
+
+def test_two_sums_over_taps_of_one_name_are_proved_too() -> None:
+    d = operator(
+        "two",
+        """
+        a[x] = sum[i:K](Y[S*x + D*i - P]*w[i])
+        z[x] = sum[i:K](Y[T*x + i - P]*w[i])
+        """,
+        {"Y": "U", "w": "K", "a": "A", "z": "X"},
+        outside={"Y": "zero"}, integers="P", outputs=("a", "z"),
+        subscripts={"Y": "u", "w": "i"},
+    )  # fmt: skip
+    program = build_program(d)
+    assert program.entry["kernels"]["two_grad_Y"]["phases"]["when"] == {"D": 1}
+    shown = [r["claim"] for r in certify(d, program).ledger if r["status"] == "proved"]
+    assert {f"two_grad_Y_phases.{w}" for w in ("equation", "once", "range", "int32")} <= {*shown}
 
 
 # -- exactness --------------------------------------------------------------------------------
@@ -264,10 +282,6 @@ def test_a_mutated_text_is_refused(old: str, new: str) -> None:
 
 
 BASE, FORM = "conv2d_grad_Y", "conv2d_grad_Y_phases"
-
-
-def without(entry: Any, kernel: str, key: str) -> None:
-    del entry["kernels"][kernel][key]
 
 
 ATTACKS: dict[str, tuple[Any, str]] = {
