@@ -2059,7 +2059,8 @@ class Base:
         for p in system.text.divisors:
             if not positive(p, known):
                 raise Refused(f"{system.name}: {show(p)} divides, and may be 0 or less")
-        self.bounded = [p for p in [*counts, *map(Text({}).value, limits)] if positive(p, known)]
+        whole = [p for p in [*counts, *map(Text({}).value, limits)] if len(p) == 1]
+        self.bounded = [p for p in whole if min(p.values()) >= 1 and positive(p, known)]
         extra = [*counts, *map(Text({}).value, limits)]
         sizes = [*map(var, [*system.record["sizes"], *system.derived()])]
         self.limits = [(">=", sub(top, p)) for p in [*sizes, *extra]]
