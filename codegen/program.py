@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import sympy as sp
@@ -18,6 +18,7 @@ from gradproof.derive.errors import DefinitionError
 from gradproof.derive.expr import Read, Reduce, reads, reduces
 from gradproof.derive.language import Definition, Equation, Tensor
 from gradproof.derive.nest import Nest, lower
+from gradproof.derive.phases import Phases, phase_split
 from gradproof.derive.prove.limits import size_limits
 from gradproof.derive.prove.record import definition_record
 from gradproof.derive.show import text
@@ -54,7 +55,7 @@ def _build(d: Definition) -> Program:
         backward = kernels.of(system.backward, variant.name) if system.backward else []
         without = [t for t, _ in d.optional if t not in variant.inputs]
         variants[variant.name] = _variant(variant, without, system, forward, backward)
-    reference = render_program(d, [k for k, _ in kernels.reference], kernels.nests)
+    reference = render_program(d, [k for k, _ in kernels.all], [n for _, n in kernels.all])
     files = {f"{d.name}.cl": reference}
     files |= {f"{t.kernel.name}.cl": render_tiled_program(t) for t in kernels.tiled.values()}
     entry: dict[str, Any] = {
@@ -75,8 +76,9 @@ def _build(d: Definition) -> Program:
             k.name: {
                 "lines": _lines(k, reference),
                 **_kernel_entry(k, n.total, kernels.tiled.get(k.name)),
+                **kernels.relations(k.name),
             }
-            for k, n in kernels.reference
+            for k, n in kernels.all
         },
         "variants": variants,
     }
@@ -98,14 +100,20 @@ class _Kernels:
 
     found: dict[tuple[str, tuple[Tensor, ...]], tuple[Kernel, Nest]] = field(default_factory=dict)
     tiled: dict[str, Tiled] = field(default_factory=dict)
+    phases: dict[str, tuple[Kernel, Nest, Phases]] = field(default_factory=dict)
 
     @property
-    def reference(self) -> list[tuple[Kernel, Nest]]:
-        return list(self.found.values())
+    def all(self) -> list[tuple[Kernel, Nest]]:
+        """The reference kernels, then their phase-split forms."""
+        return [*self.found.values(), *((k, n) for k, n, _ in self.phases.values())]
 
-    @property
-    def nests(self) -> list[Nest]:
-        return [n for _, n in self.found.values()]
+    def relations(self, name: str) -> dict[str, Any]:
+        """What a kernel's entry says of its phase-split form, or that form's of the kernel."""
+        if name in self.phases:
+            kernel, _, split = self.phases[name]
+            return {"phases": {"kernel": kernel.name, "when": {str(s): v for s, v in split.when}}}
+        bases = [base for base, (k, _, _) in self.phases.items() if k.name == name]
+        return {"of": bases[0]} if bases else {}
 
     def of(self, d: Definition, variant: str) -> list[str]:
         """The names of the kernels of a system's equations, rendering those that are new."""
@@ -119,6 +127,10 @@ class _Kernels:
             staged = contraction(d, e)
             if staged is not None:
                 self.tiled[name] = render_tiled(staged, name)
+            split = phase_split(d, e)
+            if split is not None:
+                nest = replace(lower(d, split.named, split.names), equation=split.equation)
+                self.phases[name] = render_kernel(d, nest, f"{name}_phases"), nest, split
         return self.found[key][0].name
 
 

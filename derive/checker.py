@@ -23,6 +23,7 @@ with polynomials frozen by `freeze`. A guard or fact is (">=", p), meaning p >= 
 from __future__ import annotations
 
 import ast
+import copy
 import hashlib
 import json
 import re
@@ -2073,7 +2074,8 @@ class Base:
         for p in system.text.divisors:
             if not positive(p, known):
                 raise Refused(f"{system.name}: {show(p)} divides, and may be 0 or less")
-        self.bounded = [p for p in [*counts, *map(Text({}).value, limits)] if positive(p, known)]
+        whole = [p for p in [*counts, *map(Text({}).value, limits)] if len(p) == 1]
+        self.bounded = [p for p in whole if min(p.values()) >= 1 and positive(p, known)]
         extra = [*counts, *map(Text({}).value, limits)]
         sizes = [*map(var, [*system.record["sizes"], *system.derived()])]
         self.limits = [(">=", sub(top, p)) for p in [*sizes, *extra]]
@@ -2081,6 +2083,17 @@ class Base:
         self.limits += [(">=", add(top, p)) for p in sizes if next(iter(p))[0] not in lower]
         self.values: dict[str, tuple[list[str], Poly]] = {}  # what a proved kernel stores
         self.ready = set(system.inputs)  # the tensors that a kernel may read
+
+    def fixed(self, when: Mapping[str, int]) -> Base:
+        """The same with values for some sizes, in all that is known: it holds for them too."""
+        at = {s: const(v) for s, v in when.items()}
+        found = copy.copy(self)
+        found.facts = [(k, substitute(p, at)) for k, p in self.facts]
+        found.limits = [(k, substitute(p, at)) for k, p in self.limits]
+        found.bounded = [substitute(p, at) for p in self.bounded]
+        if false := [f for f in found.facts if set(f[1]) <= {()} and not certain_fact(f)]:
+            raise Refused(f"{self.name}: {dict(when)} breaks {show_fact(false[0])}")
+        return found
 
     def relation(self, spec: Any) -> Poly:
         """A polynomial that is 0: an equation of the system at some place, or what a function is
@@ -2126,8 +2139,9 @@ class Operator:
         if known != written or len(texts) != len(written):
             raise Refused(f"{self.source.name}: kernels and manifest differ: {known ^ written}")
         used = {k for v in self.entry["variants"].values() for k in v["forward"] + v["backward"]}
-        if used != known:
-            raise Refused(f"{self.source.name}: kernels of no variant: {known ^ used}")
+        forms = self.forms()
+        if used ^ known != forms or used & forms:
+            raise Refused(f"{self.source.name}: kernels of no variant: {known ^ used ^ forms}")
         self.bases: dict[str, Base] = {}
         for name, variant in self.entry["variants"].items():
             system = System(self.record["definition"], variant["without"])
@@ -2141,6 +2155,25 @@ class Operator:
         if unused:
             raise Refused(f"{self.name}: certificates {sorted(unused)} show nothing that is asked")
         return self.ledger
+
+    def forms(self) -> set[str]:
+        """The kernels that stand in for another one where sizes have given values: its arguments,
+        or fewer, its target and work-items."""
+        kernels, sizes = self.entry["kernels"], self.record["definition"]["sizes"]
+        pairs = {(e["phases"]["kernel"], k) for k, e in kernels.items() if "phases" in e}
+        if pairs != {(k, e["of"]) for k, e in kernels.items() if "of" in e}:
+            raise Refused(f"{self.source.name}: phases and of name different kernels")
+        found = {form for form, _ in pairs}
+        if len(found) < len(pairs) or found & {base for _, base in pairs}:
+            raise Refused(f"{self.source.name}: a kernel is a form of two, or has one itself")
+        for form, base in pairs:
+            ours, theirs, when = kernels[form], kernels[base], kernels[base]["phases"]["when"]
+            if not all(s in sizes and type(v) is int for s, v in when.items()):
+                raise Refused(f"{self.source.name}: {form}: {when} is not of sizes and integers")
+            same = all(ours[key] == theirs[key] for key in ("target", "in_place", "work_items"))
+            if not same or any(a not in theirs["arguments"] for a in ours["arguments"]):
+                raise Refused(f"{self.source.name}: {form} is not launched like {base}")
+        return found
 
     def enter(self, claim: str, statement: str, work: Any, **more: str) -> None:
         """Do the work, and note what it took. more: what else the row says."""
@@ -2228,7 +2261,14 @@ class Operator:
         base.system.vanished.add(target)
 
     def kernel(self, name: str, base: Base, meaning: Any) -> None:
-        """One kernel against the equation that it has to compute."""
+        """One kernel, and its form for some sizes, against the equation that it has to compute."""
+        base.values.update([self.form(name, base, meaning, {})])
+        if "phases" in self.entry["kernels"][name]:
+            phases = self.entry["kernels"][name]["phases"]
+            self.form(phases["kernel"], base.fixed(phases["when"]), meaning, phases["when"])
+
+    def form(self, name: str, base: Base, meaning: Any, when: Mapping[str, int]) -> Any:
+        """One kernel's text against an equation; `base` has the sizes `when` fixed."""
         entry = self.entry["kernels"][name]
         k = Kernel(base.system, self.kernels[name], self.certificates, base)
         target, value = k.run()
@@ -2238,7 +2278,10 @@ class Operator:
         for tensor in (t for t in k.reads if t not in base.ready):
             raise k.fail(k.reads[tensor], f"{tensor} is not given, nor computed before")
         self.interface(k, entry)
-        left = meaning([var(i) for i in places])
+        fixed = {s: const(v) for s, v in when.items()}
+        left, right = (substitute(p, fixed) for p in (meaning([var(i) for i in places]), value))
+        sizes = " and ".join(f"{s} = {v}" for s, v in when.items())
+        more = {"given": f"given {sizes}", "formal": f"{name} == {target} given {sizes}"}
         again = any(row["claim"] == f"{name}.equation" for row in self.ledger)
         what = f"equation in {base.name}" if again else "equation"
         where = f"{k.where}: {name}" + (f" in {base.name}" if again else "")
@@ -2246,14 +2289,15 @@ class Operator:
         self.enter(
             f"{name}.{what}",
             entry["equation"],
-            lambda: equal(where, k.facts, left, value, base.relation),
+            lambda: equal(where, k.facts, left, right, base.relation),
+            **(more if when else {}),
         )
-        base.values[target] = places, value
         if again:  # its text and the sizes are the same
-            return
+            return target, (places, value)
         self.enter(f"{name}.once", f"{target} is written once at every place", k.written_once)
         self.enter(f"{name}.range", "every read is inside its tensor or guarded", k.in_range)
         self.enter(f"{name}.int32", "every integer fits 32 bits under the limits", k.fits)
+        return target, (places, value)
 
     def interface(self, k: Kernel, entry: Any) -> None:
         """What the manifest tells a host about a kernel is what its text has."""

@@ -46,7 +46,7 @@ PATTERNS = (
 # what the derivation and the kernels make from a name
 MADE = {
     "tensor": ("grad_{}", "{}_argmax", "{}_halo", "{}_lanes"),
-    "index": ("{}_q", "{}_r", "{}_0", "{}_b", "{}_l", "{}_t"),
+    "index": ("{}_q", "{}_r", "{}_m", "{}_0", "{}_b", "{}_l", "{}_t"),
 }
 PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 

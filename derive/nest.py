@@ -34,6 +34,8 @@ from gradproof.derive.expr import (
 )
 from gradproof.derive.language import Definition, Equation, Tensor
 
+Named = tuple[tuple[sp.Symbol, sp.Expr], ...]
+
 
 @dataclass(frozen=True)
 class Let:
@@ -102,17 +104,19 @@ class Nest:
         return sp.Mul(*[n for _, n in self.grid])
 
 
-def lower(d: Definition, e: Equation) -> Nest:
+def lower(d: Definition, e: Equation, names: Named = ()) -> Nest:
     """The nest of one equation of `d`.
 
+    names: symbols that its sums mention, with their values: integers that are computed once.
     Errors: DefinitionError where a "skip" tensor is read outside a maximum.
     """
     scope = d.scope(e)
-    names = {r: f"{r.kind}{k}" for k, r in enumerate(reduces(e.body))}
+    accumulated = {r: f"{r.kind}{k}" for k, r in enumerate(reduces(e.body))}
     accumulators = tuple(
-        Accumulator(name, r.kind, _reduction(d, r, name, scope)) for r, name in names.items()
+        Accumulator(name, r.kind, _reduction(d, r, name, scope, names))
+        for r, name in accumulated.items()
     )
-    value = substitute(e.body, {r: sp.Symbol(n, real=True) for r, n in names.items()})
+    value = substitute(e.body, {r: sp.Symbol(n, real=True) for r, n in accumulated.items()})
     value = _floors(_conditional_reads(d, value, scope), scope, ())
     used = {r.tensor for r in reads(e.body)}
     symbols = {str(s) for s in e.body.free_symbols}
@@ -127,10 +131,13 @@ def lower(d: Definition, e: Equation) -> Nest:
     )
 
 
-def _reduction(d: Definition, r: Reduce, name: str, outer: Scope) -> tuple[Statement, ...]:
+def _reduction(
+    d: Definition, r: Reduce, name: str, outer: Scope, values: Named
+) -> tuple[Statement, ...]:
     scope = outer.with_indices(dict(r.indices))
     names = count()
     guards, body, lets = list(r.guards), r.body, []
+    named = [Let(s, v) for s, v in values if s in r.free_symbols]
     for read in reads(body):
         if d.tensor(read.tensor).outside == "forbidden":
             continue
@@ -147,16 +154,20 @@ def _reduction(d: Definition, r: Reduce, name: str, outer: Scope) -> tuple[State
             sides = (NonNeg(subscripts[k]), NonNeg(extent - 1 - subscripts[k]))
             guards += [g for g, may_fail in zip(sides, needed, strict=True) if may_fail]
         body = substitute(body, {read: Read(read.tensor, *subscripts)})
-    for node in _quotients(guards, body):
+    loops = list(r.indices)
+    parts = [*guards, *(x.value for x in named), *(n for _, n in loops)]
+    for node in _quotients(parts, body):
         q = integer(f"{name}_q{next(names)}")
         lets.append(Let(q, node))
+        named = [Let(x.name, x.value.xreplace({node: q})) for x in named]
+        loops = [(i, n.xreplace({node: q})) for i, n in loops]
         guards = [g.xreplace({node: q}) for g in guards]
         body = substitute(body, {node: q})
     position = row_major(r.indices)
     update = Update(name, r.kind, body, position)
     sizes = (*d.sizes, *(s for s, _ in d.derived))
     avail = {*outer.extents, *sizes, *(integer(n) for n, t in d.scalars if t != "real")}
-    return _place(list(r.indices), guards, lets, update, avail, scope)
+    return _place(loops, guards, [*lets, *named], update, avail, scope)
 
 
 def _place(
@@ -227,7 +238,7 @@ def _conditional_reads(d: Definition, value: sp.Expr, scope: Scope) -> sp.Expr:
     return substitute(value, found)
 
 
-def _quotients(guards: Iterable[Guard], body: sp.Expr) -> list[sp.Expr]:
+def _quotients(guards: Iterable[sp.Basic], body: sp.Expr) -> list[sp.Expr]:
     found: dict[sp.Expr, None] = {}
     for part in (*guards, body):
         for node in sorted(part.atoms(Quo, Rem), key=sp.default_sort_key):

@@ -1,5 +1,5 @@
 // conv2d: generated from its definition, do not edit.
-// Certificates: proofs/, sha256 2ca850d59ba7cea06be05f4a7951beaf82dfface3da00d0f2bb3cb9f0ca5133b
+// Certificates: proofs/, sha256 113a3a8a7ea0a58e42c90dbb064b45cfd46a04102f231a00e19d483a5ac4c591
 //
 // Build options: REAL is float or double. Each size is a macro, either a number (-D SIZE_N=32) or a
 // place in the kernels' last argument (-D SIZE_N=sizes[3]); the text stays the same.
@@ -7,6 +7,17 @@
 // N images, G groups of CG input and OG output channels, H x W pixels, KH x KW taps;
 //     S, D: stride and dilation per axis (H, W); PT, PB, PL, PR: padding above, below, left, right.
 #pragma OPENCL FP_CONTRACT ON
+
+// Division rounded towards minus infinity, for a positive divisor.
+int floor_div(int a, int b)
+{
+    return a >= 0 ? a / b : -((-a + b - 1) / b);
+}
+
+int floor_mod(int a, int b)
+{
+    return a - b * floor_div(a, b);
+}
 
 // z[n, o, x, y] = b[o] + Σ_{c<CG,i<KH,j<KW} Y[n, CG*⌊o/OG⌋ + c, DH*i + SH*x - PT, DW*j + SW*y -
 //     PL]*w[o, c, i, j]
@@ -255,5 +266,70 @@ __kernel void conv2d_without_b_z(
             sum0 += sum0_i;
         }
         z[id] = sum0;
+    }
+}
+
+// grad_Y[n, k, u, v] = Σ_{o_r<OG,i_m<⌊(KH - 1)/SH⌋ + 1,j_m<⌊(KW - 1)/SW⌋ + 1} [PL + SW*j_m + v <
+//     KW + SW*⌊(PL + v)/SW⌋] [PT + SH*i_m + u < KH + SH*⌊(PT + u)/SH⌋] [i_m ≤ ⌊(PT + u)/SH⌋] [⌊(PT
+//     + u)/SH⌋ < OH + i_m] [j_m ≤ ⌊(PL + v)/SW⌋] [⌊(PL + v)/SW⌋ < OW + j_m] grad_z[n, OG*⌊k/CG⌋ +
+//     o_r, ⌊(PT + u)/SH⌋ - i_m, ⌊(PL + v)/SW⌋ - j_m]*w[OG*⌊k/CG⌋ + o_r, (k mod CG), PT + u -
+//     SH*(⌊(PT + u)/SH⌋ - i_m), PL + v - SW*(⌊(PL + v)/SW⌋ - j_m)]
+__kernel void conv2d_grad_Y_phases(
+    __global const REAL *restrict w,
+    __global const REAL *restrict grad_z,
+    __global REAL *restrict grad_Y,
+    __global const int *restrict sizes)
+{
+    const int CG = SIZE_CG;
+    const int G = SIZE_G;
+    const int H = SIZE_H;
+    const int KH = SIZE_KH;
+    const int KW = SIZE_KW;
+    const int N = SIZE_N;
+    const int OG = SIZE_OG;
+    const int PL = SIZE_PL;
+    const int PT = SIZE_PT;
+    const int SH = SIZE_SH;
+    const int SW = SIZE_SW;
+    const int W = SIZE_W;
+    const int OH = SIZE_OH;
+    const int OW = SIZE_OW;
+    const int id = get_global_id(0);
+    if (id < CG * G * H * N * W) {
+        const int n = id / W / H / (CG * G);
+        const int k = id / W / H % (CG * G);
+        const int u = id / W % H;
+        const int v = id % W;
+        REAL sum0 = 0;
+        const int sum0_q0 = floor_div(PT + u, SH);
+        const int sum0_q1 = floor_div(PL + v, SW);
+        const int sum0_q2 = (KH - 1) / SH;
+        const int sum0_q3 = (KW - 1) / SW;
+        const int sum0_q4 = k / CG;
+        const int sum0_q5 = k % CG;
+        for (int o_r = 0; o_r < OG; o_r++) {
+            REAL sum0_i_m = 0;
+            for (int i_m = 0; i_m < sum0_q2 + 1; i_m++) {
+                const int i_q = sum0_q0 - i_m;
+                if (0 <= i_q && i_q < OH) {
+                    const int i = PT + u - SH * i_q;
+                    if (i < KH) {
+                        REAL sum0_i_m_j_m = 0;
+                        for (int j_m = 0; j_m < sum0_q3 + 1; j_m++) {
+                            const int j_q = sum0_q1 - j_m;
+                            if (0 <= j_q && j_q < OW) {
+                                const int j = PL + v - SW * j_q;
+                                if (j < KW) {
+                                    sum0_i_m_j_m += grad_z[((n * (G * OG) + OG * sum0_q4 + o_r) * OH + i_q) * OW + j_q] * w[(((OG * sum0_q4 + o_r) * CG + sum0_q5) * KH + i) * KW + j];
+                                }
+                            }
+                        }
+                        sum0_i_m += sum0_i_m_j_m;
+                    }
+                }
+            }
+            sum0 += sum0_i_m;
+        }
+        grad_Y[id] = sum0;
     }
 }

@@ -20,7 +20,7 @@ from gradproof.runtime.binding import Binding
 from gradproof.runtime.errors import DeviceError, DTypeError, GradproofError
 from gradproof.runtime.layout import ROW_MAJOR
 from gradproof.runtime.manifest import Argument, KernelSpec, Operator
-from gradproof.runtime.schedule import REALS, Plan, plan_tiles
+from gradproof.runtime.schedule import REALS, Plan, choose_phases, plan_tiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -130,7 +130,8 @@ def execute(
     dtype, device = _common(binding, operands, label)
     run = _Run(binding, dict(operands), scalars, dtype, device, label)
     plans = {spec.name: plan_tiles(binding, spec, dtype, device) for spec in specs}
-    plain = tuple(name for name, plan in plans.items() if plan is None)
+    forms = {s.name: choose_phases(binding, s) for s in specs if plans[s.name] is None}
+    plain = tuple(form.name for form in forms.values())
     built = _objects(_reference, binding.operator, plain, dtype, device) if plain else {}
     computed: dict[str, Tensor] = {}
     for spec in specs:
@@ -142,7 +143,8 @@ def execute(
         computed[spec.target] = run.tensors[spec.target] = target
         plan = plans[spec.name]
         if plan is None:
-            _launch(run, built[spec.name], spec.arguments, binding.work_items(spec))
+            form = forms[spec.name]
+            _launch(run, built[form.name], form.arguments, binding.work_items(form))
         else:
             _launch_tiled(run, plan)
         target.storage.version += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -47,10 +47,22 @@ class TiledSpec:
 
 
 @dataclass(frozen=True, eq=False)
+class PhasesSpec:
+    """The form of a kernel that visits only the taps that exist; see docs/schedules.md.
+
+    `when`: sizes that must have these values.
+    """
+
+    kernel: KernelSpec
+    when: Mapping[str, int]
+
+
+@dataclass(frozen=True, eq=False)
 class KernelSpec:
     """A kernel: the tensor it computes, its arguments in order, its number of work-items.
 
-    `lines`: its first and last line in the operator's file (empty in a tiled program).
+    `lines`: its first and last line in the operator's file (empty in a tiled program). `of`: the
+    kernel whose phase-split form this one is.
     """
 
     name: str
@@ -60,6 +72,8 @@ class KernelSpec:
     in_place: bool
     lines: tuple[int, ...] = ()
     tiled: TiledSpec | None = None
+    phases: PhasesSpec | None = None
+    of: str = ""
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -157,9 +171,18 @@ def parse_operator(name: str, entry: Mapping[str, Any], files: Mapping[str, str]
         entry["names"],
         entry["labels"],
         windows,
-        {k: _kernel(k, v, files) for k, v in entry["kernels"].items()},
+        _kernels(entry["kernels"], files),
         {k: _variant(k, v) for k, v in entry["variants"].items()},
     )
+
+
+def _kernels(entries: Mapping[str, Any], files: Mapping[str, str]) -> dict[str, KernelSpec]:
+    found = {name: _kernel(name, entry, files) for name, entry in entries.items()}
+    for name, entry in entries.items():
+        if "phases" in entry:
+            phases = PhasesSpec(found[entry["phases"]["kernel"]], entry["phases"]["when"])
+            found[name] = replace(found[name], phases=phases)
+    return found
 
 
 def _kernel(name: str, entry: Mapping[str, Any], files: Mapping[str, str]) -> KernelSpec:
@@ -171,6 +194,7 @@ def _kernel(name: str, entry: Mapping[str, Any], files: Mapping[str, str]) -> Ke
         entry["in_place"],
         tuple(entry.get("lines", ())),
         _tiled(entry["tiled"], files) if "tiled" in entry else None,
+        of=entry.get("of", ""),
     )
 
 

@@ -1,7 +1,8 @@
-"""Which form of a kernel runs: the reference, or the tiled one, and with which tiles.
+"""Which form of a kernel runs: the reference, its phase-split form, or the tiled one, with tiles.
 
-The choice looks at sizes and at the device only. Both forms compute the same equation; where the
-arithmetic is exact they give equal results, elsewhere they differ by the order of summation.
+The choice looks at sizes and at the device only. All forms compute the same equation; where the
+arithmetic is exact they give equal results, elsewhere the tiled one differs by the order of
+summation.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from gradproof.runtime.device import Device
 
 REALS = {"float32": "float", "float64": "double"}
-POLICIES = ("auto", "reference", "tiled")
+POLICIES = ("auto", "reference", "phases", "tiled")
 SMALL = 2_000  # multiplications per image below which packing costs more than it saves
 REGISTERS = 6  # vectors in a register tile; with more, compilers spill the tile to memory
 BATCH_TILE = 4  # of a size that the kernel is not built for
@@ -55,7 +56,8 @@ class Plan:
 
 @contextmanager
 def schedule(policy: str, choice: Choice | None = None) -> Iterator[None]:
-    """Force a form inside the block: "reference", "tiled" (wherever it applies) or "auto".
+    """Force a form inside the block: "reference", "phases" or "tiled" (wherever they apply, the
+    reference form elsewhere), or "auto".
 
     choice: what a tiled form has. Errors: GradproofError for another name.
 
@@ -75,9 +77,17 @@ def schedule(policy: str, choice: Choice | None = None) -> Iterator[None]:
 
 def plan_tiles(binding: Binding, spec: KernelSpec, dtype: str, device: Device) -> Plan | None:
     """The plan of the tiled form, or None where the reference form runs."""
-    if spec.tiled is None or _policy == "reference":
+    if spec.tiled is None or _policy in ("reference", "phases"):
         return None
     return _plan(binding, spec.tiled, dtype, device, _policy == "tiled", _choice)
+
+
+def choose_phases(binding: Binding, spec: KernelSpec) -> KernelSpec:
+    """The phase-split form of a kernel where there is one for these sizes, or the kernel."""
+    if spec.phases is None or _policy not in ("auto", "phases"):
+        return spec
+    fits = all(binding.sizes[s] == v for s, v in spec.phases.when.items())
+    return spec.phases.kernel if fits else spec
 
 
 @lru_cache(maxsize=4096)

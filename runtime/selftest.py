@@ -17,7 +17,7 @@ from gradproof.runtime.binding import Binding, bind
 from gradproof.runtime.device import Device, current_device
 from gradproof.runtime.dispatch import Scalar, execute
 from gradproof.runtime.manifest import Operator, Variant
-from gradproof.runtime.schedule import plan_tiles, schedule
+from gradproof.runtime.schedule import choose_phases, plan_tiles, schedule
 from gradproof.runtime.tensor import Tensor, tensor
 
 Array = np.ndarray[Any, Any]
@@ -59,7 +59,7 @@ def run_kernels(
 
     operands: the variant's inputs. cotangents: one for each output, by output; none needed where
     nothing is differentiable. sizes: those that no shape determines. dtype: float32 or float64.
-    form: "reference", or "tiled" for the tiled kernels wherever there are any.
+    form: "reference"; "phases" or "tiled" for these kernels wherever there are any.
     Errors: ShapeError, DTypeError, DeviceError, BuildError as for any operator.
 
     >>> from gradproof.runtime.manifest import operators
@@ -101,4 +101,5 @@ def _each(s: _Setting, names: Iterable[str], known: dict[str, Tensor]) -> Iterat
             tiled = plan_tiles(s.binding, spec, s.dtype, s.device)
             into = {spec.target: target}
             known |= execute(s.binding, [spec], operands, s.scalars, into=into, label=name)
-        yield Result(tiled.spec.kernel if tiled else name, spec.target, target.numpy())
+            ran = tiled.spec.kernel if tiled else choose_phases(s.binding, spec).name
+        yield Result(ran, spec.target, target.numpy())

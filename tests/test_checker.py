@@ -687,3 +687,14 @@ def test_hypotheses_that_contradict_each_other_prove_nothing() -> None:
     record["cofactors"] = {}
     with pytest.raises(Refused, match="no values satisfy the hypotheses together"):
         Operator(record, program.entry, Source("add.cl", text), Finder(record)).check({})
+
+
+def test_a_limit_that_is_a_difference_bounds_no_product_in_it() -> None:
+    """H + P - D*K + D <= INT_MAX says nothing of D*K, though the polynomial is positive."""
+    record = record_of("max_pool2d")
+    limits = [*record["limits"], "-DH*KH + DH + H + PB + PT"]
+    base = checker.Base(checker.System(record["definition"]), checker.Certificates(record), limits)
+    taps = checker.mul(checker.var("DH"), checker.var("KH"))
+    assert not checker.is_monomial_of(taps, base.bounded)
+    rows = checker.mul(checker.var("N"), checker.var("C"))
+    assert checker.is_monomial_of(rows, base.bounded)

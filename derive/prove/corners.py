@@ -48,7 +48,12 @@ def extents(facts: Iterable[Fact]) -> Extents:
 def greatest(p: Poly, ranges: Mapping[Any, Poly]) -> Poly | None:
     """A bound of p in sizes alone: p with its indices at the end of the range where it is
     greatest; None where the sign of a slope is open."""
-    for i in [a for a in ranges if any(a in m for m in p)]:
+    for _ in range(len(ranges)):
+        left = [a for a in ranges if any(a in m for m in p)]
+        if not left:
+            break
+        inner = {a for b in left for m in ranges[b] for a in m}  # other ranges end at these
+        i = next((a for a in left if a not in inner), left[0])
         having = {m: c for m, c in p.items() if i in m}
         slope = {_without(m, i): c for m, c in having.items()}
         if any(m.count(i) > 1 for m in having) or len({c > 0 for c in slope.values()}) != 1:
@@ -56,7 +61,7 @@ def greatest(p: Poly, ranges: Mapping[Any, Poly]) -> Poly | None:
         rest = {m: c for m, c in p.items() if i not in m}
         rises = all(c > 0 for c in slope.values())
         p = add(rest, mul(slope, sub(ranges[i], const(1)))) if rises else rest
-    return p if all(isinstance(a, str) for m in p for a in m) else None
+    return p if all(isinstance(a, str) and a not in ranges for m in p for a in m) else None
 
 
 def _without(m: tuple[Any, ...], atom: Any) -> tuple[Any, ...]:

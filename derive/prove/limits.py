@@ -27,6 +27,7 @@ from gradproof.derive.checker import (
     var,
 )
 from gradproof.derive.prove.corners import dominated, extents, greatest, positive_sizes
+from gradproof.derive.prove.lemmas import prove_with_lemmas
 
 
 class _Silent(Certificates):
@@ -45,6 +46,7 @@ class _Silent(Certificates):
 def size_limits(record: Any, entry: Any, text: str) -> list[str]:
     """Polynomials in the sizes that have to stay below 2^31, for all kernels of an operator."""
     found: dict[Any, Poly] = {}
+    forms: list[tuple[System, str, dict[str, int]]] = []
     kernels = {k[0]: k for k in Source(record["name"], text).kernels()}
     for variant in entry["variants"].values():
         system = System(record, variant["without"])
@@ -54,6 +56,15 @@ def size_limits(record: Any, entry: Any, text: str) -> list[str]:
             kernel.run()
             for limit in _of_kernel(kernel, base):
                 found[freeze(limit)] = limit
+            if "phases" in entry["kernels"][name]:
+                phases = entry["kernels"][name]["phases"]
+                forms.append((system, phases["kernel"], phases["when"]))
+    for system, name, when in forms:  # most of their numbers are below the limits of the others
+        known = Base(system, _Silent(_empty(record)), [show(p) for p in found.values()]).fixed(when)
+        kernel = Kernel(system, kernels[name], known.certificates, known)
+        kernel.run()
+        for limit in _of_kernel(kernel, known, proving=True):
+            found[freeze(limit)] = limit
     return [show(p) for p in _maximal(list(found.values()), base)]
 
 
@@ -61,7 +72,9 @@ def _empty(record: Any) -> Any:
     return {"definition": record, "proofs": {}, "maps": {}, "cofactors": {}}
 
 
-def _of_kernel(kernel: Kernel, base: Base) -> list[Poly]:
+def _of_kernel(kernel: Kernel, base: Base, proving: bool = False) -> list[Poly]:
+    """Limits under which a kernel's numbers fit; none for those that are shown to fit, if
+    `proving`."""
     out = []
     done: set[Any] = set()
     positive = positive_sizes(base.facts)
@@ -76,9 +89,17 @@ def _of_kernel(kernel: Kernel, base: Base) -> list[Poly]:
             # without an end in sizes there is no limit to state, and `Kernel.fits` will say so
             if end is None or not symbols(end) <= {*base.system.symbols}:
                 continue
-            if not any(dominated(end, bound, positive) for bound in [*known, {}]):
+            if any(dominated(end, bound, positive) for bound in [*known, {}]):
+                continue
+            if not (proving and _follows(base, facts, q)):
                 out.append(end)
     return out
+
+
+def _follows(base: Base, facts: list[Fact], p: Poly) -> bool:
+    """Whether p <= INT_MAX is shown under the limits."""
+    goals: list[Fact] = [(">=", sub(var("INT_MAX"), p))]
+    return not prove_with_lemmas(base.certificates.complete(facts + base.limits, goals), goals)[1]
 
 
 def _maximal(limits: list[Poly], base: Base) -> list[Poly]:

@@ -84,8 +84,9 @@ def _draw(
         if not _solve(s, equations, values) or values[s] < 2:
             return None
     extents: dict[str, Poly] = {}
-    for kind, p in drawn:  # E - 1 - i >= 0
-        if kind == ">=" and p.get((), 0) <= -1:
+    greatest = [p for kind, p in drawn if kind == ">="]  # E - 1 - i >= 0, or E = a//b + 1
+    for p in sorted(greatest, key=lambda p: p.get((), 0) > -1):
+        if p.get((), 0) <= 0:
             for m, c in p.items():
                 if c == -1 and len(m) == 1 and m[0] in names and m[0] not in values:
                     extents.setdefault(m[0], {n: d for n, d in p.items() if n != m})

@@ -158,17 +158,24 @@ def _forms(
     """The forms of a variant's kernels, with the sizes that they ask for and a number of cases."""
     yield "reference", {}, plan.cases
     described = operator.variants[variant.name]
-    asked: list[dict[str, int]] = []  # one case serves all kernels that ask for the same sizes
-    for name in (*described.forward, *described.backward):
-        if tiled := operator.kernels[name].tiled:
-            fits = (a for a in asked if all(a.get(s, v) == v for s, v in tiled.when.items()))
-            shared = next(fits, None)
-            if shared is None:
-                asked.append(dict(tiled.when))
-            else:
-                shared |= tiled.when
-    for fixed in asked:
+    specs = [operator.kernels[name] for name in (*described.forward, *described.backward)]
+    for fixed in _asked(k.phases.when for k in specs if k.phases):
+        yield "phases", fixed, plan.tiled
+    for fixed in _asked(k.tiled.when for k in specs if k.tiled):
         yield "tiled", fixed, plan.tiled
+
+
+def _asked(conditions: Iterable[Mapping[str, int]]) -> list[dict[str, int]]:
+    """Sizes to fix, so that every condition is met by some: one case serves all that agree."""
+    asked: list[dict[str, int]] = []
+    for when in conditions:
+        fits = (a for a in asked if all(a.get(s, v) == v for s, v in when.items()))
+        shared = next(fits, None)
+        if shared is None:
+            asked.append(dict(when))
+        else:
+            shared |= when
+    return asked
 
 
 @dataclass(frozen=True)
