@@ -92,7 +92,7 @@ def proofs(record: Any, entry: Any, text: str, named: Any, operand: str) -> Iter
         rows = [r for r in ledger if r["claim"].startswith(f"{kernel}.")]
         if rows:
             yield _kernel(listener, kernel, rows)
-    rows = {r["claim"]: r for r in ledger}
+    named_rows = {r["claim"]: r for r in ledger}
     vanished = [r for r in ledger if r["claim"].endswith("=0")]
     if vanished:
         items = tuple((f"{r['statement']} ({_took(r)})",) for r in vanished)
@@ -102,9 +102,9 @@ def proofs(record: Any, entry: Any, text: str, named: Any, operand: str) -> Iter
     sides = ({"adjoint": operand}, {"value": f"grad_{operand}"})
     about = [c for c in record["claims"] if c.get("left") in sides or c.get("right") in sides]
     for claim in (c for c in about if "fixed" not in c):
-        yield _claim(listener, claim, rows[claim["claim"]])
+        yield _claim(listener, claim, named_rows[claim["claim"]])
     special = tuple(
-        (f"{c['claim']}, {rows[c['claim']]['given']} ({_took(rows[c['claim']])})",)
+        (f"{c['claim']}, {named_rows[c['claim']]['given']} ({_took(named_rows[c['claim']])})",)
         for c in about
         if "fixed" in c
     )
