@@ -23,7 +23,7 @@ from gradproof.codegen.certify import (
     winograd_record,
 )
 from gradproof.codegen.generate import certified_files, generated_folder
-from gradproof.codegen.program import build_program
+from gradproof.codegen.program import Program, build_program
 from gradproof.derive.checker import Refused, check_transforms
 from gradproof.derive.claims.named import NAMED
 from gradproof.derive.errors import DefinitionError
@@ -126,7 +126,7 @@ def _operator(d: Definition, folder: Path, from_scratch: bool, smtlib: Path | No
     try:
         program = build_program(d)
         known = _known(folder, d.name, from_scratch)
-        done = certify(d, program, known)
+        done = _certified(d, program, known)
         if not from_scratch:
             files = certified_files(program, record_text(done.record))
             _same_as_committed(folder, files)
@@ -138,6 +138,16 @@ def _operator(d: Definition, folder: Path, from_scratch: bool, smtlib: Path | No
     if smtlib is not None:
         _export(smtlib, done, program)
     return done.ledger
+
+
+def _certified(d: Definition, program: Program, known: Any) -> Certified:
+    """What `certify` gives; where a certificate fails, a search says whether the claim is false."""
+    try:
+        return certify(d, program, known)
+    except Refused as error:
+        if known is not None:
+            certify(d, program)  # a false claim is refused with a counterexample
+        raise error
 
 
 def _same_as_committed(folder: Path, files: dict[str, str]) -> None:
