@@ -1103,7 +1103,7 @@ class Certificates:
     @cache  # noqa: B019 - lives as long as the run
     def integer(self, text: str) -> Poly:
         """A polynomial as it is recorded."""
-        return integer_text(text, self.read)
+        return self.read.value(text)
 
     def maps(self, where: str, *_: Any) -> Any:
         """The recorded bijections for an equality."""
@@ -1278,11 +1278,6 @@ def rewrite_subscripts(p: Poly, rows: list[tuple[str, Poly, Poly]]) -> Poly:
         return with_parts(a, [rebuild(dict(q), visit) for q in parts(a)])
 
     return rebuild(p, visit) if table else p
-
-
-def integer_text(text: str, read: Text) -> Poly:
-    """A polynomial as text."""
-    return read.value(text)
 
 
 def digest(facts: list[Fact], goals: list[Fact]) -> str:

@@ -19,7 +19,7 @@ def witness(
     Errors: Refused where none is found; the sum is then empty, or the search too short.
     """
     rng = random.Random(0)
-    names = sorted(set().union(*(symbols(p) for _, p in domain)) | _needed(domain))
+    names = sorted(set().union(*(symbols(p) for _, p in domain)))
     elements = {
         show_atom(a) for _, p in [*domain, *image] for a in atoms_in(p) if a[0] in ("read", "call")
     }
@@ -36,10 +36,6 @@ def witness(
         except (KeyError, ZeroDivisionError):
             continue
     raise Refused("no values satisfy the hypotheses together")
-
-
-def _needed(domain: list[Fact]) -> set[str]:
-    return set()
 
 
 def evaluate(p: Poly, at: Mapping[str, int]) -> int:
