@@ -1159,8 +1159,8 @@ class Certificates:
             if m["sum"] not in range(len(sums)):
                 raise Refused(f"{where}: there is no sum {m['sum']!r}")
             source = sums[m["sum"]]
-            loops, guards = self.target(m, like, source)
             here = f"{where}, sum {m['sum']}"
+            loops, guards = self.target(m, like, source, here)
             left = replace_atom(left, source, self.reindex(here, facts, source, loops, guards, m))
         difference = sub(canonical(left), canonical(right))
         found = self.cofactors(where, difference, relation) if difference else []
@@ -1176,11 +1176,11 @@ class Certificates:
         if difference:
             raise Refused(f"{where}: the two sides differ by {show(difference)[:400]}")
 
-    def target(self, m: Any, like: list[Any], source: Any) -> tuple[Any, Any]:
+    def target(self, m: Any, like: list[Any], source: Any, where: str = "") -> tuple[Any, Any]:
         """The loops and guards of the re-indexed sum: another sum's, or those given."""
         if m.get("like") is not None:
             if m["like"] not in range(len(like)) or like[m["like"]][0] != source[0]:
-                raise Refused(f"there is no {source[0]} {m['like']!r} on the other side")
+                raise Refused(f"{where}: there is no {source[0]} {m['like']!r} on the other side")
             return like[m["like"]][1:3]
         loops = tuple((i, freeze(self.integer(e))) for i, e in m.get("loops", []))
         return loops, tuple((k, freeze(self.integer(p))) for k, p in m.get("guards", []))
