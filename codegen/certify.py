@@ -139,18 +139,12 @@ def record_text(record: Record) -> str:
     """A record as JSON, with one line for each claim, certificate, bijection and cofactor list."""
     parts = []
     for key, value in record.items():
-        if key == "transforms":
-            inner = ",\n  ".join(map(_json, value))
-            parts.append(f"{_json(key)}: [\n  {inner}\n ]")
-        elif key in SECTIONS or key == "operators":
-            inner = ",\n  ".join(f"{_json(k)}: {_json(v)}" for k, v in value.items())
-            parts.append(f"{_json(key)}: {{\n  {inner}\n }}" if inner else f"{_json(key)}: {{}}")
-        elif key == "claims":
+        if key in ("claims", "transforms"):
             inner = ",\n  ".join(map(_json, value))
             parts.append(f"{_json(key)}: [\n  {inner}\n ]" if inner else f"{_json(key)}: []")
-        elif key == "definition":
+        elif key in (*SECTIONS, "operators", "definition"):
             inner = ",\n  ".join(f"{_json(k)}: {_json(v)}" for k, v in value.items())
-            parts.append(f"{_json(key)}: {{\n  {inner}\n }}")
+            parts.append(f"{_json(key)}: {{\n  {inner}\n }}" if inner else f"{_json(key)}: {{}}")
         else:
             parts.append(f"{_json(key)}: {_json(value)}")
     return "{\n " + ",\n ".join(parts) + "\n}\n"

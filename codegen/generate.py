@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from gradproof.codegen.certify import (
     winograd_record,
 )
 from gradproof.codegen.program import Program, build_program
+from gradproof.derive.checker import sha256
 from gradproof.derive.language import Definition
 from gradproof.derive.registry import operators
 
@@ -62,7 +62,7 @@ def certified_files(program: Program, record: str) -> dict[str, str]:
     """A program's files with their headers naming the record; their hashes go to the manifest."""
     files = {name: stamped(text, record) for name, text in program.files.items()}
     for name, text in files.items():
-        program.entry["sha256"][name] = hashlib.sha256(text.encode()).hexdigest()
+        program.entry["sha256"][name] = sha256(text)
     return files | {f"proofs/{program.name}.json": record}
 
 
