@@ -3,6 +3,7 @@
 A record holds a definition, what is claimed, and the certificates; `derive/checker.py` re-checks it
 with nothing but the standard library. A record that is still about the same definition, claims and
 text is reloaded; else its certificates are searched for anew, from the old ones where they fit.
+What is neither shown nor false is listed as open, and the ledger says `tested`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from typing import Any
 from gradproof.codegen.program import Program
 from gradproof.codegen.staged import staged_claims, tiled_section
 from gradproof.derive.checker import (
-    Certificates,
     Operator,
     Refused,
     Source,
@@ -26,15 +26,15 @@ from gradproof.derive.checker import (
     sha256,
     tiled_rows,
 )
-from gradproof.derive.claims import claims
+from gradproof.derive.claims import claims_about
 from gradproof.derive.claims.named import NAMED
 from gradproof.derive.language import Definition
 from gradproof.derive.prove.finder import Finder
+from gradproof.derive.prove.open_claims import SECTIONS, Search
 from gradproof.derive.prove.record import definition_record
 from gradproof.derive.winograd import RECORDED, cook_toom, record, scaled
 
 UNCERTIFIED = "// Certificates: none yet\n"
-SECTIONS = ("proofs", "maps", "cofactors")
 Record = dict[str, Any]
 
 
@@ -49,17 +49,20 @@ class Certified:
 
 
 def certify(d: Definition, program: Program, known: Record | None = None) -> Certified:
-    """Show everything that is claimed of one operator's kernels.
+    """Show what is claimed of one operator's kernels.
 
+    A claim about the definition or a kernel's text for which nothing is found, no certificate and
+    no counterexample, is open: the record lists it with the reason, and its row says `tested`.
     known: an earlier record. Where it is about the same definition, claims and text, it is checked
-    as it is; else it is searched anew, with what fits. Errors: Refused, with the place and, where
-    one was found, a counterexample.
+    as it is, and what was open stays open; else it is searched anew, with what fits. Errors:
+    Refused, with the place and, where one was found, a counterexample.
     """
     text = program.files[program.entry["file"]]
     says = statement(d, program, text)
     if known is not None and all(known.get(k) == says[k] for k in says):
         record = {**says, **{k: known[k] for k in SECTIONS}}
-        return _checked(program, text, record, Certificates(record), True)
+        record |= {"open": known["open"]} if "open" in known else {}
+        return _checked(program, text, record, True)
     if known is not None:
         try:
             return _searched(program, text, says, known)
@@ -79,24 +82,33 @@ def renewed(d: Definition, program: Program, known: Record | None = None) -> Cer
 
 
 def _searched(program: Program, text: str, says: Record, known: Record | None) -> Certified:
-    empty: Record = {**says, **{k: {} for k in SECTIONS}}
-    return _checked(program, text, empty, Finder(empty, known), False)
-
-
-def _checked(
-    program: Program, text: str, record: Record, certificates: Certificates, reloaded: bool
-) -> Certified:
     start = time.perf_counter()
-    operator = Operator(record, program.entry, Source(program.entry["file"], text), certificates)
+    record: Record = {**says, **{k: {} for k in SECTIONS}, "open": {}}
+    search = Search(record, program.entry, Source(program.entry["file"], text), known)
+    ledger = _ledger(search, program)
+    for section in SECTIONS:
+        record[section] = dict(sorted(record[section].items()))
+    if not record["open"]:
+        del record["open"]
+        return Certified(record, ledger, False, time.perf_counter() - start)
+    return _checked(program, text, record, False)  # the rest does not rest on what is open
+
+
+def _checked(program: Program, text: str, record: Record, reloaded: bool) -> Certified:
+    start = time.perf_counter()
+    source = Source(program.entry["file"], text)
+    ledger = _ledger(Operator(record, program.entry, source), program)
+    return Certified(record, ledger, reloaded, time.perf_counter() - start)
+
+
+def _ledger(operator: Operator, program: Program) -> list[dict[str, Any]]:
     try:
         ledger = operator.check(NAMED)
     except Refused as error:
         error.shown = operator.ledger
         raise
-    ledger += tiled_rows(record, {name: text.encode() for name, text in program.files.items()})
-    for section in SECTIONS:
-        record[section] = dict(sorted(record[section].items()))
-    return Certified(record, ledger, reloaded, time.perf_counter() - start)
+    files = {name: text.encode() for name, text in program.files.items()}
+    return ledger + tiled_rows(operator.record, files)
 
 
 def statement(d: Definition, program: Program, text: str) -> Record:
@@ -105,7 +117,7 @@ def statement(d: Definition, program: Program, text: str) -> Record:
         "format": 1,
         "definition": definition_record(d),
         "limits": program.entry["limits"],
-        "claims": [*claims(d.name), *staged_claims(d)],
+        "claims": [*claims_about(d), *staged_claims(d)],
         "tiled": tiled_section(d, program.entry),
         "windows": program.entry["windows"],
         "text": line_hashes(text),
@@ -142,7 +154,7 @@ def record_text(record: Record) -> str:
         if key in ("claims", "transforms"):
             inner = ",\n  ".join(map(_json, value))
             parts.append(f"{_json(key)}: [\n  {inner}\n ]" if inner else f"{_json(key)}: []")
-        elif key in (*SECTIONS, "operators", "definition"):
+        elif key in (*SECTIONS, "operators", "definition", "open"):
             inner = ",\n  ".join(f"{_json(k)}: {_json(v)}" for k, v in value.items())
             parts.append(f"{_json(key)}: {{\n  {inner}\n }}" if inner else f"{_json(key)}: {{}}")
         else:

@@ -19,6 +19,7 @@ from gradproof.derive.expr import (
     Quo,
     Read,
     Rem,
+    cases,
 )
 from gradproof.derive.language import Tensor
 
@@ -98,8 +99,7 @@ class CPrinter:
                 continue
             left = f"({text})" if k > 1 or not sp.sympify(subscripts[0]).is_Symbol else text
             text = f"{left} * {self.index(extent, PRODUCT if extent.is_Symbol else ATOM)}"
-            piece = self.index(s)
-            text += f" - {piece[1:]}" if piece.startswith("-") else f" + {piece}"
+            text += f" + {self.index(s, QUOTIENT)}"  # a sum by itself: no partial address is larger
         return text
 
     def guard(self, g: Guard) -> str:
@@ -184,19 +184,21 @@ class CPrinter:
         return [f"pow({self.value(base)}, {self.value(power)})"]
 
     def _cases(self, e: sp.Piecewise) -> str:
-        *cases, (last, always) = e.args
-        if always != sp.true:
-            raise TypeError(f"a case distinction needs an 'otherwise': {e!r}")
+        *first, (last, _) = cases(e)
         text = self.value(last)
-        for value, condition in reversed(cases):
-            text = f"({self._relation(condition)} ? {self.value(value)} : {text})"
+        for value, conditions in reversed(first):
+            condition = " && ".join(map(self._relation, conditions))
+            text = f"({condition} ? {self.value(value)} : {text})"
         return text
 
     def _relation(self, c: sp.Basic) -> str:
         sign = RELATIONS[c.func]
-        whole = all(a.is_integer for a in c.args)
+        whole = all(a.is_integer or self._is_label(a) for a in c.args)
         left, right = (self.index(a) if whole else self.value(a) for a in c.args)
         return f"{left} {sign} {right}"
+
+    def _is_label(self, e: sp.Expr) -> bool:
+        return isinstance(e, Read) and self.tensors[e.tensor].dtype == "int"
 
 
 class SizePrinter(CPrinter):

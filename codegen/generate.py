@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import difflib
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from gradproof.codegen.certify import (
+    Record,
     certify_named,
     known_record,
     record_text,
@@ -16,15 +16,18 @@ from gradproof.codegen.certify import (
     stamped,
     winograd_record,
 )
+from gradproof.codegen.folder import (
+    MANIFEST,
+    check_ours,
+    is_ours,
+    manifest_text,
+    merged,
+)
 from gradproof.codegen.program import Program, build_program
 from gradproof.derive.checker import sha256
+from gradproof.derive.claims import claims_about
 from gradproof.derive.language import Definition
 from gradproof.derive.registry import operators
-
-FORMAT = 1
-GENERATED = (
-    b": generated from its definition, do not edit."  # in the first line of every kernel file
-)
 
 
 def generated_folder() -> Path:
@@ -41,21 +44,50 @@ def render_all(
     (default: generated/). Errors: Refused where something cannot be shown.
     """
     folder = known or generated_folder()
-    chosen = list(operators().values() if definitions is None else definitions)
+    chosen = operators().values() if definitions is None else definitions
+    files, entries = _rendered(chosen, lambda name: known_record(folder, name))
+    files |= _closed_forms(known_record(folder, "operators"))
+    files["proofs/winograd.json"] = record_text(winograd_record())
+    return files | {MANIFEST: manifest_text(entries)}
+
+
+def render_into(
+    folder: Path, definitions: Iterable[Definition], known: Callable[[str], Record | None]
+) -> tuple[dict[str, str], list[str]]:
+    """A user's operators for a folder that may hold others: file name -> text, and the files that
+    are left over from an earlier version of the same operators.
+
+    known: gives an operator's earlier certificates. Errors: Refused where something cannot be
+    shown, or a file that was not generated would be overwritten.
+    """
+    definitions = list(definitions)
+    check_ours(folder, [f"proofs/{d.name}.json" for d in definitions])
+    files, entries = _rendered(definitions, known)
+    if any(claims_about(d) for d in definitions):
+        files |= _closed_forms(known("operators"))
+    everything, left_over = merged(folder, entries)
+    files[MANIFEST] = manifest_text(everything)
+    check_ours(folder, files)
+    return files, left_over
+
+
+def _rendered(
+    definitions: Iterable[Definition], known: Callable[[str], Record | None]
+) -> tuple[dict[str, str], dict[str, Any]]:
+    """The files but the manifest, and its entries."""
     files: dict[str, str] = {}
     entries: dict[str, Any] = {}
-    for d in chosen:
+    for d in definitions:
         program = build_program(d)
-        record = record_text(renewed(d, program, known_record(folder, d.name)).record)
+        record = record_text(renewed(d, program, known(d.name)).record)
         files |= certified_files(program, record)
         entries[d.name] = program.entry
-    files["proofs/operators.json"] = record_text(
-        certify_named(known_record(folder, "operators")).record
-    )
-    files["proofs/winograd.json"] = record_text(winograd_record())
-    manifest = {"format": FORMAT, "operators": entries}
-    files["manifest.json"] = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
-    return files
+    return files, entries
+
+
+def _closed_forms(known: Record | None) -> dict[str, str]:
+    """The operators that closed forms are made of."""
+    return {"proofs/operators.json": record_text(certify_named(known).record)}
 
 
 def certified_files(program: Program, record: str) -> dict[str, str]:
@@ -66,26 +98,10 @@ def certified_files(program: Program, record: str) -> dict[str, str]:
     return files | {f"proofs/{program.name}.json": record}
 
 
-def write(folder: Path, files: Mapping[str, str]) -> list[str]:
-    """Write what differs, remove generated kernels that no operator owns any more; return the
-    names that changed. Files that were not generated stay. Errors: OSError."""
-    changed = []
-    (folder / "proofs").mkdir(parents=True, exist_ok=True)
-    for name, content in files.items():
-        path = folder / name
-        if not path.exists() or path.read_bytes() != content.encode():
-            path.write_bytes(content.encode())
-            changed.append(name)
-    for name in _strangers(folder, files):
-        (folder / name).unlink()
-        changed.append(name)
-    return changed
-
-
-def differences(folder: Path, files: Mapping[str, str]) -> str:
-    """A unified diff from what is committed to what the derivations give; empty when equal."""
+def differences(folder: Path, files: Mapping[str, str], gone: Iterable[str]) -> str:
+    """A unified diff from what is in the folder to `files` without `gone`; empty when equal."""
     out: list[str] = []
-    for name in [*files, *_strangers(folder, files)]:
+    for name in [*files, *gone]:
         path = folder / name
         old = path.read_text("utf-8").splitlines(True) if path.exists() else []
         new = files.get(name, "").splitlines(True)
@@ -93,8 +109,8 @@ def differences(folder: Path, files: Mapping[str, str]) -> str:
     return "".join(out)
 
 
-def _strangers(folder: Path, files: Mapping[str, str]) -> list[str]:
-    others = [p for p in folder.glob("*.cl") if p.name not in files]
-    found = [p.name for p in others if GENERATED in p.read_bytes()[:200]]
-    records = [f"proofs/{p.name}" for p in (folder / "proofs").glob("*.json")]
-    return sorted([*found, *(name for name in records if name not in files)])
+def strangers(folder: Path, files: Mapping[str, str]) -> list[str]:
+    """The generated files in a folder that are not among `files`."""
+    kernels = {p.name: p for p in folder.glob("*.cl")}
+    records = {f"proofs/{p.name}": p for p in (folder / "proofs").glob("*.json")}
+    return sorted(n for n, p in (kernels | records).items() if n not in files and is_ours(p))

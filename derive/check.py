@@ -18,6 +18,7 @@ from gradproof.derive.expr import (
     Read,
     Reduce,
     Rem,
+    reads,
     reduces,
 )
 from gradproof.derive.language import OUTSIDE, SCALARS, Definition, Equation
@@ -35,21 +36,63 @@ def check(d: Definition) -> Definition:
         if e.target in seen:
             raise DefinitionError(f"{d.name}: {e.target} is defined twice")
         _divisors(d, f"in {e.target}", e.body, d.scope(e))
-        for read, scope, guards in walk(e.body, d.scope(e), ()):
+        required = tuple(r.guard for r in d.requires)
+        for read, scope, guards in walk(e.body, d.scope(e), required):
             if read.tensor not in seen:
-                raise DefinitionError(
-                    f"{d.name}: {e.target} reads {read.tensor} before it is defined; a recurrence "
-                    "is outside the language"
-                )
+                raise DefinitionError(_out_of_order(d, e, read.tensor))
             _in_bounds(d, e, read, scope, guards)
         for r in reduces(e.body):
+            _skips_only_in_maxima(d, e, r)
             if any(reduces(part) for part in (r.body, *r.guards)):
                 raise DefinitionError(
                     f"{d.name}: {e.target} has a reduction inside a reduction; give the inner one "
                     "an equation of its own"
                 )
         seen.add(e.target)
+    _everything_is_used(d)
     return d
+
+
+def _out_of_order(d: Definition, e: Equation, name: str) -> str:
+    """Why an equation cannot read a tensor: it comes later, or needs this one itself."""
+    needs = {q.target: {r.tensor for r in reads(q.body)} for q in d.equations}
+    below, pending = set(), [name]
+    while pending:
+        tensor = pending.pop()
+        if tensor not in below:
+            below.add(tensor)
+            pending += needs.get(tensor, set())
+    text = f"{d.name}: {e.target} reads {name} before it is defined; a recurrence is outside the "
+    if name == e.target or e.target not in below:
+        return f"{text}language"
+    return f"{text}language, and {name} needs {e.target}"
+
+
+def _skips_only_in_maxima(d: Definition, e: Equation, r: Reduce) -> None:
+    """What a maximum does not look at would have to be a number in a sum."""
+    skipped = [x for x in reads(r) if d.tensor(x.tensor).outside == "skip"]
+    if r.kind == "sum" and skipped:
+        raise DefinitionError(
+            f"{d.name}: in {e.target}, {skipped[0]} stands in a sum, but outside "
+            f"{skipped[0].tensor} is 'skip', which only a maximum can do; declare 'zero'"
+        )
+
+
+def _everything_is_used(d: Definition) -> None:
+    """An operand or a scalar without any effect is a mistake."""
+    used = {r.tensor for e in d.equations for r in reads(e.body)}
+    symbols = {str(s) for e in d.equations for s in e.body.free_symbols}
+    for name in d.inputs:
+        if name not in used:
+            raise DefinitionError(f"{d.name}: operand {name} is never used: no equation reads it")
+    for name, _ in d.scalars:
+        if name not in symbols:
+            raise DefinitionError(f"{d.name}: scalar {name} is never used")
+    needed = set(d.outputs)
+    for e in reversed(d.equations):
+        if e.target not in needed:
+            raise DefinitionError(f"{d.name}: {e.target} is never used: no output needs it")
+        needed |= {r.tensor for r in reads(e.body)}
 
 
 def _declarations(d: Definition) -> None:
@@ -134,14 +177,22 @@ def _in_bounds(
     if tensor.outside != "forbidden":
         return
     for s, extent in zip(read.subscripts, tensor.shape, strict=True):
-        for p, side in ((s, "below 0"), (extent - 1 - s, f"beyond {extent} - 1")):
-            if not implied(p, scope, guards, d):
-                at = example(p, scope, guards, d)
-                raise DefinitionError(
-                    f"{d.name}: in {e.target}, subscript {s} of {read} may fall {side}"
-                    f"{f' (it does at {at})' if at else ''}; "
-                    f"add a guard, or declare outside={{{read.tensor!r}: 'zero'}}"
-                )
+        sides = ((s, "below 0"), (extent - 1 - s, f"beyond {extent} - 1"))
+        open_sides = [(p, side) for p, side in sides if not implied(p, scope, guards, d)]
+        found = [(side, example(p, scope, guards, d)) for p, side in open_sides]
+        if found:
+            side, at = next((pair for pair in found if pair[1]), ("", ""))
+            what = (
+                f"may fall {side} (it does at {at})"
+                if at
+                else f"is not seen to stay below {extent}"
+            )
+            if not at and len(found) == 1:
+                what = f"may fall {found[0][0]}"
+            raise DefinitionError(
+                f"{d.name}: in {e.target}, subscript {s} of {read} {what}; "
+                f"add a guard, or declare outside={{{read.tensor!r}: 'zero'}}"
+            )
 
 
 def example(p: sp.Expr, scope: Scope, guards: Iterable[Guard], d: Definition) -> str:

@@ -6,7 +6,9 @@ A guard c*v + r = 0 on a bound index v is solved, in this order of preference:
 2. the first index in order that can be solved, so an output's index before a tap's: with
    coefficient +-1, v = -+r kept in range by guards; with a positive coefficient c, v = t / c
    exactly where c divides t and 0 <= t / c < extent;
-3. nothing to solve (A[i, i], a label): the equation stays a guard.
+3. window: (a*v + b) // m = t holds in one run of at most (m - 1) // a + 1 values of v, which
+   begins at v0 = (m*t - b) / a, rounded up: v = v0 + k;
+4. nothing to solve (A[i, i], a label): the equation stays a guard.
 
 An index that stands under a quotient by m is first split in two, v = m*q + r, which is a bijection
 when m divides its extent. What the elimination leaves gathers: one element of the gradient, one
@@ -71,11 +73,14 @@ class Solution:
 
 @dataclass(frozen=True)
 class Move:
-    """A solution of one equation: the indices it gives, and the guards that keep them in range."""
+    """A solution of one equation: the indices it gives, and the guards that keep them in range.
+
+    `loop`: the index and extent that take the place of the first one found, if any."""
 
     rule: str
     found: Mapping[sp.Symbol, sp.Expr]
     guards: tuple[Guard, ...]
+    loop: tuple[tuple[sp.Symbol, sp.Expr], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -87,16 +92,30 @@ class State:
     guards: tuple[Guard, ...]
     body: sp.Expr
 
-    def put(self, mapping: Mapping[sp.Basic, sp.Basic], solved: IsZero | None = None) -> State:
+    def put(
+        self,
+        mapping: Mapping[sp.Basic, sp.Basic],
+        solved: IsZero | None = None,
+        loop: tuple[tuple[sp.Symbol, sp.Expr], ...] = (),
+    ) -> State:
         """Substitute everywhere; drop the indices that were found, the equation that gave them,
-        and every equation that became 0 = 0."""
+        and every equation that became 0 = 0. `loop` takes the place of the first index found."""
+        first = next(iter(mapping), None)
+        loops = [x for pair in self.loops for x in ([pair] if pair[0] != first else loop)]
         deltas = [substitute(z, mapping) for z in self.deltas if z != solved]
         return State(
-            tuple(pair for pair in self.loops if pair[0] not in mapping),
+            tuple(pair for pair in loops if pair[0] not in mapping),
             tuple(IsZero(z.args[0]) for z in deltas if sp.expand(z.args[0]) != 0),
             tuple(substitute(g, mapping) for g in self.guards),
             substitute(self.body, mapping),
         )
+
+    def names(self) -> set[str]:
+        """The names that a new index must not have."""
+        tensors = {r.tensor for part in (self.body, *self.guards) for r in part.atoms(Read)}
+        parts = (self.body, *self.guards, *self.deltas)
+        symbols = set().union(*(x.free_symbols for x in parts), {i for i, _ in self.loops})
+        return tensors | set(map(str, symbols))
 
     def reduce(self) -> Reduce:
         """The sum as it stands."""
@@ -104,15 +123,28 @@ class State:
 
 
 def eliminate(d: Definition) -> Definition:
-    """The definition with every sum over Kronecker deltas solved."""
+    """An adjoint with every sum solved."""
     return replace(d, equations=tuple(eliminate_equation(d, e) for e in d.equations))
+
+
+def eliminate_deltas(d: Definition) -> Definition:
+    """A definition with the sums solved that it wrote with deltas; others stay as written."""
+    return replace(d, equations=tuple(_written(d, e) for e in d.equations))
 
 
 def eliminate_equation(d: Definition, e: Equation) -> Equation:
     """One equation with its sums solved; other reductions stay as they are."""
+    return _solved(d, e, [r for r in reduces(e.body) if r.kind == "sum"])
+
+
+def _written(d: Definition, e: Equation) -> Equation:
+    sums = [r for r in reduces(e.body) if r.kind == "sum"]
+    return _solved(d, e, [r for r in sums if any(isinstance(g, IsZero) for g in r.guards)])
+
+
+def _solved(d: Definition, e: Equation, sums: list[Reduce]) -> Equation:
     scope = d.scope(e)
-    solved = {r: solve(r, scope).value for r in reduces(e.body) if r.kind == "sum"}
-    return replace(e, body=substitute(e.body, solved))
+    return replace(e, body=substitute(e.body, {r: solve(r, scope).value for r in sums}))
 
 
 def solve(r: Reduce, scope: Scope) -> Solution:
@@ -129,7 +161,7 @@ def solve(r: Reduce, scope: Scope) -> Solution:
     state, steps = _split_quotients(state)
     while (found := _next(state, scope)) is not None:
         delta, move = found
-        after = state.put(move.found, delta)
+        after = state.put(move.found, delta, move.loop)
         state = replace(after, guards=(*after.guards, *move.guards))
         pairs = tuple(move.found.items())
         steps.append(Step(move.rule, delta, pairs, move.guards, state.reduce()))
@@ -143,22 +175,21 @@ def _next(s: State, scope: Scope) -> tuple[IsZero, Move] | None:
     for deltas, rule in (
         (arithmetic, _mixed_radix),
         (arithmetic, _unit_or_divided),
+        (arithmetic, _window),
         (labels, _unit),
     ):
         for delta, (v, extent) in product(deltas, s.loops):
-            split = linear(delta.args[0], v)
-            if split is None or any(v in r.free_symbols for r in delta.atoms(Read)):
+            if any(v in r.free_symbols for r in delta.atoms(Read)):
                 continue
-            move = rule(s, inner, v, extent, *split)
+            move = rule(s, inner, v, extent, delta.args[0])
             if move is not None:
                 return delta, move
     return None
 
 
-def _mixed_radix(
-    s: State, scope: Scope, v: sp.Symbol, extent: sp.Expr, c: sp.Expr, r: sp.Expr
-) -> Move | None:
+def _mixed_radix(s: State, scope: Scope, v: sp.Symbol, extent: sp.Expr, p: sp.Expr) -> Move | None:
     """h*m + v = t with 0 <= v < m has the one solution h = t // m, v = t % m."""
+    c, r = linear(p, v) or (sp.Integer(0), p)
     if c not in (1, -1):
         return None
     for h, h_extent in s.loops:
@@ -172,23 +203,21 @@ def _mixed_radix(
 
 
 def _unit_or_divided(
-    s: State, scope: Scope, v: sp.Symbol, extent: sp.Expr, c: sp.Expr, r: sp.Expr
+    s: State, scope: Scope, v: sp.Symbol, extent: sp.Expr, p: sp.Expr
 ) -> Move | None:
-    return (_unit if c in (1, -1) else _divided)(s, scope, v, extent, c, r)
+    return _unit(s, scope, v, extent, p) or _divided(scope, v, extent, p)
 
 
-def _unit(
-    s: State, scope: Scope, v: sp.Symbol, extent: sp.Expr, c: sp.Expr, r: sp.Expr
-) -> Move | None:
+def _unit(s: State, scope: Scope, v: sp.Symbol, extent: sp.Expr, p: sp.Expr) -> Move | None:
+    c, r = linear(p, v) or (sp.Integer(0), p)
     if c not in (1, -1):
         return None
     value = sp.expand(-c * r)
     return Move("substitution", {v: value}, (NonNeg(value), NonNeg(extent - 1 - value)))
 
 
-def _divided(
-    s: State, scope: Scope, v: sp.Symbol, extent: sp.Expr, c: sp.Expr, r: sp.Expr
-) -> Move | None:
+def _divided(scope: Scope, v: sp.Symbol, extent: sp.Expr, p: sp.Expr) -> Move | None:
+    c, r = linear(p, v) or (sp.Integer(0), p)
     if positive(c, scope):
         t = sp.expand(-r)
     elif positive(-c, scope):
@@ -200,16 +229,30 @@ def _divided(
     return Move("divisibility", {v: quotient}, guards)
 
 
+def _window(s: State, scope: Scope, v: sp.Symbol, extent: sp.Expr, p: sp.Expr) -> Move | None:
+    """(a*v + b) // m = t for v = v0 + k with v0 = (m*t - b) / a, rounded up."""
+    for node in sorted(p.atoms(Quo), key=sp.default_sort_key):
+        whole, inner, m = linear(p, node), linear(node.args[0], v), node.args[1]
+        if whole is None or inner is None or whole[0] not in (1, -1):
+            continue
+        (c, r), (a, b) = whole, inner
+        if v in r.free_symbols | m.free_symbols or not positive(a, scope):
+            continue
+        t, k = -c * r, integer(fresh(f"{v}_k", s.names()))
+        value = Quo(sp.expand(m * t - b + a - 1), a) + k
+        below = NonNeg(m * t + m - 1 - b - a * value)
+        guards = (NonNeg(value), below, NonNeg(extent - 1 - value))
+        return Move("window", {v: value}, guards, ((k, Quo(m - 1, a) + 1),))
+    return None
+
+
 def _split_quotients(s: State) -> tuple[State, list[Step]]:
     """v = m*q + r for every index v that stands under a quotient by m, where m divides its
     extent; then v // m = q and v % m = r."""
     steps: list[Step] = []
     while (found := _splittable(s)) is not None:
         v, m, blocks = found
-        names = {r.tensor for part in (s.body, *s.guards) for r in part.atoms(Read)}
-        symbols = set().union(*(x.free_symbols for x in (s.body, *s.guards, *s.deltas)))
-        taken = names | {str(x) for x in symbols} | {str(i) for i, _ in s.loops}
-        q, r = (integer(fresh(f"{v}{suffix}", taken)) for suffix in ("_q", "_r"))
+        q, r = (integer(fresh(f"{v}{suffix}", s.names())) for suffix in ("_q", "_r"))
         at = next(k for k, (i, _) in enumerate(s.loops) if i == v)
         loops = (*s.loops[:at], (v, m * blocks), (q, blocks), (r, m), *s.loops[at + 1 :])
         after = replace(s, loops=loops).put({v: m * q + r})
@@ -220,12 +263,27 @@ def _split_quotients(s: State) -> tuple[State, list[Step]]:
 
 def _splittable(s: State) -> tuple[sp.Symbol, sp.Expr, sp.Expr] | None:
     """An index v, a divisor m of its extent with v // m in an equation, and extent / m."""
-    for v, extent in s.loops:
+    known = _renamed(s)
+    for v, extent in (pair for pair in s.loops if pair[0] not in known):
         for m in _divisors_of(v, s.deltas):
             blocks = Quo(extent, m)
             if not blocks.atoms(Quo):  # else m does not divide the extent as a polynomial
                 return v, m, blocks
     return None
+
+
+def _renamed(s: State) -> set[sp.Symbol]:
+    """The indices v that an equation v = p gives, with p an index from outside the sum."""
+    loops = {v for v, _ in s.loops}
+    found = set()
+    for z in s.deltas:
+        for v in loops & z.args[0].free_symbols:
+            split = linear(z.args[0], v)
+            if split is not None and split[0] in (1, -1):
+                value = -split[0] * split[1]
+                if value.is_Symbol and value not in loops:
+                    found.add(v)
+    return found
 
 
 def _divisors_of(v: sp.Symbol, deltas: tuple[IsZero, ...]) -> Iterator[sp.Expr]:

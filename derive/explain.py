@@ -197,6 +197,8 @@ def _words(step: Step) -> Words:
         divides = next(g for g in step.guards if isinstance(g, Divides))
         return ("Divisibility: ", step.solved, " has the one solution ", v, " = ", value,
                 ", and only where ", divides, ".")  # fmt: skip
+    if step.rule == "window":
+        return ("Window: ", step.solved, " holds in one run of values, ", v, " = ", value, ".")
     return ("Substitution: ", step.solved, " gives ", v, " = ", value, ".")
 
 
@@ -231,7 +233,8 @@ def _origins(s: Solution) -> dict[Guard, Words]:
             if isinstance(g, Divides):
                 out[g] = ("(else no ", v, " fits)")
             else:
-                side = "not negative" if g == step.guards[0] else "below its extent"
+                sides = {step.guards[0]: "not negative", step.guards[-1]: "below its extent"}
+                side = sides.get(g, "in the run")
                 out[g] = ("(", v, f" is {side})")
     return out
 

@@ -227,6 +227,29 @@ class Inside(sp.Expr):
         return sp.Expr.__new__(cls, read, *guards)
 
 
+def cases(e: sp.Piecewise) -> list[tuple[sp.Expr, tuple[sp.Basic, ...]]]:
+    """The values of a case distinction, each with the comparisons that must all hold; the last has
+    none. SymPy joins equal values by Or, and nested cases by And.
+
+    >>> x = integer("x")
+    >>> cases(sp.Piecewise((1, (x < 0) | (x > 4)), (2, True)))
+    [(1, (x > 4,)), (1, (x < 0,)), (2, ())]
+
+    Errors: TypeError where no value is left for the other cases.
+    """
+    found: list[tuple[sp.Expr, tuple[sp.Basic, ...]]] = []
+    for value, condition in e.args:
+        for part in _sorted(sp.Or.make_args(sp.to_dnf(condition))):
+            found.append((value, () if part == sp.true else _sorted(sp.And.make_args(part))))
+    if found[-1][1]:
+        raise TypeError(f"a case distinction needs an 'otherwise': {e!r}")
+    return found
+
+
+def _sorted(parts: Iterable[sp.Basic]) -> tuple[sp.Basic, ...]:
+    return tuple(sorted(parts, key=sp.default_sort_key))
+
+
 def reads(e: sp.Basic) -> list[Read]:
     """Every distinct read in `e`, in a deterministic order."""
     return sorted(e.atoms(Read), key=sp.default_sort_key)
@@ -261,8 +284,8 @@ def fresh(name: str, taken: Iterable[str]) -> str:
     return name
 
 
-def linear(p: sp.Expr, v: sp.Symbol) -> tuple[sp.Expr, sp.Expr] | None:
-    """(c, r) with p = c*v + r and v in neither; None where p is not linear in v.
+def linear(p: sp.Expr, v: sp.Expr) -> tuple[sp.Expr, sp.Expr] | None:
+    """(c, r) with p = c*v + r and v, a symbol or a quotient, in neither; else None.
 
     >>> S, x, i = map(integer, "Sxi")
     >>> linear(S*x + i, x)

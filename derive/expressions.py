@@ -109,11 +109,16 @@ class ExpressionReader:
     ) -> dict[sp.Symbol, sp.Expr]:
         """As einsum does: an index runs over the dimension that it alone subscripts."""
         extents: dict[sp.Symbol, sp.Expr] = {}
+        first: dict[sp.Symbol, str] = {}  # where an index was met first
         for r in among:
             for s, extent in zip(r.subscripts, self.tensors[r.tensor].shape, strict=True):
-                if s in indices and sp.expand(extents.setdefault(s, extent) - extent) != 0:
+                if s not in indices:
+                    continue
+                known, where = extents.setdefault(s, extent), first.setdefault(s, r.tensor)
+                if sp.expand(known - extent) != 0:
                     self.fail(
-                        place, f"index {s} runs to {extents[s]} in one tensor, {extent} in another"
+                        place,
+                        f"index {s} runs to {known} in {where}, and to {extent} in {r.tensor}",
                     )
         for i in indices:
             if i not in extents:

@@ -162,7 +162,8 @@ def operator(
         or what `at_least` says.
     requires: condition -> message for the user who breaks it.
     outside: tensor -> "zero" or "skip"; otherwise no subscript may leave the tensor.
-    labels: integer tensor -> the number of values it takes, 0 up to that number.
+    labels: integer tensor -> the number of values it takes, 0 up to that number; "" for one that
+        may hold any integer, and so is no subscript.
     scalars: name -> "real" or "uint".
     optional: operand that may be left out -> the value read in its place.
     constant: operands without a gradient.

@@ -25,6 +25,7 @@ from gradproof.derive.expr import (
     Read,
     Reduce,
     Rem,
+    cases,
     reads,
 )
 from gradproof.derive.language import Definition
@@ -227,16 +228,12 @@ class Machine:
         raise DefinitionError(f"{self.definition.name}: nothing gives {s} a value")
 
     def _cases(self, e: sp.Piecewise, at: Points) -> Array:
-        out = None
-        for value, condition in reversed(e.args):
-            this = self.value(value, at)
-            if condition == sp.true:
-                out = this
-            elif out is None:
-                raise DefinitionError(f"{e} has no 'otherwise'")
-            else:
-                sides = [self.value(a, at) for a in condition.args]
-                out = np.where(RELATIONS[condition.func](*sides), this, out)
+        *first, (last, _) = cases(e)
+        out = self.value(last, at)
+        for value, conditions in reversed(first):
+            sides = [(c.func, [self.value(a, at) for a in c.args]) for c in conditions]
+            holds = np.logical_and.reduce([RELATIONS[f](*values) for f, values in sides])
+            out = np.where(holds, self.value(value, at), out)
         return np.asarray(out)
 
     def holds(self, g: Guard, at: Points) -> Array:

@@ -7,7 +7,9 @@ or the generated text already uses is refused, with the place.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
+from keyword import iskeyword
 
 from gradproof.derive.errors import DefinitionError
 from gradproof.derive.expr import Reduce
@@ -46,8 +48,10 @@ PATTERNS = (
 # what the derivation and the kernels make from a name
 MADE = {
     "tensor": ("grad_{}", "{}_argmax", "{}_halo", "{}_lanes"),
-    "index": ("{}_q", "{}_r", "{}_m", "{}_0", "{}_b", "{}_l", "{}_t"),
+    "index": ("{}_q", "{}_r", "{}_k", "{}_m", "{}_0", "{}_b", "{}_l", "{}_t"),
 }
+# what no operator's files can be called: two files of certificates, and devices of Windows
+FILES = re.compile(r"operators|winograd|con|prn|aux|nul|(com|lpt)\d", re.IGNORECASE)
 PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -74,6 +78,16 @@ def check_names(d: Definition) -> None:
     """Every name is usable in C and stands for one thing. Errors: DefinitionError."""
     if not PLAIN.fullmatch(d.name):
         raise DefinitionError(f"{d.name!r}: an operator's name is letters, digits, underscores")
+    if d.name in KEYWORDS or FILES.fullmatch(d.name):
+        what = "a keyword of OpenCL C" if d.name in KEYWORDS else "the name of another file"
+        raise DefinitionError(f"{d.name}: the operator needs another name: it is {what}")
+    for e in d.equations:
+        if why := refusal(f"{d.name}_{e.target}"):
+            raise DefinitionError(
+                f"{d.name}: the operator needs another name: its kernel {d.name}_{e.target} "
+                f"cannot be called so: {why}"
+            )
+    _check_user_names(d)
     meaning: dict[str, str] = {}
     for name, kind in _names(d):
         if why := refusal(name):
@@ -87,6 +101,22 @@ def check_names(d: Definition) -> None:
                     f"{d.name}: the {meaning[made]} {made!r} needs another name: "
                     f"kernels have a {made} beside the {kind} {name}"
                 )
+
+
+def _check_user_names(d: Definition) -> None:
+    """The names that users know are keywords of a call: plain, and each for one thing."""
+    taken = {name: kind for name, kind in _names(d) if kind != "index"}
+    for letter, name in d.names:
+        if not PLAIN.fullmatch(name) or name.startswith("_") or iskeyword(name):
+            raise DefinitionError(f"{d.name}: {name!r}, a name of {letter}, is no Python name")
+        if name != letter and taken.setdefault(name, "name") != "name":
+            raise DefinitionError(
+                f"{d.name}: {name!r}, a name of {letter}, is also a {taken[name]}"
+            )
+    twice = Counter(name for _, name in d.names)
+    for letter, name in d.names:
+        if twice[name] > 1:
+            raise DefinitionError(f"{d.name}: {name!r}, a name of {letter}, stands for another too")
 
 
 def _names(d: Definition) -> Iterator[tuple[str, str]]:

@@ -56,7 +56,8 @@ class Reader(ExpressionReader):
                 self.fail(name, "'outside' or 'labels' names a tensor that has no shape")
         declared = {}
         for name, text in self.shapes.items():
-            values = self.polynomial(self.labels[name]) if name in self.labels else None
+            limit = self.labels.get(name, "").strip()
+            values = self.polynomial(limit) if limit else None
             declared[name] = Tensor(
                 name,
                 tuple(map(self.expression, self.elements(text))),

@@ -89,6 +89,8 @@ class Bounded:
         return not self == other
 
     def __eq__(self, other: object) -> bool:
+        if self is other:  # `v != v` asks whether v is NaN: here, no rounding can change the answer
+            return True
         return isinstance(other, Bounded) and bool(self._compare(other) == 0)
 
     __hash__ = None  # type: ignore[assignment]

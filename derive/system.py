@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from functools import cache
 
 from gradproof.derive.adjoint import PREFIX, adjoint, prepare
-from gradproof.derive.eliminate import eliminate
+from gradproof.derive.eliminate import eliminate, eliminate_deltas
 from gradproof.derive.language import Definition
 from gradproof.derive.simplify import Note, prune, simplify
 
 
 @dataclass(frozen=True)
 class System:
-    """`forward` computes outputs and what the backward pass reads; `raw` is the adjoint with its
-    Kronecker deltas, `backward` the same after elimination (None: nothing is differentiable);
-    `notes` say what was simplified after it."""
+    """`forward` computes outputs and what the backward pass reads, its own Kronecker deltas
+    eliminated; `raw` is the adjoint with its deltas, `backward` the same after elimination (None:
+    nothing is differentiable); `notes` say what was simplified after it."""
 
     forward: Definition
     raw: Definition | None
@@ -34,9 +34,10 @@ class System:
 def derive(d: Definition) -> System:
     """Differentiate an operator with respect to all its differentiable operands."""
     if not d.differentiable:
-        return System(d, None, None)
+        return System(eliminate_deltas(d), None, None)
     forward = prepare(d)
     raw = adjoint(forward)
     backward, notes = simplify(eliminate(raw), forward)
     keep = {*d.outputs, *(n for n in backward.inputs if not n.startswith(PREFIX))}
-    return System(prune(forward, keep - set(d.inputs)), raw, backward, notes)
+    computed = prune(eliminate_deltas(forward), keep - set(d.inputs))
+    return System(computed, raw, backward, notes)

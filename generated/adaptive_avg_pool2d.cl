@@ -1,5 +1,5 @@
 // adaptive_avg_pool2d: generated from its definition, do not edit.
-// Certificates: proofs/, sha256 328920f821e63f107927422c5c5ffea7e9315ce2fe58a45aac0853da91f06251
+// Certificates: proofs/, sha256 4c8f83987f3e8c35bb72675b1bf24b519edda0548be95745d7886c58af762d45
 //
 // Build options: REAL is float or double. Each size is a macro, either a number (-D SIZE_N=32) or a
 // place in the kernels' last argument (-D SIZE_N=sizes[3]); the text stays the same.

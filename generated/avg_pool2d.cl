@@ -1,5 +1,5 @@
 // avg_pool2d: generated from its definition, do not edit.
-// Certificates: proofs/, sha256 55994318140395ba01a6a19cb77b4685ea57f926b79c63c37a4af13a5a782b2c
+// Certificates: proofs/, sha256 d9a72fc29916a129fb9d367369b36d10b3565d9605c6e9ab4711d18494d31268
 //
 // Build options: REAL is float or double. Each size is a macro, either a number (-D SIZE_N=32) or a
 // place in the kernels' last argument (-D SIZE_N=sizes[3]); the text stays the same.

@@ -1,5 +1,5 @@
 // avg_pool2d_valid: generated from its definition, do not edit.
-// Certificates: proofs/, sha256 579c688a43d7c5c60c629dc56f6665a78cd98032d74733ea3e195816a90fec3f
+// Certificates: proofs/, sha256 7f682852b10debf5be88c53bb9756600364166eb13b612404002cd4b0d29ec19
 //
 // Build options: REAL is float or double. Each size is a macro, either a number (-D SIZE_N=32) or a
 // place in the kernels' last argument (-D SIZE_N=sizes[3]); the text stays the same.

@@ -1,5 +1,5 @@
 // batch_norm: generated from its definition, do not edit.
-// Certificates: proofs/, sha256 eed70682c7c77846674a2052943c89311dcf323c049aa1586d51a56f989e425e
+// Certificates: proofs/, sha256 ae1d129ee3807ab7da7a1aa6b48745d51dbf790ab62fe735ffb522ed741e0341
 //
 // Build options: REAL is float or double. Each size is a macro, either a number (-D SIZE_N=32) or a
 // place in the kernels' last argument (-D SIZE_N=sizes[3]); the text stays the same.

@@ -1,5 +1,5 @@
 // batch_norm_inference: generated from its definition, do not edit.
-// Certificates: proofs/, sha256 1f7ca410d3c971e07f463572b6b3f0742e0e5cb8a7fd23297ec95d513ad2ce9e
+// Certificates: proofs/, sha256 78a0c4e943b26f4f5c5ba7593a91f206aae7959a89a87a142735a2c812f02421
 //
 // Build options: REAL is float or double. Each size is a macro, either a number (-D SIZE_N=32) or a
 // place in the kernels' last argument (-D SIZE_N=sizes[3]); the text stays the same.

@@ -1,5 +1,5 @@
 // conv2d: generated from its definition, do not edit.
-// Certificates: proofs/, sha256 113a3a8a7ea0a58e42c90dbb064b45cfd46a04102f231a00e19d483a5ac4c591
+// Certificates: proofs/, sha256 596872e474407e26d66fbbd1aa548ea1e41718f82c59d6c80b4df86875dd6887
 //
 // Build options: REAL is float or double. Each size is a macro, either a number (-D SIZE_N=32) or a
 // place in the kernels' last argument (-D SIZE_N=sizes[3]); the text stays the same.
@@ -61,7 +61,7 @@ __kernel void conv2d_z(
                     for (int j = 0; j < KW; j++) {
                         const int sum0_u1 = DW * j + SW * y - PL;
                         if (0 <= sum0_u1 && sum0_u1 < W) {
-                            sum0_i_j += Y[((n * (CG * G) + CG * sum0_q2 + c) * H + sum0_u0) * W + sum0_u1] * w[((o * CG + c) * KH + i) * KW + j];
+                            sum0_i_j += Y[((n * (CG * G) + (CG * sum0_q2 + c)) * H + sum0_u0) * W + sum0_u1] * w[((o * CG + c) * KH + i) * KW + j];
                         }
                     }
                     sum0_i += sum0_i_j;
@@ -119,7 +119,7 @@ __kernel void conv2d_grad_Y(
                             if (DW * j <= PL + v && (PL + v - DW * j) % SW == 0) {
                                 const int sum0_q1 = (PL + v - DW * j) / SW;
                                 if (sum0_q1 < OW) {
-                                    sum0_i_j += grad_z[((n * (G * OG) + OG * sum0_q2 + o_r) * OH + sum0_q0) * OW + sum0_q1] * w[(((OG * sum0_q2 + o_r) * CG + sum0_q3) * KH + i) * KW + j];
+                                    sum0_i_j += grad_z[((n * (G * OG) + (OG * sum0_q2 + o_r)) * OH + sum0_q0) * OW + sum0_q1] * w[(((OG * sum0_q2 + o_r) * CG + sum0_q3) * KH + i) * KW + j];
                                 }
                             }
                         }
@@ -174,7 +174,7 @@ __kernel void conv2d_grad_w(
                     for (int y = 0; y < OW; y++) {
                         const int sum0_u1 = DW * j + SW * y - PL;
                         if (0 <= sum0_u1 && sum0_u1 < W) {
-                            sum0_x_y += Y[((n * (CG * G) + CG * sum0_q2 + c) * H + sum0_u0) * W + sum0_u1] * grad_z[((n * (G * OG) + o) * OH + x) * OW + y];
+                            sum0_x_y += Y[((n * (CG * G) + (CG * sum0_q2 + c)) * H + sum0_u0) * W + sum0_u1] * grad_z[((n * (G * OG) + o) * OH + x) * OW + y];
                         }
                     }
                     sum0_x += sum0_x_y;
@@ -257,7 +257,7 @@ __kernel void conv2d_without_b_z(
                     for (int j = 0; j < KW; j++) {
                         const int sum0_u1 = DW * j + SW * y - PL;
                         if (0 <= sum0_u1 && sum0_u1 < W) {
-                            sum0_i_j += Y[((n * (CG * G) + CG * sum0_q2 + c) * H + sum0_u0) * W + sum0_u1] * w[((o * CG + c) * KH + i) * KW + j];
+                            sum0_i_j += Y[((n * (CG * G) + (CG * sum0_q2 + c)) * H + sum0_u0) * W + sum0_u1] * w[((o * CG + c) * KH + i) * KW + j];
                         }
                     }
                     sum0_i += sum0_i_j;
@@ -320,7 +320,7 @@ __kernel void conv2d_grad_Y_phases(
                             if (0 <= j_q && j_q < OW) {
                                 const int j = PL + v - SW * j_q;
                                 if (j < KW) {
-                                    sum0_i_m_j_m += grad_z[((n * (G * OG) + OG * sum0_q4 + o_r) * OH + i_q) * OW + j_q] * w[(((OG * sum0_q4 + o_r) * CG + sum0_q5) * KH + i) * KW + j];
+                                    sum0_i_m_j_m += grad_z[((n * (G * OG) + (OG * sum0_q4 + o_r)) * OH + i_q) * OW + j_q] * w[(((OG * sum0_q4 + o_r) * CG + sum0_q5) * KH + i) * KW + j];
                                 }
                             }
                         }

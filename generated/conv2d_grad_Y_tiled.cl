@@ -29,7 +29,7 @@ __kernel void conv2d_grad_Y_pack_grad_z_halo(
         const int a1 = id / (DW * KW + W - DW) / (DH * KH + H - DH) % OG;
         const int a2 = id / (DW * KW + W - DW) % (DH * KH + H - DH);
         const int a3 = id % (DW * KW + W - DW);
-        grad_z_halo[id] = (DH * KH <= DH + PT + a2 && DH + PT + a2 < DH * KH + OH && DW * KW <= DW + PL + a3 && DW + PL + a3 < DW * KW + OW ? grad_z[((a0 * OG + a1) * OH + DH + PT + a2 - DH * KH) * OW + DW + PL + a3 - DW * KW] : 0);
+        grad_z_halo[id] = (DH * KH <= DH + PT + a2 && DH + PT + a2 < DH * KH + OH && DW * KW <= DW + PL + a3 && DW + PL + a3 < DW * KW + OW ? grad_z[((a0 * OG + a1) * OH + (DH + PT + a2 - DH * KH)) * OW + (DW + PL + a3 - DW * KW)] : 0);
     }
 }
 
@@ -51,7 +51,7 @@ __kernel void conv2d_grad_Y_pack_w_lanes(
         const int a2 = id / LANES / KW % KH;
         const int a3 = id / LANES % KW;
         const int l = id % LANES;
-        w_lanes[id] = (LANES * a1 + l < CG ? w[((a0 * CG + LANES * a1 + l) * KH + a2) * KW + a3] : 0);
+        w_lanes[id] = (LANES * a1 + l < CG ? w[((a0 * CG + (LANES * a1 + l)) * KH + a2) * KW + a3] : 0);
     }
 }
 
@@ -98,7 +98,7 @@ __kernel void conv2d_grad_Y_tiled(
                     const int n = n_0 + n_t;
                     const int u = u_0 + u_t;
                     const int v = v_0 + v_t;
-                    part[((n_t) * TILE_u + u_t) * TILE_v + v_t] += vector0 * grad_z_halo[((n * OG + o_r) * (DH * KH + H - DH) + DH * KH + u - DH * i - DH) * (DW * KW + W - DW) + DW * KW + v - DW * j - DW];
+                    part[((n_t) * TILE_u + u_t) * TILE_v + v_t] += vector0 * grad_z_halo[((n * OG + o_r) * (DH * KH + H - DH) + (DH * KH + u - DH * i - DH)) * (DW * KW + W - DW) + (DW * KW + v - DW * j - DW)];
                 }
             }
             for (int t = 0; t < TILE_n * TILE_u * TILE_v; t++)

@@ -31,7 +31,7 @@ __kernel void conv2d_grad_w_pack_Y_halo(
         const int a1 = id / (DW * KW + OW * SW + 1 - DW - SW) / (DH * KH + OH * SH + 1 - DH - SH) % CG;
         const int a2 = id / (DW * KW + OW * SW + 1 - DW - SW) % (DH * KH + OH * SH + 1 - DH - SH);
         const int a3 = id % (DW * KW + OW * SW + 1 - DW - SW);
-        Y_halo[id] = (PT <= a2 && a2 < H + PT && PL <= a3 && a3 < PL + W ? Y[((a0 * CG + a1) * H + a2 - PT) * W + a3 - PL] : 0);
+        Y_halo[id] = (PT <= a2 && a2 < H + PT && PL <= a3 && a3 < PL + W ? Y[((a0 * CG + a1) * H + (a2 - PT)) * W + (a3 - PL)] : 0);
     }
 }
 
@@ -53,7 +53,7 @@ __kernel void conv2d_grad_w_pack_grad_z_lanes(
         const int a2 = id / LANES / OW % OH;
         const int a3 = id / LANES % OW;
         const int l = id % LANES;
-        grad_z_lanes[id] = (LANES * a1 + l < OG ? grad_z[((a0 * OG + LANES * a1 + l) * OH + a2) * OW + a3] : 0);
+        grad_z_lanes[id] = (LANES * a1 + l < OG ? grad_z[((a0 * OG + (LANES * a1 + l)) * OH + a2) * OW + a3] : 0);
     }
 }
 
@@ -102,7 +102,7 @@ __kernel void conv2d_grad_w_tiled(
                     const int c = c_0 + c_t;
                     const int i = i_0 + i_t;
                     const int j = j_0 + j_t;
-                    part[((c_t) * TILE_i + i_t) * TILE_j + j_t] += vector0 * Y_halo[((n * CG + c) * (DH * KH + OH * SH + 1 - DH - SH) + DH * i + SH * x) * (DW * KW + OW * SW + 1 - DW - SW) + DW * j + SW * y];
+                    part[((c_t) * TILE_i + i_t) * TILE_j + j_t] += vector0 * Y_halo[((n * CG + c) * (DH * KH + OH * SH + 1 - DH - SH) + (DH * i + SH * x)) * (DW * KW + OW * SW + 1 - DW - SW) + (DW * j + SW * y)];
                 }
             }
             for (int t = 0; t < TILE_c * TILE_i * TILE_j; t++)

@@ -31,7 +31,7 @@ __kernel void conv2d_without_b_z_pack_Y_halo(
         const int a1 = id / (DW * KW + OW * SW + 1 - DW - SW) / (DH * KH + OH * SH + 1 - DH - SH) % CG;
         const int a2 = id / (DW * KW + OW * SW + 1 - DW - SW) % (DH * KH + OH * SH + 1 - DH - SH);
         const int a3 = id % (DW * KW + OW * SW + 1 - DW - SW);
-        Y_halo[id] = (PT <= a2 && a2 < H + PT && PL <= a3 && a3 < PL + W ? Y[((a0 * CG + a1) * H + a2 - PT) * W + a3 - PL] : 0);
+        Y_halo[id] = (PT <= a2 && a2 < H + PT && PL <= a3 && a3 < PL + W ? Y[((a0 * CG + a1) * H + (a2 - PT)) * W + (a3 - PL)] : 0);
     }
 }
 
@@ -102,7 +102,7 @@ __kernel void conv2d_without_b_z_tiled(
                     const int n = n_0 + n_t;
                     const int x = x_0 + x_t;
                     const int y = y_0 + y_t;
-                    part[((n_t) * TILE_x + x_t) * TILE_y + y_t] += vector0 * Y_halo[((n * CG + c) * (DH * KH + OH * SH + 1 - DH - SH) + DH * i + SH * x) * (DW * KW + OW * SW + 1 - DW - SW) + DW * j + SW * y];
+                    part[((n_t) * TILE_x + x_t) * TILE_y + y_t] += vector0 * Y_halo[((n * CG + c) * (DH * KH + OH * SH + 1 - DH - SH) + (DH * i + SH * x)) * (DW * KW + OW * SW + 1 - DW - SW) + (DW * j + SW * y)];
                 }
             }
             for (int t = 0; t < TILE_n * TILE_x * TILE_y; t++)

@@ -1,5 +1,5 @@
 // dropout: generated from its definition, do not edit.
-// Certificates: proofs/, sha256 9c1956cbd3de5c888764fe2d29f716fe3f7d6e59f97c110107a1b516561481ab
+// Certificates: proofs/, sha256 b065629468df85021241d9b1d7420b78d8d0e9443972e8ee5a4e597707aee0e8
 //
 // Build options: REAL is float or double. Each size is a macro, either a number (-D SIZE_N=32) or a
 // place in the kernels' last argument (-D SIZE_N=sizes[3]); the text stays the same.

@@ -1,5 +1,5 @@
 // linear: generated from its definition, do not edit.
-// Certificates: proofs/, sha256 063539430c5e57939e260ab53b678451ff38bfdd1404051142546b6dadfea666
+// Certificates: proofs/, sha256 4cb2a211dd1d165e2d425cc58ee159c9bef9b0c9d24f9bf570b1f65509466271
 //
 // Build options: REAL is float or double. Each size is a macro, either a number (-D SIZE_N=32) or a
 // place in the kernels' last argument (-D SIZE_N=sizes[3]); the text stays the same.

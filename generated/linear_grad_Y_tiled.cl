@@ -19,7 +19,7 @@ __kernel void linear_grad_Y_pack_w_lanes(
         const int a0 = id / LANES / ((K - 1) / LANES + 1);
         const int a1 = id / LANES % ((K - 1) / LANES + 1);
         const int l = id % LANES;
-        w_lanes[id] = (LANES * a1 + l < K ? w[a0 * K + LANES * a1 + l] : 0);
+        w_lanes[id] = (LANES * a1 + l < K ? w[a0 * K + (LANES * a1 + l)] : 0);
     }
 }
 

@@ -19,7 +19,7 @@ __kernel void linear_grad_w_pack_Y_lanes(
         const int a0 = id / LANES / ((K - 1) / LANES + 1);
         const int a1 = id / LANES % ((K - 1) / LANES + 1);
         const int l = id % LANES;
-        Y_lanes[id] = (LANES * a1 + l < K ? Y[a0 * K + LANES * a1 + l] : 0);
+        Y_lanes[id] = (LANES * a1 + l < K ? Y[a0 * K + (LANES * a1 + l)] : 0);
     }
 }
 

@@ -1,5 +1,5 @@
 // max_pool2d: generated from its definition, do not edit.
-// Certificates: proofs/, sha256 01417dc2f23f8d36249031b969e8b564a3933209003b23cc64b40eefc75cf638
+// Certificates: proofs/, sha256 b41792d43cf7c7f258636114f9691d8de79596c3a5d0bf5ed3cb47a1874cefa3
 //
 // Build options: REAL is float or double. Each size is a macro, either a number (-D SIZE_N=32) or a
 // place in the kernels' last argument (-D SIZE_N=sizes[3]); the text stays the same.

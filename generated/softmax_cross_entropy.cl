@@ -1,5 +1,5 @@
 // softmax_cross_entropy: generated from its definition, do not edit.
-// Certificates: proofs/, sha256 51ce017596b45075db0ed6b0ea90577b187f3bf3a44c78874f802ee4a98a81b2
+// Certificates: proofs/, sha256 3e1addfdada405e5658673d24ea70174bce5a5e08ce7159b22ca12fecb71432c
 //
 // Build options: REAL is float or double. Each size is a macro, either a number (-D SIZE_N=32) or a
 // place in the kernels' last argument (-D SIZE_N=sizes[3]); the text stays the same.

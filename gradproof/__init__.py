@@ -1,7 +1,8 @@
 """Train convolutional networks on any OpenCL device, with gradients that are derived.
 
 The names of PyTorch are reached from here: `gp.nn`, `gp.optim`, `gp.data`, `gp.functional`,
-`gp.tensor`, `gp.no_grad`, `gp.save`, `gp.load`. Importing the package loads none of them; each is
+`gp.tensor`, `gp.no_grad`, `gp.save`, `gp.load`. An operator of your own is stated by `gp.operator`
+and becomes a function on tensors by `gp.compile`. Importing the package loads none of them; each is
 imported when it is first used, so that `gradproof --help` needs no OpenCL.
 
 >>> import gradproof as gp
@@ -16,14 +17,19 @@ __version__ = "0.1.0"
 
 # public name -> where it lives: a module, or "module:attribute"; read by __getattr__
 _WHERE = {
+    "Definition": "gradproof.derive.language:Definition",
     "Tensor": "gradproof.runtime.tensor:Tensor",
+    "check_gradients": "gradproof.runtime.check:check_gradients",
+    "compile": "gradproof.runtime.compile:compile",
     "data": "gradproof.runtime.data",
     "devices": "gradproof.runtime.device:list_devices",
     "functional": "gradproof.runtime.functional",
+    "grad": "gradproof.runtime.grad:grad",
     "load": "gradproof.runtime.serialization:load",
     "manual_seed": "gradproof.runtime.random:manual_seed",
     "nn": "gradproof.runtime.nn",
     "no_grad": "gradproof.runtime.tensor:no_grad",
+    "operator": "gradproof.derive.language:operator",
     "optim": "gradproof.runtime.optim",
     "record": "gradproof.runtime.dispatch:record",
     "save": "gradproof.runtime.serialization:save",
@@ -32,15 +38,20 @@ _WHERE = {
 }
 
 __all__ = [
+    "Definition",
     "Tensor",
     "__version__",
+    "check_gradients",
+    "compile",
     "data",
     "devices",
     "functional",
+    "grad",
     "load",
     "manual_seed",
     "nn",
     "no_grad",
+    "operator",
     "optim",
     "record",
     "save",
@@ -49,10 +60,14 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:  # the same table for type checkers and editors
+    from gradproof.derive.language import Definition, operator
     from gradproof.runtime import data, functional, nn, optim
+    from gradproof.runtime.check import check_gradients
+    from gradproof.runtime.compile import compile
     from gradproof.runtime.device import list_devices as devices
     from gradproof.runtime.device import use_device
     from gradproof.runtime.dispatch import record
+    from gradproof.runtime.grad import grad
     from gradproof.runtime.random import manual_seed
     from gradproof.runtime.serialization import load, save
     from gradproof.runtime.tensor import Tensor, no_grad, tensor

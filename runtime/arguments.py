@@ -14,7 +14,10 @@ from gradproof.runtime.errors import DTypeError, ShapeError
 from gradproof.runtime.tensor import Tensor
 
 Pair = int | tuple[int, int]
-Padding = Pair | tuple[tuple[int, int], tuple[int, int]] | str
+Extents = int | tuple[int, ...]  # one for every axis, or one for each
+Padding = Extents | tuple[tuple[int, int], ...] | str
+
+AXES = {1: "one (length,)", 2: "two (height, width)", 3: "three (depth, height, width)"}
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
@@ -50,7 +53,7 @@ def integer(layer: str, name: str, value: object, least: int = 1) -> int:
     Traceback (most recent call last):
     gradproof.runtime.errors.ShapeError: Linear: in_features=0, expected an integer from 1
     """
-    number = _as_integer(value)
+    number = whole(value)
     if number is None or number < least:
         raise ShapeError(f"{layer}: {name}={value!r}, expected an integer from {least}")
     return number
@@ -65,15 +68,29 @@ def pair(layer: str, name: str, value: object, least: int | None = 1) -> tuple[i
     >>> pair("Conv2d", "kernel_size", 3)
     (3, 3)
     """
-    numbers = [_as_integer(item) for item in _two(value)]
-    if len(numbers) == 2:
-        height, width = numbers
-        if height is not None and width is not None:
-            found = (height, width)
-            if least is None or min(found) >= least:
-                return found
+    height, width = extents(layer, name, value, 2, least)
+    return height, width
+
+
+def extents(
+    layer: str, name: str, value: object, axes: int, least: int | None = 1
+) -> tuple[int, ...]:
+    """One integer for each of 1 to 3 axes, from one integer or as many as there are axes.
+
+    Raises:
+        ShapeError: anything else than integers of at least `least` (None: any).
+
+    >>> extents("Conv3d", "kernel_size", (1, 3), 3)
+    Traceback (most recent call last):
+    gradproof.runtime.errors.ShapeError: Conv3d: kernel_size=(1, 3), expected an integer from 1 \
+or three (depth, height, width)
+    """
+    items = tuple(value) if isinstance(value, tuple | list) else (value,) * axes
+    found = [number for number in map(whole, items) if number is not None]
+    if len(found) == len(items) == axes and (least is None or min(found) >= least):
+        return tuple(found)
     one = "an integer" if least is None else f"an integer from {least}"
-    raise ShapeError(f"{layer}: {name}={value!r}, expected {one} or two (height, width)")
+    raise ShapeError(f"{layer}: {name}={value!r}, expected {one} or {AXES[axes]}")
 
 
 def number(value: object, name: str, label: str) -> float:
@@ -98,27 +115,34 @@ def check_rank(t: Tensor, rank: int, name: str, label: str) -> None:
 
 
 def sides(
-    padding: Padding, span: tuple[int, int], stride: tuple[int, int], label: str
-) -> tuple[tuple[int, int], tuple[int, int]]:
-    """((top, bottom), (left, right)) of a convolution's padding; `span` is dilation*(kernel - 1).
+    padding: Padding,
+    span: tuple[int, ...],
+    stride: tuple[int, ...],
+    label: str,
+    least: int | None = None,
+) -> tuple[tuple[int, int], ...]:
+    """The padding (before, after) of each axis of a convolution; `span` is dilation*(kernel - 1).
 
-    Errors: ShapeError for anything else than numbers, "valid", or "same" at stride 1.
+    Errors: ShapeError for anything else than numbers of at least `least`, two for each axis,
+    "valid", or "same" at stride 1.
+
+    >>> sides("same", (3,), (1,), "conv1d")
+    ((1, 2),)
     """
+    axes = len(span)
     if padding == "valid":
-        return (0, 0), (0, 0)
+        return ((0, 0),) * axes
     if padding == "same":
-        if stride != (1, 1):
+        if any(s != 1 for s in stride):
             raise ShapeError(f"{label}: padding='same' needs stride 1, not {stride}")
-        before = (span[0] // 2, span[1] // 2)
-        return (before[0], span[0] - before[0]), (before[1], span[1] - before[1])
+        return tuple((s // 2, s - s // 2) for s in span)
     if isinstance(padding, str):
         raise ShapeError(f"{label}: padding={padding!r}, expected 'same', 'valid' or numbers")
     if isinstance(padding, tuple | list) and any(isinstance(s, tuple | list) for s in padding):
-        if len(padding) != 2 or not all(isinstance(s, tuple | list) for s in padding):
+        if len(padding) != axes or not all(isinstance(s, tuple | list) for s in padding):
             raise ShapeError(f"{label}: padding={padding!r}, expected two sides for each axis")
-        return pair(label, "padding", padding[0], None), pair(label, "padding", padding[1], None)
-    vertical, horizontal = pair(label, "padding", padding, None)
-    return (vertical, vertical), (horizontal, horizontal)
+        return tuple(pair(label, "padding", side, least) for side in padding)
+    return tuple((p, p) for p in extents(label, "padding", padding, axes, least))
 
 
 def ceil_padding(extent: int, k: int, s: int, p: int, d: int) -> int:
@@ -136,11 +160,8 @@ def divisor(count: int, reduction: str, label: str) -> float:
     return float(count) if reduction == "mean" else 1.0
 
 
-def _two(value: object) -> tuple[object, ...]:
-    return tuple(value) if isinstance(value, tuple | list) else (value, value)
-
-
-def _as_integer(value: object) -> int | None:
+def whole(value: object) -> int | None:
+    """`value` as int where it is an integer, also NumPy's; None where it is not, or a bool."""
     if isinstance(value, bool):
         return None
     try:

@@ -1,24 +1,27 @@
-"""Reverse-mode differentiation over generated kernels: the chain rule between operators.
+"""The graph of applied operators: what was run on which tensors, and how a cotangent goes back.
 
-Inside an operator the reverse pass was derived; here only cotangents are handed on and, where a
-tensor is used more than once, added.
+Inside an operator the reverse pass was derived; here it is run, in one of two ways: by the
+operator's own backward kernels, or, where the gradient is to be differentiated again, by applying
+the operator `<name>_backward` that was derived from it. `grad` walks the graph.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 
 from gradproof.runtime.binding import Binding, bind
-from gradproof.runtime.dispatch import Scalar, execute, note_gradient
-from gradproof.runtime.errors import DTypeError, GradproofError, ShapeError
+from gradproof.runtime.dispatch import Scalar, execute
+from gradproof.runtime.errors import DTypeError, GradproofError
 from gradproof.runtime.manifest import Operator, operators
 from gradproof.runtime.sizes import size_expression
 from gradproof.runtime.tensor import Tensor, is_grad_enabled, tensor
 
 PREFIX = "grad_"
+BACKWARD = "_backward"
 
 
 @dataclass(eq=False)
@@ -26,39 +29,94 @@ class Node:
     """One application of an operator, as the reverse pass needs it."""
 
     label: str
-    inputs: dict[str, Tensor]
+    inputs: dict[str, Tensor]  # the differentiable ones
+    wanted: frozenset[str]  # the inputs that need a gradient
     binding: Binding | None = None  # None: a view
-    saved: dict[str, Tensor] = field(default_factory=dict)
-    versions: dict[str, int] = field(default_factory=dict)
+    operands: Mapping[str, Tensor] = field(default_factory=dict)
+    saved: Mapping[str, Tensor] = field(default_factory=dict)
+    versions: Mapping[str, int] = field(default_factory=dict)  # of operands and saved tensors
     scalars: Mapping[str, Scalar] = field(default_factory=dict)
-    wanted: frozenset[str] = frozenset()  # the inputs that need a gradient
 
-    def pull(self, cotangents: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The gradients of the inputs that need one, given those of the outputs."""
+    def pull(
+        self, cotangents: Mapping[str, Tensor], wanted: frozenset[str], create_graph: bool
+    ) -> dict[str, Tensor]:
+        """The gradients of `wanted` inputs, given those of the outputs.
+
+        create_graph: they have a graph of their own. Errors: GradproofError where a tensor that
+        they are computed from was changed since.
+        """
         if self.binding is None:
             (name, source), (gradient,) = *self.inputs.items(), cotangents.values()
-            return {name: _alias(gradient, source.shape)}
-        for name, version in self.versions.items():
-            if self.saved[name].storage.version != version:
+            return {name: view(gradient, source.shape)}
+        if create_graph:
+            return self._apply_backward(self.binding, cotangents, wanted)
+        kernels = self.binding.backward(frozenset(PREFIX + n for n in wanted))
+        read = {n for k in kernels for n in k.reads}
+        known = {n: t for n, t in self.saved.items() if n in read}
+        self._check_versions(known)
+        for n in self.binding.variant.outputs:
+            if n in cotangents or PREFIX + n in read:
+                known[PREFIX + n] = self._cotangent(self.binding, n, cotangents)
+        operands = {n: t for n, t in known.items() if n in read}
+        out = execute(self.binding, kernels, operands, self.scalars, label=self.label)
+        return {n: out[PREFIX + n] for n in wanted}
+
+    def _apply_backward(
+        self, binding: Binding, cotangents: Mapping[str, Tensor], wanted: frozenset[str]
+    ) -> dict[str, Tensor]:
+        """The same through the operator that the reverse pass is.
+
+        Its inputs are the operands that it reads and then a cotangent per output, its outputs the
+        gradients of the differentiable operands, all in the order of the operator that it is of.
+        """
+        operator, forward = backward_operator(binding.operator), binding.operator.without()
+        whole = operator.without()
+        count = len(whole.inputs) - len(forward.outputs)
+        operands = {n: self.operands.get(n) for n in whole.inputs[:count]}
+        self._check_versions({n: t for n, t in operands.items() if t is not None})
+        for n, name in zip(forward.outputs, whole.inputs[count:], strict=True):
+            operands[name] = self._cotangent(binding, n, cotangents)
+        pairs = zip(forward.differentiable, whole.outputs, strict=True)
+        names = {n: bar for n, bar in pairs if n in wanted}
+        out = apply(
+            operator,
+            operands,
+            {n: v for n, v in binding.sizes.items() if n not in binding.operator.derived},
+            {n: self.scalars[n] for n in operator.scalars},
+            label=f"gradient of {self.label}",
+            wanted=frozenset(names.values()),
+        )
+        return {n: out[bar] for n, bar in names.items()}
+
+    def _cotangent(self, binding: Binding, output: str, given: Mapping[str, Tensor]) -> Tensor:
+        """The cotangent of one output; 0 for one that nothing was made of."""
+        if output in given:
+            return given[output]
+        like = next(iter(given.values()))
+        return tensor(np.zeros(binding.shape(output)), like.dtype, device=like.device)
+
+    def _check_versions(self, used: Mapping[str, Tensor]) -> None:
+        for name, t in used.items():
+            if self.binding is not None and t.storage.version != self.versions[name]:
                 shown = self.binding.operator.names.get(name, name)
                 raise GradproofError(
                     f"{self.label}: {shown} was changed in place after the forward pass; "
                     "its gradient would be wrong"
                 )
-        targets = frozenset(PREFIX + n for n in self.wanted)
-        kernels = self.binding.backward(targets)
-        read = {n for k in kernels for n in k.reads}
-        operands = {n: t for n, t in self.saved.items() if n in read}
-        given = next(iter(cotangents.values()))
-        for n in self.binding.variant.outputs:
-            if n in cotangents:
-                operands[PREFIX + n] = cotangents[n]
-            elif PREFIX + n in read:  # an output that nothing was made of
-                zeros = np.zeros(self.binding.shape(n))
-                operands[PREFIX + n] = tensor(zeros, given.dtype, device=given.device)
-        operands = {n: t for n, t in operands.items() if n in read}
-        out = execute(self.binding, kernels, operands, self.scalars, label=self.label)
-        return {n: out[PREFIX + n] for n in self.wanted}
+
+
+@cache
+def backward_operator(operator: Operator) -> Operator:
+    """The operator that is the reverse pass of `operator`: generated, else compiled now.
+
+    Errors: DefinitionError where it cannot be derived.
+    """
+    shipped, name = operators(), operator.name + BACKWARD
+    if shipped.get(operator.name) is operator and name in shipped:
+        return shipped[name]
+    from gradproof.runtime.compile import compile_backward  # derives, so only where it must
+
+    return compile_backward(operator)
 
 
 def needs_grad(t: Tensor) -> bool:
@@ -74,11 +132,13 @@ def apply(
     *,
     label: str,
     also: tuple[str, ...] = (),
+    wanted: frozenset[str] | None = None,
 ) -> dict[str, Tensor]:
     """Run an operator's forward pass and remember what its reverse pass needs.
 
     operands: name -> tensor, None for an optional operand that is left out. also: intermediate
-    tensors to return beside the outputs. Errors: ShapeError, DTypeError, DataError (labels).
+    tensors to return beside the outputs. wanted: the outputs to compute (default: all).
+    Errors: ShapeError, DTypeError, DataError (labels).
     """
     given = {n: t for n, t in operands.items() if t is not None}
     for name, t in given.items():
@@ -93,75 +153,38 @@ def apply(
     needing = frozenset(n for n, t in differentiable.items() if needs_grad(t))
     recording = is_grad_enabled() and bool(needing)
     saved = _read_by_gradients(binding, needing) if recording else set()
-    kernels = binding.forward(frozenset({*variant.outputs, *also, *saved} - set(given)))
+    outputs = [n for n in variant.outputs if wanted is None or n in wanted]
+    kernels = binding.forward(frozenset({*outputs, *also, *saved} - set(given)))
     computed = execute(binding, kernels, given, scalars or {}, label=label)
     if recording:
-        kept = {n: (given | computed)[n] for n in saved}
-        versions = {n: t.storage.version for n, t in kept.items()}
-        node = Node(label, differentiable, binding, kept, versions, dict(scalars or {}), needing)
-        for name in variant.outputs:
+        known = given | computed
+        node = Node(
+            label,
+            differentiable,
+            needing,
+            binding,
+            operands=given,
+            saved={n: known[n] for n in saved},
+            versions={n: known[n].storage.version for n in {*given, *saved}},
+            scalars=dict(scalars or {}),
+        )
+        for name in outputs:
             computed[name].node, computed[name].output = node, name
     return computed
 
 
 def view(source: Tensor, shape: tuple[int, ...]) -> Tensor:
     """The same storage under another shape, differentiable."""
-    out = _alias(source, shape)
+    out = Tensor(source.storage, shape, source.dtype, layout=source.layout)
     if is_grad_enabled() and needs_grad(source):
-        out.node, out.output = Node("reshape", {"Y": source}), "z"
+        out.node, out.output = Node("reshape", {"Y": source}, frozenset({"Y"})), "z"
     return out
-
-
-def backward(root: Tensor, gradient: Tensor | None) -> None:
-    """Cotangents from `root` to the leaves, each node once, in reverse order of use."""
-    if not needs_grad(root):
-        raise GradproofError("backward: no operand of this tensor requires a gradient")
-    if gradient is None:
-        if root.size != 1:
-            raise ShapeError(f"backward: a tensor of shape {root.shape} needs a gradient argument")
-        gradient = tensor(np.ones(root.shape), root.dtype, device=root.device)
-    elif gradient.shape != root.shape:
-        raise ShapeError(f"backward: gradient has shape {gradient.shape}, expected {root.shape}")
-    pending: dict[Node, dict[str, Tensor]] = {}
-    _deliver(root, gradient, pending)
-    for node in _order(root):
-        for name, g in node.pull(pending.pop(node)).items():
-            _deliver(node.inputs[name], g, pending)
-
-
-def _deliver(t: Tensor, g: Tensor, pending: dict[Node, dict[str, Tensor]]) -> None:
-    if t.node is not None:
-        into = pending.setdefault(t.node, {})
-        into[t.output] = sum_of(into[t.output], g) if t.output in into else g
-    if t.requires_grad:
-        new = g.detach() if t.grad is None else sum_of(t.grad, g)
-        note_gradient(t.grad, new)
-        t.grad = new
 
 
 def sum_of(a: Tensor, b: Tensor) -> Tensor:
     """a + b, by the kernel of the operator `add`."""
-    op = operators()["add"]
-    binding = bind(op, op.without(), {"Y": (a.size,), "R": (b.size,)}, {}, "gradient sum")
-    flat = {"Y": _alias(a, (a.size,)), "R": _alias(b, (b.size,))}
-    out = execute(binding, binding.forward(frozenset({"z"})), flat, {}, label="gradient sum")
-    return _alias(out["z"], a.shape)
-
-
-def _order(root: Tensor) -> list[Node]:
-    """Nodes such that each comes after every node that uses its outputs."""
-    done: list[Node] = []
-    seen: set[Node] = set()
-    stack: list[tuple[Node, bool]] = [(root.node, False)] if root.node else []
-    while stack:
-        node, finished = stack.pop()
-        if finished:
-            done.append(node)
-        elif node not in seen:
-            seen.add(node)
-            stack.append((node, True))
-            stack += [(t.node, False) for t in node.inputs.values() if t.node is not None]
-    return done[::-1]
+    flat = {"Y": view(a, (a.size,)), "R": view(b, (b.size,))}
+    return view(apply(operators()["add"], flat, label="gradient sum")["z"], a.shape)
 
 
 def _read_by_gradients(binding: Binding, operands: frozenset[str]) -> set[str]:
@@ -172,8 +195,5 @@ def _read_by_gradients(binding: Binding, operands: frozenset[str]) -> set[str]:
 
 def _check_labels(binding: Binding, given: Mapping[str, Tensor], label: str) -> None:
     for name, values in binding.operator.labels.items():
-        given[name].limit_values(size_expression(values)(binding.sizes), label)
-
-
-def _alias(t: Tensor, shape: tuple[int, ...]) -> Tensor:
-    return Tensor(t.storage, shape, t.dtype, layout=t.layout)
+        if name in given:  # an optional operand may be left out
+            given[name].limit_values(size_expression(values)(binding.sizes), label)

@@ -103,7 +103,10 @@ def _bind(
             values = ", ".join(f"{n}={sizes[n]}" for n in names_in(condition))
             raise ShapeError(f"{message} ({values})")
     for name, expression in operator.derived.items():
-        sizes[name] = size_expression(expression)(sizes)
+        sizes[name] = value = size_expression(expression)(sizes)
+        if value < 1:
+            given = ", ".join(f"{n}={sizes[n]}" for n in names_in(expression))
+            raise ShapeError(f"size {name} = {expression} is {value}, at least 1 is needed ({given})")
     binding = Binding(operator, variant, tuple((n, sizes[n]) for n in operator.sizes))
     _check_addresses(binding)
     for window in operator.windows:

@@ -199,7 +199,7 @@ class ProgramCache:
             (binary,) = program.binaries
             if not binary:
                 raise OSError("the driver gives no binary")
-            _write_atomically(self._folder / f"{key}.bin", encode_entry(binary))
+            write_atomically(self._folder / f"{key}.bin", encode_entry(binary))
         except (OSError, cl.Error) as error:
             self._warn_once(f"cannot store {label} ({error})")
 
@@ -217,7 +217,7 @@ def _compiler_warnings_off() -> Iterator[None]:
         yield
 
 
-def _write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes) -> None:
     """Readers see the old file or the new one, never a part, also with several processes."""
     # Binaries are code that this user will run: no one else may write here.
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -22,6 +22,10 @@ class DTypeError(GradproofError, TypeError):
     """An element type that an operator does not take."""
 
 
+class ArgumentError(GradproofError, TypeError):
+    """An argument of a call is missing, unknown, given twice, or of a kind that it cannot be."""
+
+
 class DeviceError(GradproofError, RuntimeError):
     """No such device, or the device cannot do what was asked."""
 
@@ -36,3 +40,7 @@ class DataError(GradproofError, ValueError):
 
 class RunError(GradproofError, RuntimeError):
     """A run folder exists already, or lacks what is needed from it."""
+
+
+class GradientError(GradproofError, ArithmeticError):
+    """A gradient that does not agree with its function, or a function that cannot be checked."""

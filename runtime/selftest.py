@@ -69,6 +69,46 @@ def run_kernels(
     relu_z [0. 2.]
     relu_grad_Y [0. 6.]
     """
+    known, setting = _set_up(operator, variant, operands, sizes, scalars, dtype, device, form)
+    yield from _each(setting, variant.forward, known)
+    device = setting.device
+    known |= {PREFIX + n: tensor(a, dtype, device=device) for n, a in cotangents.items()}
+    yield from _each(setting, variant.backward, known)
+
+
+def run_forward(
+    operator: Operator,
+    variant: Variant,
+    operands: Mapping[str, Array],
+    sizes: Mapping[str, int],
+    scalars: Mapping[str, Scalar] | None = None,
+    *,
+    dtype: str = "float32",
+    device: Device | None = None,
+    form: str = "reference",
+) -> dict[str, Array]:
+    """What the forward kernels compute, by tensor. Arguments and errors: as `run_kernels`.
+
+    >>> from gradproof.runtime.manifest import operators
+    >>> relu = operators()["relu"]
+    >>> run_forward(relu, relu.without(), {"Y": np.array([-1.0, 2.0])}, {})["z"].tolist()
+    [0.0, 2.0]
+    """
+    known, setting = _set_up(operator, variant, operands, sizes, scalars, dtype, device, form)
+    return {r.target: r.values for r in _each(setting, variant.forward, known)}
+
+
+def _set_up(
+    operator: Operator,
+    variant: Variant,
+    operands: Mapping[str, Array],
+    sizes: Mapping[str, int],
+    scalars: Mapping[str, Scalar] | None,
+    dtype: str,
+    device: Device | None,
+    form: str,
+) -> tuple[dict[str, Tensor], _Setting]:
+    """The operands on the device, and all sizes."""
     device = device or current_device()
     given = {
         n: tensor(a, "int32" if variant.tensors[n].dtype == "int" else dtype, device=device)
@@ -76,11 +116,7 @@ def run_kernels(
     }
     shapes = {n: t.shape for n, t in given.items()}
     binding = bind(operator, variant, shapes, sizes, f"selftest of {variant.name}")
-    setting = _Setting(binding, scalars or {}, dtype, device, form)
-    known = dict(given)
-    yield from _each(setting, variant.forward, known)
-    known |= {PREFIX + n: tensor(a, dtype, device=device) for n, a in cotangents.items()}
-    yield from _each(setting, variant.backward, known)
+    return given, _Setting(binding, scalars or {}, dtype, device, form)
 
 
 def poisoned(shape: tuple[int, ...], kind: str, dtype: str, device: Device) -> Tensor:
@@ -90,16 +126,19 @@ def poisoned(shape: tuple[int, ...], kind: str, dtype: str, device: Device) -> T
 
 
 def _each(s: _Setting, names: Iterable[str], known: dict[str, Tensor]) -> Iterator[Result]:
-    for name in names:
-        spec = s.binding.operator.kernels[name]
-        kind = s.binding.variant.tensors[spec.target].dtype
-        target = poisoned(s.binding.shape(spec.target), kind, s.dtype, s.device)
-        read = {n: known[n] for n in spec.reads}
-        # A kernel without real operands takes the dtype of any of the operator's tensors.
-        operands = read if any(t.dtype.kind == "f" for t in read.values()) else known
-        with schedule(s.form):
-            tiled = plan_tiles(s.binding, spec, s.dtype, s.device)
-            into = {spec.target: target}
-            known |= execute(s.binding, [spec], operands, s.scalars, into=into, label=name)
-            ran = tiled.spec.kernel if tiled else choose_phases(s.binding, spec).name
-        yield Result(ran, spec.target, target.numpy())
+    """Run some kernels, built as one program, and give what each computed; `known` grows."""
+    binding = s.binding
+    specs = [binding.operator.kernels[name] for name in names]
+    into = {
+        t: poisoned(binding.shape(t), binding.variant.tensors[t].dtype, s.dtype, s.device)
+        for t in (spec.target for spec in specs)
+    }
+    with schedule(s.form):
+        plans = [plan_tiles(binding, spec, s.dtype, s.device) for spec in specs]
+        forms = [choose_phases(binding, spec) for spec in specs]
+        label = binding.variant.name
+        known |= execute(binding, specs, known, s.scalars, into=into, label=label) if specs else {}
+    for spec, plan, form in zip(specs, plans, forms, strict=True):
+        yield Result(
+            plan.spec.kernel if plan else form.name, spec.target, into[spec.target].numpy()
+        )

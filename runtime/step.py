@@ -44,16 +44,19 @@ class TrainingStep:
         self, model: Module, optimizer: SGD, loss: Callable[[Tensor, Tensor], Tensor]
     ) -> None:
         self.model, self.optimizer, self.loss = model, optimizer, loss
-        self._recordings: dict[tuple[int, ...], _Recording] = {}
+        self._recordings: dict[tuple[tuple[int, ...], bool], _Recording] = {}
 
     def __call__(self, images: NDArray[Any], labels: NDArray[Any]) -> tuple[float, NDArray[Any]]:
         """Train on one batch: images (N, ...), labels (N,); returns the loss and the logits.
 
         Errors: those of the layers and the loss.
         """
-        found = self._recordings.get(images.shape)
+        # A label that is ignored (-100) takes other kernels than a batch without one.
+        ignoring = labels.dtype.kind == "i" and bool((labels < 0).any())
+        kind = (images.shape, ignoring)
+        found = self._recordings.get(kind)
         if found is None:
-            found = self._recordings[images.shape] = self._record(images, labels)
+            found = self._recordings[kind] = self._record(images, labels)
         else:
             found.images.copy_(images)
             found.labels.copy_(labels)

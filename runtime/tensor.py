@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradproof.runtime.device import Device, current_device
-from gradproof.runtime.errors import DataError, DTypeError, GradproofError, ShapeError
+from gradproof.runtime.errors import DTypeError, GradproofError, ShapeError
+from gradproof.runtime.labels import Extremes, Limits, Use, int32_extremes
 from gradproof.runtime.layout import ROW_MAJOR, Layout
+from gradproof.runtime.tensor_methods import TensorMethods
 
 if TYPE_CHECKING:
     from gradproof.runtime.autograd import Node
@@ -26,11 +28,11 @@ class Storage:
         self.buffer = buffer
         self.device = device
         self.version = 0
-        self.value_range: tuple[int, int] | None = None  # of integers, where known
-        self.value_limit: tuple[int, str] | None = None  # labels: number of classes, and whose
+        self.extremes: Extremes | None = None  # of integers, where known
+        self.limits = Limits()  # of the labels that they are used as
 
 
-class Tensor:
+class Tensor(TensorMethods):
     """An array on an OpenCL device. Made by `gp.tensor`, by layers and by `Tensor.empty`.
 
     shape: tuple of ints; dtype: float32, float64 or int32. Arithmetic is the operators' alone.
@@ -123,7 +125,7 @@ class Tensor:
         """Overwrite the elements, in place. source: same shape; cast only int to int, real to real.
 
         Errors: ShapeError; DTypeError, also for integers beyond 32 bits; DataError for labels
-        beyond the number of classes that this tensor is used with. On error nothing has changed.
+        out of the range that this tensor is used with. On error nothing has changed.
         """
         import pyopencl as cl
 
@@ -132,32 +134,22 @@ class Tensor:
             raise ShapeError(f"copy_: source has shape {array.shape}, expected {self.shape}")
         if array.dtype.kind not in ("f" if self.dtype.kind == "f" else "iub"):
             raise DTypeError(f"copy_: source has dtype {array.dtype}, expected {self.dtype}")
-        bounds = _int32_range("copy_", array) if self.dtype.kind == "i" else None
-        self._check_labels(bounds)
+        extremes = int32_extremes("copy_", array) if self.dtype.kind == "i" else None
+        self.storage.limits.check(extremes)
         host = np.ascontiguousarray(array, self.dtype)
         cl.enqueue_copy(self.device.queue, self.buffer, host, is_blocking=True)
         self.storage.version += 1
-        self.storage.value_range = bounds
+        self.storage.extremes = extremes
         return self
 
-    def limit_values(self, limit: int, label: str) -> None:
+    def limit_values(self, limit: int, label: str, allowed: int | None = None) -> None:
         """These are labels from 0 to limit - 1, now and after every `copy_`, of any view.
 
-        Errors: DataError names `label`, the value and the range.
+        allowed: one label beside them. Errors: DataError names `label`, the value and the range.
         """
-        before = self.storage.value_limit
-        if before is None or limit < before[0]:  # the strictest use counts: a replay does them all
-            self.storage.value_limit = (limit, label)
-        self._check_labels(self.storage.value_range)
-
-    def _check_labels(self, bounds: tuple[int, int] | None) -> None:
-        if self.storage.value_limit is None or bounds is None:
-            return
-        limit, label = self.storage.value_limit
-        low, high = bounds
-        if low < 0 or high >= limit:
-            wrong = low if low < 0 else high
-            raise DataError(f"{label}: label {wrong} is out of range, expected 0 to {limit - 1}")
+        use = Use(limit, allowed, label)
+        use.check(self.storage.extremes)
+        self.storage.limits.add(use)
 
     # -- views ----------------------------------------------------------------------------------
     def reshape(self, *shape: int | Sequence[int]) -> Tensor:
@@ -193,22 +185,16 @@ class Tensor:
         return Tensor(self.storage, self.shape, self.dtype, layout=self.layout)
 
     # -- differentiation ------------------------------------------------------------------------
-    def backward(self, gradient: Tensor | None = None) -> None:
+    def backward(self, gradient: Tensor | None = None, create_graph: bool = False) -> None:
         """Add d self / d leaf to `.grad` of every leaf that requires it.
 
         gradient: cotangent of the same shape; may be left out for a tensor of one element.
+        create_graph: the gradients are differentiable themselves, as `gradproof.grad` gives them.
         Errors: ShapeError, GradproofError where nothing requires a gradient.
         """
-        from gradproof.runtime.autograd import backward
+        from gradproof.runtime.grad import backward
 
-        backward(self, gradient)
-
-    def __add__(self, other: object) -> Tensor:
-        if not isinstance(other, Tensor):
-            return NotImplemented
-        from gradproof.runtime.functional import add
-
-        return add(self, other)
+        backward(self, gradient, create_graph)
 
 
 class Parameter(Tensor):
@@ -243,14 +229,14 @@ def tensor(
         raise DTypeError(f"tensor: dtype {array.dtype} to {kind}; expected one of {DTYPES}")
     if kind.kind == "i" and array.dtype.kind == "f":
         raise DTypeError(f"tensor: {array.dtype} values would lose their fractions as {kind}")
-    bounds = _int32_range("tensor", array) if kind.kind == "i" else None
+    extremes = int32_extremes("tensor", array) if kind.kind == "i" else None
     if requires_grad and kind.kind == "i":
         raise GradproofError("tensor: an integer tensor has no gradient")
     device = device or current_device()
     host = np.ascontiguousarray(array, kind)
     out = Tensor(Storage(upload(host, device), device), array.shape, kind)
     out.requires_grad = requires_grad
-    out.storage.value_range = bounds
+    out.storage.extremes = extremes
     return out
 
 
@@ -280,22 +266,24 @@ def no_grad() -> Iterator[None]:
     ...     print(is_grad_enabled())
     False
     """
+    with grad_mode(False):
+        yield
+
+
+@contextmanager
+def grad_mode(enabled: bool) -> Iterator[None]:
+    """Record inside the block, or do not.
+
+    >>> with no_grad(), grad_mode(True):
+    ...     print(is_grad_enabled())
+    True
+    """
     global _grad_enabled
-    before, _grad_enabled = _grad_enabled, False
+    before, _grad_enabled = _grad_enabled, enabled
     try:
         yield
     finally:
         _grad_enabled = before
-
-
-def _int32_range(label: str, array: np.ndarray[Any, Any]) -> tuple[int, int] | None:
-    """The smallest and largest integer. Errors: DTypeError where 32 bits do not hold them."""
-    if not array.size:
-        return None
-    low, high = int(array.min()), int(array.max())
-    if not -(2**31) <= low <= high < 2**31:
-        raise DTypeError(f"{label}: values {low} to {high} do not fit 32 bits")
-    return low, high
 
 
 def _shape(shape: tuple[int | Sequence[int], ...]) -> tuple[int, ...]:

@@ -132,8 +132,8 @@ def test_a_padded_read_beside_a_product_has_no_tiled_form() -> None:
     assert run(d, arrays, {}, "z")[0].tolist() == [[3.0, 8.0], [3.0, 8.0]]
 
 
-def test_an_operand_that_drops_out_has_gradient_0() -> None:
-    d = operator("drops", "z[i] = A[i] + 0*B[i]", {"A": "N", "B": "N"})
+def test_an_operand_that_only_decides_has_gradient_0() -> None:
+    d = operator("decides", "z[i] = A[i] + where(B[i] < 0, 1, 2)", {"A": "N", "B": "N"})
     _, grads = run(d, {"A": np.ones(3), "B": np.ones(3)}, {}, "z")
     assert grads["A"].tolist() == [1.0] * 3 and grads["B"].tolist() == [0.0] * 3
 

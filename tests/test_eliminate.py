@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 
@@ -65,10 +67,22 @@ def test_an_index_under_a_quotient_is_split() -> None:
     assert text(s.value) == "Σ_{o_r<OG} g[OG*p + o_r]"
 
 
-def test_no_split_where_the_divisor_does_not_divide_the_extent() -> None:
+def test_a_window_where_the_divisor_does_not_divide_the_extent() -> None:
     s = solved([(o, N)], [Quo(o, OG) - p], Read("g", o), {p: G})
-    assert rules(s) == []
-    assert text(s.value) == "Σ_{o<N} [p = ⌊o/OG⌋] g[o]"
+    assert rules(s) == ["window"]
+    assert text(s.value) == "Σ_{o_k<OG} [OG*p + o_k < N] g[OG*p + o_k]"
+
+
+def test_a_window_of_a_scaled_index_keeps_the_value() -> None:
+    """(S*x + 1) // D = p, by brute force, also where D < S, so that most p have no x at all."""
+    delta = IsZero(Quo(S * x + 1, D) - p)
+    s = solved([(x, X)], [delta.args[0]], Read("g", x, 0), {p: N})
+    assert rules(s) == ["window"]
+    g = np.arange(1, 6).reshape(5, 1)
+    for scale, divisor, at in product((1, 2, 3), (1, 2, 5, 7), range(12)):
+        env = {X: 5, S: scale, D: divisor, N: 12, p: at}
+        first = evaluate(Reduce("sum", [(x, X)], [delta], Read("g", x, 0)), env, g)
+        assert evaluate(s.value, env, g) == first, env
 
 
 def test_the_first_index_that_can_be_solved_is_solved() -> None:

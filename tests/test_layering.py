@@ -16,7 +16,7 @@ ALLOWED = {
     "runtime": {"generated", "runtime"},
 }
 # path -> stages that this one file may import besides, not while it is itself being imported
-LAZILY_ALLOWED = {"runtime/compile.py": {"codegen"}}
+LAZILY_ALLOWED = {"runtime/compile.py": {"derive", "codegen"}}
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,8 @@ def test_no_module_imports_against_the_flow() -> None:
             "runtime/compile.py",
             "try:\n    import gradproof.codegen\nfinally:\n    pass",
         ),
-        ("runtime/compile.py", "def f():\n    from gradproof.derive import nest"),
+        ("runtime/compile.py", "from gradproof.derive import nest"),
+        ("runtime/compile.py", "def f():\n    from gradproof.cli import main"),
         ("runtime/nn/compile.py", "def f():\n    from gradproof.codegen import emit"),
         ("runtime/tensor.py", "from . import device"),
         ("runtime/nn/conv.py", "from ..tensor import Tensor"),

@@ -470,9 +470,9 @@ def test_wrong_arguments_are_refused_when_the_layer_is_made(
         lambda: nn.Conv2d(1, 1, 3, padding_mode="reflect"),  # type: ignore[call-arg]
         lambda: nn.ReLU(inplace=True),  # type: ignore[call-arg]
         lambda: nn.MaxPool2d(2, 2, 0, 1, True),  # type: ignore[call-arg]
-        lambda: nn.AvgPool2d(2, 2, 0, True),  # type: ignore[call-arg]
-        lambda: nn.CrossEntropyLoss(label_smoothing=0.1),  # type: ignore[call-arg]
-        lambda: nn.CrossEntropyLoss(tensor([1.0])),  # type: ignore[call-arg, arg-type]
+        lambda: nn.CrossEntropyLoss(None, False),  # type: ignore[misc]
+        lambda: nn.LeakyReLU(0.1, True),  # type: ignore[call-arg]
+        lambda: nn.Embedding(3, 2, max_norm=1.0),  # type: ignore[call-arg]
     ],
 )
 def test_unsupported_options_of_pytorch_are_no_parameters(make: Callable[[], Any]) -> None:
@@ -514,6 +514,21 @@ TEXTS = [
     "Conv2d(1, 1, 3, padding='same')",
     "Linear(4, 2)",
     "Linear(4, 2, bias=False)",
+    "Identity()",
+    "Embedding(10, 3)",
+    "Embedding(10, 3, -1)",
+    "LeakyReLU()",
+    "GELU()",
+    "GELU('tanh')",
+    "SiLU()",
+    "Sigmoid()",
+    "Tanh()",
+    "Softplus()",
+    "Softmax(1)",
+    "LogSoftmax(dim=-1)",
+    "NLLLoss()",
+    "L1Loss()",
+    "BCEWithLogitsLoss()",
     "BatchNorm1d(3)",
     "BatchNorm2d(3, 0.001, None, False, False)",
     "ReLU()",

@@ -46,7 +46,13 @@ RELATIVE = 1e-9  # of the largest magnitude of a tensor
 MARGIN = 2.0**-15  # of the largest magnitude of a tensor
 NOISE_RUNS = 4
 NETWORKS = 100
+NORMALISATIONS = (torch.nn.modules.batchnorm._NormBase, torch.nn.LayerNorm, torch.nn.GroupNorm)
 TILED = {3, 26}  # every contraction of these is compiled for its sizes, which takes time
+
+LAYERS = {
+    *("Conv2d", "BatchNorm1d", "BatchNorm2d", "MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d"),
+    *("ReLU", "Dropout", "Flatten", "Linear", "CrossEntropyLoss", "MSELoss"),
+}
 
 Spec = tuple[str, Any]
 Results = dict[str, np.ndarray]
@@ -332,19 +338,32 @@ class NoisyNorm(torch.autograd.Function):
 
 
 def noisy(module: Any, args: Any, out: torch.Tensor) -> torch.Tensor:
-    """The output of a layer with noise; terms cancel inside a batch norm, so it is taken apart."""
-    if not isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+    """The output of a layer with noise; terms cancel inside a normalisation: it is taken apart."""
+    if not isinstance(module, NORMALISATIONS):
         return Noise.apply(out)
     (x,) = args
     each = (1, -1, *[1] * (x.ndim - 2))
-    if module.training or module.running_mean is None:
-        y = NoisyNorm.apply(x, module.eps)
+    if isinstance(module, torch.nn.LayerNorm):
+        each = (1, *module.normalized_shape)
+    if module.training or getattr(module, "running_mean", None) is None:
+        y = NoisyNorm.apply(sets(module, x), module.eps).reshape(x.shape)
     else:
         scale = Noise.apply((module.running_var.view(each) + module.eps) ** -0.5)
         y = Noise.apply(Noise.apply(x - module.running_mean.view(each)) * scale)
-    return (
-        Noise.apply(y * module.weight.view(each) + module.bias.view(each)) if module.affine else y
-    )
+    if module.weight is None:
+        return y
+    bias = 0 if module.bias is None else module.bias.view(each)
+    return Noise.apply(y * module.weight.view(each) + bias)
+
+
+def sets(module: Any, x: torch.Tensor) -> torch.Tensor:
+    """The input of a normalisation, with axis 1 for what has one mean."""
+    if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+        return x
+    if isinstance(module, torch.nn.LayerNorm):
+        return x.reshape(1, -1, math.prod(module.normalized_shape))
+    groups = module.num_groups if isinstance(module, torch.nn.GroupNorm) else x.shape[1]
+    return x.reshape(1, x.shape[0] * groups, -1)
 
 
 def noisy_loss(case: Case) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
@@ -519,8 +538,7 @@ def test_the_networks_have_every_layer_and_options_vary() -> None:
     for name, options in (spec for case in cases for spec in case.specs if spec[0] != "Residual"):
         for option, value in options.items() or [("", "")]:
             values.setdefault((name, option), set()).add(repr(value))
-    layers = {n for n in gp.nn.__all__ if n[0].isupper()} - {"Module", "Parameter", "Sequential"}
-    assert {name for name, _ in values} | {case.loss for case in cases} == layers
+    assert {name for name, _ in values} | {case.loss for case in cases} == LAYERS
     constant = {key for key, found in values.items() if len(found) < 2}
     assert constant == {("ReLU", ""), ("Flatten", ""), ("Flatten", "start_dim")}
     assert {(c.loss, c.reduction, c.training) for c in cases} == set(

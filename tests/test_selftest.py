@@ -15,8 +15,12 @@ import pytest
 from typer.testing import CliRunner
 
 from gradproof.cli import selftest as command
+from gradproof.cli.cases import Expected, draw, is_exact
 from gradproof.cli.main import app
-from gradproof.cli.selftest import Plan, check_operator
+from gradproof.cli.outcomes import Plan
+from gradproof.cli.trials import check_operator
+from gradproof.derive.errors import DefinitionError
+from gradproof.derive.language import operator
 from gradproof.derive.registry import find
 from gradproof.runtime.device import current_device, list_devices
 from gradproof.runtime.manifest import Operator, operators
@@ -66,7 +70,7 @@ def test_a_broken_tiled_kernel_fails_and_is_named():
 def test_a_right_operator_passes_with_all_its_kernels():
     linear = operators()["linear"]
     outcome = check_operator(find("linear"), linear, current_device(), PLAN)
-    assert (outcome.failures, outcome.result) == ((), "exact")
+    assert (outcome.failures, outcome.result, outcome.adjoint) == ((), "exact", "exact")
     tiled = [k for k in linear.kernels.values() if k.tiled]
     assert outcome.kernels == len(linear.kernels) + len(tiled)
 
@@ -76,6 +80,94 @@ def test_outputs_are_poisoned():
     data = (relu.without(), {"Y": np.ones(3)}, {"z": np.ones(3)}, {})
     for result in run_kernels(relu, *data):
         assert np.isnan(result.values).all()
+
+
+def test_forward_and_backward_are_checked_against_each_other(monkeypatch):
+    """Without any comparison with the definition, a wrong gradient breaks the identity."""
+    monkeypatch.setattr(Expected, "first_difference", lambda *_: None)
+    monkeypatch.setattr(Expected, "share_of_bound", lambda *_: 0.0)
+    for fault in ("a sign", "a tap"):
+        name, old, new, _ = BROKEN[fault]
+        outcome = check_operator(find(name), broken(name, old, new), current_device(), PLAN)
+        assert outcome.adjoint == "BROKEN"
+        words = outcome.failures[0].error
+        assert "the adjoint identity is broken: <J v, u> is" in words
+        assert "conv2d_grad_" in outcome.failures[0].kernel
+
+
+def test_an_operator_that_rounds_says_how_far_the_identity_is_off():
+    outcome = check_operator(find("mse"), operators()["mse"], current_device(), PLAN)
+    assert outcome.adjoint.endswith("% of bound")
+
+
+# --- random cases for any definition ---
+
+DEFINITIONS = {
+    "logarithms": ("z[i] = log(x[i]) + log(1 - x[i])", {"x": "N"}, {}),
+    "a root of a product": ("z[i] = sqrt(x[i] * y[i])", {"x": "N", "y": "N"}, {}),
+    "a quotient": ("z[i,j] = x[i] / y[j]", {"x": "N", "y": "M"}, {}),
+    "entropy": ("h[n] = sum[c](p[n,c] * log(p[n,c]))", {"p": "N, C"}, {}),
+    "high powers": ("z[n] = sum[i](x[n,i]**6)**2", {"x": "N, I"}, {}),
+    "sizes that are equal": (
+        "z[i] = x[i] + y[i]",
+        {"x": "N", "y": "M", "z": "N"},
+        {"requires": {"M >= N": "M is less", "N >= M": "N is less"}},
+    ),
+    "many sizes": (
+        "z[a,b,c,d] = sum[e,f,g,h](w[a,b,c,d,e,f,g,h])",
+        {"w": "A, B, C, D, E, F, G, H"},
+        {},
+    ),
+    "a tight condition": (
+        "z[x] = sum[i:K](Y[S*x + D*i - P])",
+        {"Y": "H", "z": "X"},
+        {
+            "sizes": {"X": "(H + 2*P - D*(K - 1) - 1)//S + 1"},
+            "integers": "P",
+            "requires": {"H + 2*P - D*(K - 1) - 1 >= 0": "short", "P + H >= 7": "small"},
+            "outside": {"Y": "zero"},
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DEFINITIONS)
+def test_every_definition_gets_valid_cases(name):
+    text, tensors, more = DEFINITIONS[name]
+    d = operator("tried", text, tensors, **more)
+    for seed in range(5):
+        case, truth = draw(d, np.random.default_rng(seed), 6, 1000, "float32")
+        assert all(a.size for a in case.operands.values())
+        for e in truth.values():
+            assert np.isfinite(np.array(e.values, float)).all()
+            assert e.errors is None or np.isfinite(e.errors).all()
+
+
+def test_sums_beyond_the_significand_are_not_called_exact():
+    d = operator("tried", "z[n] = sum[i](x[n,i]**6)**2", {"x": "N, I"})
+    rng = np.random.default_rng(0)
+    bounds = [draw(d, rng, 6, 1000, "float32")[1]["z"].errors is not None for _ in range(20)]
+    assert is_exact(d)
+    assert any(bounds)
+
+
+def test_what_has_no_value_anywhere_says_why():
+    d = operator("tried", "z[i] = log(0 * x[i] - 1 - x[i]**2)", {"x": "N"})
+    with pytest.raises(DefinitionError, match="no valid data in 400 tries: log of a number"):
+        draw(d, np.random.default_rng(0), 4, 100, "float32")
+
+
+def test_conditions_that_no_sizes_meet_say_why():
+    requires = {"N >= 3": "too few", "2 >= N": "too many"}
+    d = operator("tried", "z[i] = x[i]", {"x": "N"}, requires=requires)
+    with pytest.raises(DefinitionError, match="no sizes up to 6 in 200 steps: too"):
+        draw(d, np.random.default_rng(0), 6, 100, "float32")
+
+
+def test_numbers_that_are_not_finite_have_no_share_of_a_bound():
+    e = Expected(np.array([1.0, 2.0], object), np.array([0.5, 0.5]))
+    assert e.share_of_bound(np.array([np.nan, np.inf])) == 0.0
+    assert e.share_of_bound(np.array([1.25, 2.0])) == 0.5
 
 
 # --- the command ---
@@ -124,6 +216,56 @@ def test_the_command_writes_json(few):
     assert failed["relu"][0]["computed"] == "nan"
 
 
+OWN = """
+import gradproof as gp
+scaled = gp.operator("scaled", "z[i] = a * x[i]", {"x": "N"}, scalars={"a": "real"})
+distance = gp.operator("distance", "r = sqrt(sum[i](x[i]**2))", {"x": "N"})
+"""
+
+
+def test_the_command_checks_a_users_file(tmp_path):
+    path = tmp_path / "my_op.py"
+    path.write_text(OWN)
+    result = run(str(path), "--json")
+    assert result.exit_code == 0, result.output
+    found = {o["operator"]: o for o in json.loads(result.stdout.splitlines()[-1])["operators"]}
+    assert list(found) == ["scaled", "distance"]
+    assert found["scaled"]["adjoint"] == "exact"
+    assert found["distance"]["adjoint"].endswith("of bound")
+    one = run(f"{path}:scaled")
+    assert "distance" not in one.output
+
+
+def test_the_command_checks_one_shipped_operator():
+    result = run("relu")
+    assert result.exit_code == 0, result.output
+    assert "all 2 kernels" in result.output
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("x = 1", "no operator"), ("1 +", "SyntaxError"), (None, "no such file")],
+)
+def test_a_file_without_operators_is_one_error(tmp_path, text, words):
+    path = tmp_path / "my_op.py"
+    if text:
+        path.write_text(text)
+    result = run(str(path))
+    assert result.exit_code == 2
+    assert words in result.output
+    assert "Traceback" not in result.output
+
+
+def test_a_definition_without_cases_fails_and_says_why(tmp_path):
+    path = tmp_path / "my_op.py"
+    path.write_text(
+        "import gradproof as gp\nop = gp.operator('op', 'z[i] = log(-1 - x[i]**2)', {'x': 'N'})\n"
+    )
+    result = run(str(path))
+    assert result.exit_code == 1
+    assert "no case: op: no valid data in 400 tries" in result.output
+
+
 def test_an_unknown_device_is_one_error():
     result = CliRunner().invoke(app, ["selftest", "--device", "no such thing"])
     assert result.exit_code == 2
@@ -142,7 +284,7 @@ def under_oclgrind(code: str, log: Path) -> subprocess.CompletedProcess[str]:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=False,
     )
 

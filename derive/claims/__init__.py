@@ -11,6 +11,9 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
+from gradproof.derive.language import Definition
+from gradproof.derive.registry import operators
+
 
 def claims(operator: str) -> list[dict[str, Any]]:
     """The claims of an operator; none where no file makes any.
@@ -20,3 +23,8 @@ def claims(operator: str) -> list[dict[str, Any]]:
     """
     module = f"{__name__}.{operator}"
     return list(import_module(module).CLAIMS) if find_spec(module) else []
+
+
+def claims_about(d: Definition) -> list[dict[str, Any]]:
+    """The claims of a shipped operator; none for a user's operator that has the same name."""
+    return claims(d.name) if operators().get(d.name) == d else []

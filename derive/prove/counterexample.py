@@ -40,6 +40,7 @@ DRAWS = 400  # size tuples that are tried
 WORK = 150_000  # terms that are added up in one search, and again to shrink what it finds
 AGAIN = 6  # how often one size tuple is taken, with other elements
 PLACES = 32  # index tuples at each size tuple
+MANY = 100_000  # index tuples that are not listed
 TOLERANCE = Fraction(1, 10**30)  # functions have 60 digits
 STEPS = ((0, 0, 0, 1), (0, 0, 1, 1, 2), (0, 1, 1, 2, 3))  # above the lower bound, by turns
 WHOLE = ((0, 0, 0, 1, -1), (0, 0, 1, 1, -1, 2), (0, 1, 2, -1, 3))  # for any integer
@@ -204,10 +205,13 @@ class Search:
     def some(self, values: Values, seed: int) -> Iterable[dict[str, int]]:
         """All places in range, or some of them."""
         extents = [range(int(values.of(n, {}))) for _, n in self.places]
-        every = [
-            dict(zip((i for i, _ in self.places), at, strict=True)) for at in product(*extents)
-        ]
-        return every if len(every) <= PLACES else random.Random(seed).sample(every, PLACES)
+        names, generator = [i for i, _ in self.places], random.Random(seed)
+        if math.prod(map(len, extents)) > MANY:
+            return [
+                dict(zip(names, map(generator.choice, extents), strict=True)) for _ in range(PLACES)
+            ]
+        every = [dict(zip(names, at, strict=True)) for at in product(*extents)]
+        return every if len(every) <= PLACES else generator.sample(every, PLACES)
 
     def shrunk(self, sizes: dict[str, int], seed: int, found: Example) -> Example:
         """The same trouble at sizes that cannot be reduced one by one."""

@@ -24,7 +24,8 @@ COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "==": lambda a, b: a == b,
     "!=": lambda a, b: a != b,
 }
-FUNCTIONS = {"fabs": "abs", "exp": "exp", "log": "log", "sqrt": "sqrt", "tanh": "tanh"}
+SAME = ("exp", "log", "sqrt", "tanh", "erf", "sign", "pow")
+FUNCTIONS = {"fabs": "abs", **{name: name for name in SAME}}
 
 
 class Trouble(Exception):

@@ -11,6 +11,7 @@ from fractions import Fraction
 from typing import Any
 
 from gradproof.derive.checker import (
+    NEVER,
     Certificates,
     Fact,
     Poly,
@@ -31,12 +32,13 @@ from gradproof.derive.checker import (
     var,
 )
 from gradproof.derive.prove.bijection import Equation, pairings, rewrites, solve
+from gradproof.derive.prove.conditions import simplified
 from gradproof.derive.prove.counterexample import Example, differing
 from gradproof.derive.prove.handelman import counterexample
 from gradproof.derive.prove.lemmas import prove_with_lemmas
-from gradproof.derive.prove.models import value
+from gradproof.derive.prove.models import models, value
 from gradproof.derive.prove.relations import combination
-from gradproof.derive.prove.witness import witness
+from gradproof.derive.prove.witness import refute, witness
 
 
 class NotFound(Refused):
@@ -80,6 +82,8 @@ class Finder(Certificates):
             old = self.known["maps"].get(where)  # which another search may replace
             example = None if old else differing(relation.__self__.system, facts, left, right)
             if example is None:
+                if isinstance(error, NotFound):
+                    error.example = None  # it refutes one way to show this, no more
                 raise
             raise NotFound(f"{where}: the two sides differ {example}", example) from error
 
@@ -102,10 +106,19 @@ class Finder(Certificates):
         for k, source in enumerate(outer_reductions(left)):
             if canonical(left) == goal:
                 break
+            if self._is_empty(facts, source):
+                left = replace_atom(left, source, {})
+                found.append({"sum": k, "empty": True})
+                continue
             entry, new = self._map(f"{where}, sum {k}", facts, k, source, like)
             left = replace_atom(left, source, new)
             found.append(entry)
         return found
+
+    def _is_empty(self, facts: list[Fact], source: Any) -> bool:
+        """Whether a sum's ranges and guards contradict each other."""
+        inside = facts + ranges((i, dict(e)) for i, e in source[1]) + thaw(source[2])
+        return source[0] == "sum" and not models(inside, 1) and self._follows(inside, NEVER)
 
     def _map(
         self, where: str, facts: list[Fact], k: int, source: Any, like: list[Any]
@@ -113,14 +126,19 @@ class Finder(Certificates):
         """The first candidate that the checker accepts, and the sum that it gives."""
         problem: Refused | None = None
         for entry in self._candidates(facts, k, source, like):
+            before = set(self.proofs)
             try:
                 loops, guards = self.target(entry, like, source)
                 there = {i: self.integer(e) for i, e in entry["map"].items()}
                 domain = facts + ranges((i, dict(e)) for i, e in loops) + thaw(guards)
                 image = facts + ranges((i, dict(e)) for i, e in source[1]) + thaw(source[2])
+                refute(where, domain, image, there)
                 entry["witness"] = witness(self.record["definition"], domain, image, there)
                 return entry, self.reindex(where, facts, source, loops, guards, entry)
             except Refused as error:
+                for key in set(self.proofs) - before:  # what only this candidate asked for
+                    del self.proofs[key]
+                    self.used.discard(key)
                 problem = problem or error
                 self.problems[where.rsplit(", sum", 1)[0]] = str(problem)
         if problem is None:
@@ -175,13 +193,23 @@ class Finder(Certificates):
         if where not in self.record["cofactors"]:
             old = self.known["cofactors"].get(where)
             if old is None:
-                difference, relation = rest
-                old = combination(difference, relation, self.equations(relation))
+                old = self._combination(*rest)
                 if old is None:
+                    difference = rest[0]
                     why = self.problems.get(where) or f"differ by {show(difference)[:300]}"
                     raise NotFound(f"{where}: the two sides are not equal: {why}")
             self.record["cofactors"][where] = old
         return super().cofactors(where)
+
+    def _combination(self, difference: Poly, relation: Any, facts: list[Fact]) -> list[Any] | None:
+        """Relations and cofactors, those of conditions on integers first where they are needed."""
+        equations = self.equations(relation)
+        found = combination(difference, relation, equations)
+        if found is not None:
+            return found
+        rows, rest = simplified(difference, facts, self._follows)
+        found = combination(rest, relation, equations) if rows and rest else None
+        return rows if rows and not rest else found and rows + found
 
     def equations(self, relation: Any) -> list[str]:
         """The tensors for which `relation` has an equation, those computed last first."""

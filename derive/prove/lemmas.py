@@ -43,10 +43,12 @@ def prove_with_lemmas(facts: list[Fact], goals: list[Fact]) -> tuple[list[Step],
     proof = Proof()
     left = [g for g in goals if not trivial(g)]
     if left:
-        for lemma, equation in _digits([*facts, *left]):
+        for lemma, equation in [*_same_quotients([*facts, *left]), *_digits([*facts, *left])]:
             _near(facts, proof, lemma, equation)
-        left = [g for g in left if not _near(facts, proof, g)]
-        left = [g for g in left if not _near(facts, proof, g, _around(facts, proof, g))]
+        left = [g for g in left if not _near(facts, proof, g) and not _fits(facts, proof, g)]
+        near = [g for g in left if "INT_MAX" not in symbols(g[1])]  # others wait for the ranges
+        shown = [g for g in near if _near(facts, proof, g, _around(facts, proof, g))]
+        left = [g for g in left if g not in shown]
     if left:
         for lemma in _ranges([*facts, *left]):
             _near(facts, proof, lemma)
@@ -146,6 +148,16 @@ def _places_of(p: Poly) -> list[Any]:
     return [("==", freeze(d)) for x in differences for d in (x, scale(x, -1))]
 
 
+def _same_quotients(facts: list[Fact]) -> Iterator[tuple[Fact, Poly]]:
+    """a//c == b//c, where a == b is among the facts; with the fact that says so."""
+    divided = dict.fromkeys(a[1:] for _, p in facts for a in atoms_in(p) if a[0] in ("//", "%"))
+    equal = {freeze(p): p for kind, p in facts if kind == "=="}
+    for (a, c), (b, d) in permutations(divided, 2):
+        p = equal.get(freeze(sub(dict(a), dict(b))))
+        if p is not None and c == d:
+            yield ("==", sub(var(("//", a, c)), var(("//", b, c)))), p
+
+
 def _digits(facts: list[Fact]) -> Iterator[tuple[Fact, Poly]]:
     """a//b == d and a%b == e, where a == b*d + e is among the facts, or d == 0, e == a < b is;
     with the fact that says so."""
@@ -160,9 +172,11 @@ def _digits(facts: list[Fact]) -> Iterator[tuple[Fact, Poly]]:
             continue
         for kind, p in facts:
             own = kind != "==" or any(m in p for m in r)  # it says what a//b is
-            for both in (add(p, dict(a)), sub(dict(a), p)) if not own else ():
+            for both in (add(p, dict(a)), sub(dict(a), p)) if not own and len(b) == 1 else ():
+                if len(both) != len(p) - len(a):
+                    continue
                 whole, rest = _split(both, b[0][0])
-                if whole and len(both) == len(p) - len(a) and len(b) == 1:
+                if whole:
                     yield ("==", sub(whole, q)), p
                     yield ("==", sub(rest, r)), p
 

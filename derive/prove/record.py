@@ -8,7 +8,7 @@ import sympy as sp
 from sympy.printing.str import StrPrinter
 
 from gradproof.derive.adjoint import prepare
-from gradproof.derive.expr import Divides, Guard, IsZero, NonNeg, Quo, Read, Reduce, Rem
+from gradproof.derive.expr import Divides, Guard, IsZero, NonNeg, Quo, Read, Reduce, Rem, cases
 from gradproof.derive.language import Definition, Equation, Tensor
 
 
@@ -44,17 +44,15 @@ class _Record(StrPrinter):
         return f"philox({', '.join(map(self.doprint, e.args))})"
 
     def _print_Piecewise(self, e: sp.Piecewise) -> str:
-        *cases, (last, _) = e.args
+        *first, (last, _) = cases(e)
         out = f"({self.doprint(last)})"
-        for value, condition in reversed(cases):
-            out = f"where({self.doprint(condition)}, {self.doprint(value)}, {out})"
+        for value, conditions in reversed(first):
+            condition = " and ".join(map(self.doprint, conditions))
+            out = f"where({condition}, {self.doprint(value)}, {out})"
         return out
 
     def _print_Relational(self, e: sp.Basic) -> str:
         return f"{self.doprint(e.lhs)} {e.rel_op} {self.doprint(e.rhs)}"
-
-    def _print_And(self, e: sp.Basic) -> str:
-        return " and ".join(f"{self.doprint(a)}" for a in e.args)
 
     def _print_Pow(self, e: sp.Pow, rational: bool = False) -> str:
         base, exponent = self.doprint(e.base), e.exp
@@ -62,11 +60,19 @@ class _Record(StrPrinter):
             return f"sqrt({base})"
         if exponent.is_Integer and exponent > 0:
             return f"({base})**{exponent}"
+        if exponent.is_Rational and exponent < 0 and exponent.q <= 2:
+            return self._over(base, -exponent)
         if exponent.is_Rational and exponent < 0:
             return f"inv({self.doprint(e.base**-exponent)})"
         if exponent.is_Rational and exponent.q == 2:
             return f"({base})**{exponent.p // 2}*sqrt({base})"
         return f"pow({base}, {self.doprint(exponent)})"
+
+    def _over(self, base: str, exponent: sp.Rational) -> str:
+        """base**-exponent for a whole or half exponent, factor by factor: the base may be a sum."""
+        whole, half = divmod(exponent.p, 2) if exponent.q == 2 else (exponent.p, 0)
+        power = f"inv({base})" + (f"**{whole}" if whole > 1 else "")
+        return "*".join([power] * (whole > 0) + [f"inv(sqrt({base}))"] * half)
 
     def _print_Mul(self, e: sp.Mul) -> str:
         if e.as_coeff_Mul()[0] < 0:

@@ -17,7 +17,9 @@ from gradproof.derive.checker import (
     atoms_in,
     canonical,
     inverse_atom,
+    is_condition,
     order,
+    radicand,
     show,
     symbols,
     var,
@@ -82,6 +84,7 @@ class Numbers:
         self.atoms: dict[int, Any] = {}
         self.inverse: set[int] = set()  # written as 1/x
         self.once: set[int] = set()  # a condition counts once
+        self.roots: dict[int, Any] = {}  # the roots of numbers: sqrt(2) * sqrt(2) = 2
 
     def number(self, atom: Any) -> int:
         """The integer of an atom."""
@@ -90,7 +93,8 @@ class Numbers:
             for i, a in ((k, atom), (-k, inverse_atom(atom))):
                 self.numbers[a], self.atoms[i] = i, a
                 self.inverse |= {i} if a[:2] == ("call", "inv") else set()
-                self.once |= {i} if a[0] == "if" else set()
+                self.once |= {i} if is_condition(a) else set()
+            self.roots |= {k: radicand(atom)} if radicand(atom) else {}
         return self.numbers[atom]
 
     def named(self, k: int) -> Any:
@@ -111,12 +115,21 @@ class Numbers:
                 found.append(a)
         return tuple(sorted(found))
 
+    def rooted(self, m: Monomial) -> tuple[Monomial, Fraction]:
+        """m as a monomial with every root of a number at most once, and a number."""
+        factor = Fraction(1)
+        for k, number in self.roots.items():
+            twice, once = divmod(m.count(k) - m.count(-k), 2)
+            factor *= Fraction(number) ** twice
+            m = tuple(sorted([*(a for a in m if abs(a) != k), *[k] * once]))
+        return m, factor
+
     def times(self, q: Monomial, p: Numbered) -> Numbered:
         """q*p."""
         out: Numbered = {}
         for m, c in p.items():
-            product = self.join(q, m)
-            out[product] = out.get(product, Fraction(0)) + c
+            product, factor = self.rooted(self.join(q, m))
+            out[product] = out.get(product, Fraction(0)) + factor * c
         return {m: c for m, c in out.items() if c}
 
 
@@ -136,35 +149,23 @@ def relations_for(p: Poly, relation: Any, equations: Sequence[str]) -> list[list
 
 
 def _specs(a: Any, equations: Sequence[str]) -> list[list[str]]:
-    if a[0] == "sum":
-        return _exponentials(a)
     if a[0] == "read" and a[1] in equations and not bound(a):
         return [["equation", a[1], *(show(dict(s)) for s in a[2])]]
     if a[0] != "call" or a[1] not in ("inv", "sqrt", "exp") or bound(a):
         return []
     argument = show(dict(a[2][0]))
     if a[1] == "exp":
-        return [["exp", argument, show(q)] for q in _negative_terms(dict(a[2][0]))]
+        return _powers(dict(a[2][0]))
     if a[1] == "sqrt":
         return [["sqrt", argument], ["inv sqrt", argument]]
     return [["inv", argument]] if len(a[2][0]) > 1 else []
 
 
-def _exponentials(a: Any) -> list[list[str]]:
-    """exp(p + q) = exp(p)*exp(q) under a sum of exp(p) alone, where -q is a term of p."""
-    _, loops, guards, body = a
-    inner = next(iter(dict(body)))
-    if guards or len(body) > 1 or len(inner) != 1 or inner[0][:2] != ("call", "exp"):
-        return []
-    p = dict(inner[0][2][0])
-    pairs = [text for i, n in loops for text in (i, show(dict(n)))]
-    free = [q for q in _negative_terms(p) if not symbols(q) & {i for i, _ in loops}]
-    return [["exp", show(p), show(q), *pairs] for q in free]
-
-
-def _negative_terms(p: Poly) -> list[Poly]:
-    """-t for the terms t of a sum that have a negative coefficient."""
-    return [{m: -c} for m, c in p.items() if c < 0 and len(p) > 1]
+def _powers(p: Poly) -> list[list[str]]:
+    """exp(m) = exp(m/q)*exp((q-1)*m/q) for an argument m/q."""
+    ((m, c),) = p.items()
+    rest = {m: (c.denominator - 1) * c}
+    return [["exp", show(p), show(rest)]] if c.denominator > 1 and c.numerator == 1 else []
 
 
 def bound(a: Any) -> bool:
@@ -185,7 +186,7 @@ def _quotients(monomials: list[Monomial], r: Numbered, atoms: Numbers) -> list[M
             other = next((u for u in r if u != t), ()) if len(r) == 2 else ()
             inverted = bool(other) and all(-a in m for a in other)
             if inverted or atoms.inverse.issuperset(rest):
-                out[atoms.join(m, tuple(-a for a in t))] = None
+                out[atoms.rooted(atoms.join(m, tuple(-a for a in t)))[0]] = None
     return list(out)
 
 

@@ -90,10 +90,13 @@ def proofs(record: Any, entry: Any, text: str, named: Any, operand: str) -> Iter
     kernels = [k for k, e in entry["kernels"].items() if e["target"] == f"grad_{operand}"]
     for kernel in kernels:
         rows = [r for r in ledger if r["claim"].startswith(f"{kernel}.")]
-        if rows:
-            yield _kernel(listener, kernel, rows)
+        missing = [r["why"] for r in rows if "why" in r and _kind(r) == "equation"]
+        if missing:
+            yield Section((f"{kernel}: not proved, tested",), (Passage((missing[0],)),))
+        elif rows:
+            yield _kernel(listener, kernel, [r for r in rows if "why" not in r])
     named_rows = {r["claim"]: r for r in ledger}
-    vanished = [r for r in ledger if r["claim"].endswith("=0")]
+    vanished = [r for r in ledger if r["claim"].endswith("=0") and "why" not in r]
     if vanished:
         items = tuple((f"{r['statement']} ({_took(r)})",) for r in vanished)
         yield Section(

@@ -232,6 +232,8 @@ def function(name: str, x: list[Any]) -> Any:
     if name == "philox":
         key0, key1, counter0, counter1 = (int(v) & 0xFFFFFFFF for v in x)
         return philox4x32((counter0, counter1, 0, 0), (key0, key1))[0]
+    if name == "pow":
+        return power(*x)
     (v,) = x
     if name == "inv":
         if not v:
@@ -241,9 +243,25 @@ def function(name: str, x: list[Any]) -> Any:
         return abs(v)
     if name in ("sqrt", "log") and (v < 0 or (name == "log" and v == 0)):
         raise Undefined(f"{name}({v})")
+    return exactly(getattr(HIGH, name)(high(v)))
+
+
+def power(base: Any, exponent: Any) -> Any:
+    """base**exponent. Errors: Undefined where base is not positive."""
+    if base <= 0:
+        raise Undefined(f"{base}**{exponent}")
+    return exactly(HIGH.power(high(base), high(exponent)))
+
+
+def high(v: Any) -> Any:
+    """A number with many digits."""
     exact = Fraction(v)
-    argument = HIGH.mpf(exact.numerator) / exact.denominator
-    sign, man, exponent, _ = getattr(HIGH, name)(argument)._mpf_
+    return HIGH.mpf(exact.numerator) / exact.denominator
+
+
+def exactly(v: Any) -> Any:
+    """The fraction that such a number is."""
+    sign, man, exponent, _ = v._mpf_
     return Fraction(-int(man) if sign else int(man)) * Fraction(2) ** exponent
 
 

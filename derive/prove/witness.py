@@ -6,7 +6,17 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
-from gradproof.derive.checker import Fact, Poly, Refused, atoms_in, show_atom, symbols
+from gradproof.derive.checker import (
+    Fact,
+    Poly,
+    Refused,
+    atoms_in,
+    show_atom,
+    show_fact,
+    substitute,
+    symbols,
+)
+from gradproof.derive.prove.models import models
 
 TRIES = 4000
 
@@ -18,13 +28,15 @@ def witness(
 
     Errors: Refused where none is found; the sum is then empty, or the search too short.
     """
-    rng = random.Random(0)
+    plain, other = random.Random(0), random.Random(1)
     names = sorted(set().union(*(symbols(p) for _, p in domain)))
     elements = {
         show_atom(a) for _, p in [*domain, *image] for a in atoms_in(p) if a[0] in ("read", "call")
     }
-    for attempt in range(TRIES):
-        values = _draw(definition, domain, names, rng, 3 + attempt // 500)
+    for attempt in range(2 * TRIES):
+        signed = attempt % 2 == 1  # an integer that is no size, such as a padding, is negative
+        rng = other if signed else plain
+        values = _draw(definition, domain, names, rng, 3 + attempt // 1000, signed)
         if values is None:
             continue
         values |= {e: rng.randrange(0, 3) for e in sorted(elements)}
@@ -36,6 +48,18 @@ def witness(
         except (KeyError, ZeroDivisionError):
             continue
     raise Refused("no values satisfy the hypotheses together")
+
+
+def refute(where: str, domain: list[Fact], image: list[Fact], there: Mapping[str, Poly]) -> None:
+    """Refuse a map for which an example shows at once that some fact does not carry over."""
+    goals = [(kind, substitute(p, there)) for kind, p in image]
+    if any(a[0] in ("read", "call") for _, p in [*domain, *goals] for a in atoms_in(p)):
+        return  # equal places have equal elements, which the examples do not heed
+    for example in models(domain, 2):
+        at = {a: v for a, v in example.items() if isinstance(a, str)}
+        for goal in goals:
+            if symbols(goal[1]) <= set(at) and not _hold([goal], at):
+                raise Refused(f"{where}, there: {show_fact(goal)} does not follow")
 
 
 def evaluate(p: Poly, at: Mapping[str, int]) -> int:
@@ -64,7 +88,12 @@ def _hold(facts: list[Fact], values: Mapping[str, int]) -> bool:
 
 
 def _draw(
-    definition: Any, domain: list[Fact], names: list[str], rng: random.Random, top: int
+    definition: Any,
+    domain: list[Fact],
+    names: list[str],
+    rng: random.Random,
+    top: int,
+    signed: bool,
 ) -> dict[str, int] | None:
     """Sizes first, then derived sizes from their equations, then indices in their ranges."""
     values: dict[str, int] = {}
@@ -72,6 +101,7 @@ def _draw(
         low = 2 if s in definition["lower"] else 1
         if s in names:
             values[s] = rng.randint(low, top + 2 * (len(s) == 1))
+            values[s] *= rng.choice((1, -1)) if signed and low == 1 else 1
     drawn = [
         (kind, p) for kind, p in domain if all(a[0] not in ("read", "call") for a in atoms_in(p))
     ]

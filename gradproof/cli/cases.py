@@ -10,25 +10,26 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
-import sympy as sp
 
-from gradproof.derive.adjoint import PREFIX
+from gradproof.cli.exactness import fits, has_fractions, is_exact, span_of
+from gradproof.cli.random_sizes import random_sizes
+from gradproof.derive.adjoint import PREFIX, prepare
 from gradproof.derive.arithmetic import HIGH, Array, Fractions, HighPrecision, Integers, Numbers
 from gradproof.derive.errors import DefinitionError
-from gradproof.derive.expr import reduces
 from gradproof.derive.interpret import evaluate, gradients
 from gradproof.derive.language import Definition
 from gradproof.derive.machine import Machine
 from gradproof.derive.rounding import FORMATS, Bounded, Bounds
 from gradproof.derive.system import derive
 
-TRIES = 2000
-PADDINGS = (-1, 3)  # sizes that may be any integer are drawn from -1, 0, 1, 2
+TRIES = 400
+PLAIN = 4  # tries with integers of both signs before an operator gets data of other kinds
 SCALARS = (0.25, 0.5, 1.0, 2.0)
+# What data without meaning for the operator gives: a root of a negative number, a division by 0.
+UNUSABLE = (DefinitionError, ArithmeticError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -61,19 +62,11 @@ class Expected:
         """The largest error as a part of what is allowed; 0 where nothing is."""
         if self.errors is None or not computed.size:
             return 0.0
-        pairs = zip(
+        triples = zip(
             computed.ravel().tolist(), self.values.ravel(), self.errors.ravel(), strict=True
         )
-        return max(float(abs(HIGH.mpf(c) - v)) / e if e else 0.0 for c, v, e in pairs)
-
-
-@cache
-def is_exact(d: Definition) -> bool:
-    """Whether no kernel of the operator divides, takes a root or calls a function."""
-    system = derive(d)
-    parts = [system.forward, *([system.backward] if system.backward else [])]
-    bodies = [e.body for part in parts for e in part.equations]
-    return not any(_rounds(b) for b in bodies)
+        shares = [float(abs(HIGH.mpf(c) - v)) / e for c, v, e in triples if e and _finite(c)]
+        return max((s for s in shares if math.isfinite(s)), default=0.0)
 
 
 def draw(
@@ -87,45 +80,84 @@ def draw(
     """A random case with sizes up to `largest`, and what its kernels must compute.
 
     work: the most index tuples that one sum of the definition may visit. fixed: sizes that are not
-    left to chance, such as those that a tiled kernel asks for. Errors: DefinitionError
-    where chance finds no valid case, with the last reason.
+    left to chance, such as those that a tiled kernel asks for. Data for which the operator has no
+    value (a logarithm of a negative number) is drawn again, of another kind. Errors:
+    DefinitionError where chance finds no valid case, with the last reason.
     """
-    reason: object = f"more than {work} index tuples"
-    for _ in range(TRIES):
+    reason: object = ""
+    for attempt in range(TRIES):
+        machine = random_sizes(d, rng, largest, work, fixed or {})
         try:
-            case = _attempt(d, rng, largest, work, fixed or {})
-            if case is not None:
-                _forward(d, case, _numbers(d, dtype))
-        except DefinitionError as error:
-            reason = error  # sizes that do not go together, a window without an element
-            continue
-        if case is not None:
+            case = fill(d, machine, rng, plain=is_exact(d) or attempt < PLAIN)
             return case, expected(d, case, dtype)
-    raise DefinitionError(f"{d.name}: no valid sizes up to {largest} in {TRIES} tries: {reason}")
+        except UNUSABLE as error:
+            reason = error  # a window without an element, a division by 0
+    raise DefinitionError(f"{d.name}: no valid data in {TRIES} tries: {reason}")
+
+
+def fill(d: Definition, machine: Machine, rng: np.random.Generator, *, plain: bool) -> Case:
+    """Random data for sizes; `plain`: integers from -4 to 4 for every operand."""
+    operands = {}
+    for n in d.inputs:
+        t, shape = d.tensor(n), machine.shapes[n]
+        if t.values is not None:
+            operands[n] = rng.integers(0, machine.extent(t.values), shape)
+        elif plain or t.dtype == "int":
+            operands[n] = rng.integers(-4, 5, shape)
+        else:
+            operands[n] = _of_some_kind(rng, shape)
+    cotangents = {n: rng.integers(-4, 5, machine.shapes[n]) for n in d.outputs}
+    scalars: dict[str, float | int] = {
+        n: float(rng.choice(SCALARS)) if t == "real" else int(rng.integers(2**32))
+        for n, t in d.scalars
+    }
+    sizes = {str(s): machine.sizes[s] for s in d.sizes}
+    return Case(sizes, operands, cotangents, scalars)
+
+
+def _of_some_kind(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    """Any integers, positive ones, numbers between 0 and 1, or between -1 and 1."""
+    kind = int(rng.integers(4))
+    if kind < 2:
+        return rng.integers((-4, 1)[kind], 5, shape)
+    return rng.integers((1, -7)[kind - 2], 8, shape) / 8
 
 
 def expected(d: Definition, case: Case, dtype: str) -> dict[str, Expected]:
     """Every tensor that the kernels compute, forward and backward, by target.
 
-    The gradients of the operands come from the definition by scattering; only gradients of
-    intermediate tensors, and the order of roundings, from the eliminated derivation.
+    Forward tensors and the gradients of the operands come from the definition, the latter by
+    scattering; only gradients of intermediate tensors, and the order of roundings, from the
+    eliminated derivation.
+    Errors: DefinitionError where a value is not finite, or beyond the range of `dtype`.
     """
-    numbers = _numbers(d, dtype)
-    found = _values(d, case, numbers, scatter=is_exact(d))
-    if is_exact(d):
-        return {n: Expected(v, None) for n, v in found.items()}
-    truth = _values(d, case, HighPrecision(), scatter=True)
-    return {n: Expected(truth[n], _errors(a)) for n, a in found.items()}
+    exact = computes_exactly(d, case, dtype)
+    numbers: Numbers = exact_numbers(d) if exact else Bounds(FORMATS[dtype])
+    found = evaluate_both(d, case, numbers)
+    direct = _by_definition(d, case, numbers if exact else HighPrecision())
+    if exact:
+        return {n: Expected(v, None) for n, v in (found | direct).items()}
+    truth = {n: direct.get(n, _exact_part(a)) for n, a in found.items()}
+    wanted = {n: Expected(truth[n], _errors(a)) for n, a in found.items()}
+    _check_range(d, wanted, dtype)
+    return wanted
 
 
-def _numbers(d: Definition, dtype: str) -> Numbers:
-    """What the operator is computed in: exact numbers where possible, else rounding bounds."""
+def computes_exactly(d: Definition, case: Case, dtype: str) -> bool:
+    """Whether no kernel rounds on this data."""
     if not is_exact(d):
-        return Bounds(FORMATS[dtype])
-    return Fractions() if any(t == "real" for _, t in d.scalars) else Integers()
+        return False
+    spans = {n: span_of(set(a.ravel().tolist())) for n, a in case.operands.items()}
+    spans |= {PREFIX + n: span_of(set(g.ravel().tolist())) for n, g in case.cotangents.items()}
+    return fits(d, case.sizes, spans, case.scalars, dtype)
 
 
-def _forward(
+def exact_numbers(d: Definition) -> Numbers:
+    """The numbers in which an exact operator is evaluated."""
+    return Fractions() if has_fractions(d) else Integers()
+
+
+def evaluate_forward(
     d: Definition, case: Case, numbers: Numbers
 ) -> tuple[dict[str, Array], dict[str, Array]]:
     """The operands in one kind of number, and the forward tensors."""
@@ -134,70 +166,66 @@ def _forward(
     return operands, evaluate(derive(d).forward, case.sizes, operands, case.scalars)
 
 
-def _values(d: Definition, case: Case, numbers: Numbers, *, scatter: bool) -> dict[str, Array]:
-    """Forward and backward in one kind of number; `scatter`: gradients from the definition."""
-    operands, forward = _forward(d, case, numbers)
+def evaluate_both(d: Definition, case: Case, numbers: Numbers) -> dict[str, Array]:
+    """Forward and backward, eliminated as the kernels are, in one kind of number."""
+    operands, forward = evaluate_forward(d, case, numbers)
     backward = derive(d).backward
     if backward is None:
         return forward
-    cotangents = {n: numbers.array(g) for n, g in case.cotangents.items()}
-    known = operands | forward | {PREFIX + n: g for n, g in cotangents.items()}
-    out = forward | evaluate(backward, case.sizes, known, case.scalars)
-    if scatter:
+    cotangents = {PREFIX + n: numbers.array(g) for n, g in case.cotangents.items()}
+    known = operands | forward | cotangents
+    return forward | evaluate(backward, case.sizes, known, case.scalars)
+
+
+def _by_definition(d: Definition, case: Case, numbers: Numbers) -> dict[str, Array]:
+    """What no elimination has touched: the gradients of the operands by scattering, and the forward
+    tensors where the derivation eliminated something there too."""
+    real = {n: d.tensor(n).dtype == "real" for n in d.inputs}
+    operands = {n: numbers.array(a) if real[n] else a for n, a in case.operands.items()}
+    found = {}
+    prepared, computed = prepare(d), derive(d).forward
+    if any(e not in prepared.equations for e in computed.equations):
+        found = evaluate(d, case.sizes, operands, case.scalars)
+    if d.differentiable:
+        cotangents = {n: numbers.array(g) for n, g in case.cotangents.items()}
         direct = gradients(d, case.sizes, operands, cotangents, case.scalars)
-        out |= {PREFIX + n: g for n, g in direct.items()}
+        found |= {PREFIX + n: g for n, g in direct.items()}
+    return {n: a for n, a in found.items() if n in _targets(d)}
+
+
+def _targets(d: Definition) -> set[str]:
+    """The tensors that kernels compute."""
+    system = derive(d)
+    parts = [system.forward, *([system.backward] if system.backward else [])]
+    return {e.target for part in parts for e in part.equations}
+
+
+def _exact_part(a: Array) -> Array:
+    if a.dtype != object:
+        return a
+    out = np.empty(a.shape, object)
+    for at in np.ndindex(a.shape):
+        x: Any = a[at]
+        out[at] = x.value
     return out
-
-
-def _attempt(
-    d: Definition, rng: np.random.Generator, largest: int, work: int, fixed: Mapping[str, int]
-) -> Case | None:
-    lower = {str(s): bound for s, bound in d.lower}
-    sizes = {
-        str(s): _small(rng, lower[str(s)], largest)
-        if str(s) in lower
-        else int(rng.integers(*PADDINGS))
-        for s in d.sizes
-    } | dict(fixed)
-    machine = Machine.sized(d, sizes)
-    if _visits(machine) > work:
-        return None
-    scalars: dict[str, float | int] = {
-        n: float(rng.choice(SCALARS)) if t == "real" else int(rng.integers(2**32))
-        for n, t in d.scalars
-    }
-    operands = {}
-    for n in d.inputs:
-        t, shape = d.tensor(n), machine.shapes[n]
-        low, high = (-4, 5) if t.values is None else (0, machine.extent(t.values))
-        operands[n] = rng.integers(low, high, shape)
-    cotangents = {n: rng.integers(-4, 5, machine.shapes[n]) for n in d.outputs}
-    return Case(sizes, operands, cotangents, scalars)
-
-
-def _small(rng: np.random.Generator, low: int, high: int) -> int:
-    """A size from low to high, small ones more often: most conditions on sizes want H >= K."""
-    return low + int(max(high + 1 - low, 1) * rng.uniform() ** 2)
-
-
-def _visits(machine: Machine) -> int:
-    """The largest number of index tuples that one equation visits."""
-    largest = 0
-    for e in machine.definition.equations:
-        elements = math.prod(machine.shapes[e.target])
-        loops = [math.prod(machine.extent(n) for _, n in r.indices) for r in reduces(e.body)]
-        largest = max(largest, elements * max(loops, default=1))
-    return largest
-
-
-def _rounds(body: sp.Basic) -> bool:
-    powers = [p for p in body.atoms(sp.Pow) if not (p.exp.is_Integer and p.exp > 0)]
-    return bool(powers) or body.has(sp.exp, sp.log, sp.tanh, sp.erf)
 
 
 def _errors(a: Array) -> Array | None:
     flat = [x.error if isinstance(x, Bounded) else 0.0 for x in a.ravel()]
     return np.array(flat).reshape(a.shape)
+
+
+def _check_range(d: Definition, wanted: Mapping[str, Expected], dtype: str) -> None:
+    """Errors: DefinitionError where a kernel could not hold a value: nothing could be compared."""
+    limit = float(np.finfo(dtype).max)
+    for name, e in wanted.items():
+        for value, error in zip(e.values.ravel(), e.errors.ravel(), strict=True):  # type: ignore[union-attr]
+            if not abs(value) + error <= limit:
+                raise DefinitionError(f"{d.name}: {name} has the value {float(value)}")
+
+
+def _finite(x: float | int) -> bool:
+    return math.isfinite(x)
 
 
 def _agree(got: Any, value: Any, allowed: float) -> bool:

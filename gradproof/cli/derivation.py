@@ -6,16 +6,17 @@ import re
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import sympy as sp
 import typer
 
+from gradproof.cli.source import is_file, load
 from gradproof.derive.checker import Refused
 from gradproof.derive.errors import DefinitionError
 from gradproof.derive.explain import Formula, Section, Words, explain, operand
 from gradproof.derive.language import Definition
-from gradproof.derive.registry import find
+from gradproof.derive.registry import operators
 from gradproof.derive.show import latex, text
 from gradproof.runtime.errors import GradproofError
 
@@ -24,7 +25,9 @@ NO_BREAK = "\u00a0"
 
 
 def derive(
-    operator: Annotated[str, typer.Argument(help="An operator, such as conv2d.")],
+    operator: Annotated[
+        str, typer.Argument(help="An operator, such as conv2d, or a file: my_op.py, my_op.py:name.")
+    ],
     wrt: Annotated[
         str | None,
         typer.Option(help="One operand: the definition's letter (w) or PyTorch's name (weight)."),
@@ -33,23 +36,27 @@ def derive(
         bool, typer.Option("--latex", help="Print LaTeX (amsmath) for a paper.")
     ] = False,
 ) -> None:
-    """Show how an operator's gradients follow from its definition, step by step."""
+    """Show how an operator's gradients follow from its definition, step by step.
+
+    A file's code is run; every operator that it defines is shown.
+    """
     try:
-        definition = find(operator)
-        letter = None if wrt is None else operand(definition, wrt)
+        for definition in load(operator).values():
+            letter = None if wrt is None else operand(definition, wrt)
+            for section in _sections(definition, letter, operator):
+                for line in latex_lines(section) if as_latex else text_lines(section):
+                    typer.echo(line)
     except DefinitionError as error:
         raise GradproofError(str(error)) from None
-    for section in _sections(definition, letter):
-        for line in latex_lines(section) if as_latex else text_lines(section):
-            typer.echo(line)
 
 
-def _sections(d: Definition, letter: str | None) -> Iterator[Section]:
+def _sections(d: Definition, letter: str | None, source: str) -> Iterator[Section]:
     """The derivation, and of a single operand's gradient the proof too."""
     yield from explain(d, letter)
     if letter is None:
         return
-    from gradproof.codegen.certify import certify, known_record
+    from gradproof.cli.certificates import kept
+    from gradproof.codegen.certify import known_record, renewed
     from gradproof.codegen.generate import generated_folder
     from gradproof.codegen.program import build_program
     from gradproof.derive.claims.named import NAMED
@@ -57,7 +64,10 @@ def _sections(d: Definition, letter: str | None) -> Iterator[Section]:
 
     program = build_program(d)
     try:
-        record = certify(d, program, known_record(generated_folder(), d.name)).record
+        known = (
+            kept(source, d.name) if is_file(source) else known_record(generated_folder(), d.name)
+        )
+        record = renewed(d, program, known).record
         text = program.files[program.entry["file"]]
         yield from proofs(record, program.entry, text, NAMED, letter)
     except Refused as error:
@@ -65,27 +75,37 @@ def _sections(d: Definition, letter: str | None) -> Iterator[Section]:
 
 
 def generate(
+    source: Annotated[
+        str | None,
+        typer.Argument(help="A file with operators, my_op.py; without it all shipped operators."),
+    ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Write nothing; show what differs and exit with 1.")
     ] = False,
     out: Annotated[
-        Path | None, typer.Option(help="The folder to write; default: the package's generated/.")
+        Path | None,
+        typer.Option(help="The folder to write; default, without a file: the package's own."),
     ] = None,
 ) -> None:
-    """Derive all operators and write their kernels and the manifest."""
-    from gradproof.codegen.generate import differences, generated_folder, render_all, write
+    """Derive operators and write their kernels, the manifest and the certificates.
+
+    All or nothing is written. In --out, operators of other files stay, and nothing is overwritten
+    that was not generated.
+    """
+    from gradproof.codegen.folder import replace_all
+    from gradproof.codegen.generate import differences, generated_folder
 
     folder = out or generated_folder()
     try:
-        files = render_all()
+        files, gone = _rendered(source, out)
     except (Refused, DefinitionError) as error:
         raise GradproofError(f"nothing was written: {error}") from None
     if check:
-        diff = differences(folder, files)
+        diff = differences(folder, files, gone)
         typer.echo(diff or f"{folder} agrees with the derivations: {len(files)} files", nl=not diff)
         raise typer.Exit(1 if diff else 0)
     try:
-        changed = write(folder, files)
+        changed = replace_all(folder, files, gone)
     except OSError as error:
         raise GradproofError(
             f"cannot write {error.filename or folder}: {error.strerror}; give --out a folder of "
@@ -95,6 +115,31 @@ def generate(
         typer.echo(f"{'wrote' if name in files else 'removed'} {folder / name}")
     if not changed:
         typer.echo(f"{folder} is up to date: {len(files)} files")
+
+
+def _rendered(source: str | None, out: Path | None) -> tuple[dict[str, str], list[str]]:
+    """File name -> text, and the generated files that are to be removed."""
+    from gradproof.cli.certificates import kept
+    from gradproof.codegen.certify import known_record
+    from gradproof.codegen.folder import entries_in
+    from gradproof.codegen.generate import generated_folder, render_all, render_into, strangers
+
+    if source is None:
+        others = sorted(set(entries_in(out)) - set(operators())) if out else []
+        if others:
+            raise Refused(f"{out} has operators of your own: {', '.join(others)}; choose another")
+        files = render_all()
+        return files, strangers(out or generated_folder(), files)
+    if out is None:
+        raise GradproofError(f"generate {source} needs --out, the folder to write")
+    definitions = load(source)
+
+    def known(name: str) -> dict[str, Any] | None:
+        if name not in definitions:  # what all operators share
+            return known_record(generated_folder(), name)
+        return known_record(out, name) or kept(source, name)
+
+    return render_into(out, definitions.values(), known)
 
 
 # -- for a terminal -----------------------------------------------------------------------------

@@ -1,24 +1,119 @@
-"""Convolution."""
+"""Convolution of signals, images and volumes."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar
 
 from numpy.typing import DTypeLike
 
 from gradproof.runtime import functional as F
-from gradproof.runtime.arguments import float_dtype, integer, pair
+from gradproof.runtime.arguments import Extents, Padding, extents, float_dtype, integer, sides
 from gradproof.runtime.errors import ShapeError
 from gradproof.runtime.nn.init import fan_in, kaiming_uniform
 from gradproof.runtime.nn.module import Module
 from gradproof.runtime.tensor import Parameter, Tensor
 
-Size = int | tuple[int, int]
-# of zeros: (height, width), or ((top, bottom), (left, right))
-Padding = Size | tuple[tuple[int, int], tuple[int, int]] | Literal["valid", "same"]
+
+class Convolution(Module):
+    """What all convolutions share, the transposed ones too: extents and initial values."""
+
+    _axes: ClassVar[int]
+
+    weight: Parameter
+    bias: Parameter | None
+    output_padding: tuple[int, ...] = ()
+
+    def _configure(
+        self,
+        in_channels: int,
+        out_channels: int,
+        groups: int,
+        kernel_size: Extents,
+        stride: Extents,
+        dilation: Extents,
+    ) -> None:
+        """Check what is given and keep it, the extents as one integer for each axis."""
+        layer, axes = type(self).__name__, self._axes
+        self.in_channels = integer(layer, "in_channels", in_channels)
+        self.out_channels = integer(layer, "out_channels", out_channels)
+        self.groups = integer(layer, "groups", groups)
+        for name, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
+            if channels % groups:
+                raise ShapeError(f"{layer}: groups={groups} does not divide {name}={channels}")
+        self.kernel_size = extents(layer, "kernel_size", kernel_size, axes)
+        self.stride = extents(layer, "stride", stride, axes)
+        self.dilation = extents(layer, "dilation", dilation, axes)
+
+    def _initialise(self, channels: tuple[int, int], bias: bool, dtype: DTypeLike) -> None:
+        """Weight (*channels, *kernel_size) and bias, uniform within 1/√fan_in of 0."""
+        kind = float_dtype(type(self).__name__, dtype)
+        shape = (*channels, *self.kernel_size)
+        self.weight = Parameter(kaiming_uniform(shape, fan_in(shape), kind))
+        of_bias = (self.out_channels,)
+        start = kaiming_uniform(of_bias, fan_in(shape), kind) if bias else None
+        self.register_parameter("bias", None if start is None else Parameter(start))
+
+    def _check_padding(self, padding: Padding) -> Padding:
+        """`padding` as it is kept: a word, one integer for each axis, or two."""
+        span = (0,) * self._axes  # only the form is checked
+        around = sides(padding, span, self.stride, type(self).__name__, least=0)
+        if isinstance(padding, str):
+            return padding
+        one_each = tuple(before for before, _ in around)
+        two_each = isinstance(padding, tuple | list) and isinstance(padding[0], tuple | list)
+        return around if two_each else one_each
+
+    def extra_repr(self) -> str:
+        """As torch.nn.Conv2d."""
+        zeros, ones = (0,) * self._axes, (1,) * self._axes
+        shown = {
+            "kernel_size": self.kernel_size,
+            "stride": self.stride,
+            "padding": None if self.padding == zeros else self.padding,
+            "dilation": None if self.dilation == ones else self.dilation,
+            "output_padding": self.output_padding if any(self.output_padding) else None,
+            "groups": None if self.groups == 1 else self.groups,
+            "bias": False if self.bias is None else None,
+        }
+        options = (f"{name}={value}" for name, value in shown.items() if value is not None)
+        return f"{self.in_channels}, {self.out_channels}, " + ", ".join(options)
 
 
-class Conv2d(Module):
+class _Conv(Convolution):
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Extents,
+        stride: Extents = 1,
+        padding: Padding = 0,
+        dilation: Extents = 1,
+        groups: int = 1,
+        bias: bool = True,
+        *,
+        dtype: DTypeLike = "float32",
+    ) -> None:
+        super().__init__()
+        self._configure(in_channels, out_channels, groups, kernel_size, stride, dilation)
+        self.padding = self._check_padding(padding)
+        self._initialise((out_channels, in_channels // groups), bias, dtype)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, in_channels, *extents) -> (N, out_channels, *extents')."""
+        convolve = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}[self._axes]
+        return convolve(
+            input,
+            self.weight,
+            self.bias,
+            self.stride,
+            self.padding,
+            self.dilation,
+            self.groups,
+            label=self._label(input=input),
+        )
+
+
+class Conv2d(_Conv):
     """Cross-correlation of images with `out_channels` kernels, plus a bias for each.
 
     Shapes: input (N, in_channels, H, W); output (N, out_channels, H', W') with
@@ -38,78 +133,31 @@ class Conv2d(Module):
     gradproof.runtime.errors.ShapeError: Conv2d: groups=2 does not divide in_channels=3
     """
 
-    weight: Parameter
-    bias: Parameter | None
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: Size,
-        stride: Size = 1,
-        padding: Padding = 0,
-        dilation: Size = 1,
-        groups: int = 1,
-        bias: bool = True,
-        *,
-        dtype: DTypeLike = "float32",
-    ) -> None:
-        super().__init__()
-        self.in_channels = integer("Conv2d", "in_channels", in_channels)
-        self.out_channels = integer("Conv2d", "out_channels", out_channels)
-        self.groups = integer("Conv2d", "groups", groups)
-        for name, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
-            if channels % groups:
-                raise ShapeError(f"Conv2d: groups={groups} does not divide {name}={channels}")
-        self.kernel_size = pair("Conv2d", "kernel_size", kernel_size)
-        self.stride = pair("Conv2d", "stride", stride)
-        self.dilation = pair("Conv2d", "dilation", dilation)
-        self.padding = _padding(padding, self.stride)
-        kind = float_dtype("Conv2d", dtype)
-        shape = (self.out_channels, self.in_channels // self.groups, *self.kernel_size)
-        self.weight = Parameter(kaiming_uniform(shape, fan_in(shape), kind))
-        start = kaiming_uniform(shape[:1], fan_in(shape), kind) if bias else None
-        self.register_parameter("bias", None if start is None else Parameter(start))
-
-    def forward(self, input: Tensor) -> Tensor:
-        """(N, in_channels, H, W) -> (N, out_channels, H', W')."""
-        return F.conv2d(
-            input,
-            self.weight,
-            self.bias,
-            self.stride,
-            self.padding,
-            self.dilation,
-            self.groups,
-            label=self._label(input=input),
-        )
-
-    def extra_repr(self) -> str:
-        """As torch.nn.Conv2d."""
-        shown = {
-            "kernel_size": self.kernel_size,
-            "stride": self.stride,
-            "padding": None if self.padding == (0, 0) else self.padding,
-            "dilation": None if self.dilation == (1, 1) else self.dilation,
-            "groups": None if self.groups == 1 else self.groups,
-            "bias": False if self.bias is None else None,
-        }
-        options = (f"{name}={value}" for name, value in shown.items() if value is not None)
-        return f"{self.in_channels}, {self.out_channels}, " + ", ".join(options)
+    _axes: ClassVar[int] = 2
 
 
-def _padding(padding: Padding, stride: tuple[int, int]) -> Padding:
-    if isinstance(padding, str):
-        if padding not in ("valid", "same"):
-            raise ShapeError(f"Conv2d: padding={padding!r}, expected 'valid', 'same' or integers")
-        if padding == "same" and stride != (1, 1):
-            raise ShapeError(f"Conv2d: padding='same' needs stride 1, not {stride}")
-        return padding
-    if isinstance(padding, tuple | list) and any(isinstance(p, tuple | list) for p in padding):
-        if len(padding) != 2 or not all(isinstance(p, tuple | list) for p in padding):
-            raise ShapeError(
-                f"Conv2d: padding={padding!r}, expected ((top, bottom), (left, right))"
-            )
-        vertical, horizontal = (pair("Conv2d", "padding", sides, least=0) for sides in padding)
-        return vertical, horizontal
-    return pair("Conv2d", "padding", padding, least=0)
+class Conv1d(_Conv):
+    """As `Conv2d`, for signals. Shapes: input (N, in_channels, L), output (N, out_channels, L');
+    weight (out_channels, in_channels/groups, kernel_size).
+
+    padding: also ((before, after),). Errors: as `Conv2d`. PyTorch: torch.nn.Conv1d.
+
+    >>> Conv1d(2, 4, 3, padding="same")
+    Conv1d(2, 4, kernel_size=(3,), stride=(1,), padding=same)
+    """
+
+    _axes: ClassVar[int] = 1
+
+
+class Conv3d(_Conv):
+    """As `Conv2d`, for volumes. Shapes: input (N, in_channels, D, H, W), output
+    (N, out_channels, D', H', W'); weight (out_channels, in_channels/groups, kD, kH, kW).
+
+    padding: also ((front, back), (top, bottom), (left, right)). Errors: as `Conv2d`.
+    PyTorch: torch.nn.Conv3d.
+
+    >>> Conv3d(1, 2, 3, stride=(1, 2, 2)).weight.shape
+    (2, 1, 3, 3, 3)
+    """
+
+    _axes: ClassVar[int] = 3

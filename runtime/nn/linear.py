@@ -1,4 +1,4 @@
-"""Linear layers, and the flattening before them."""
+"""Linear layers, the flattening before them, and the identity."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gradproof.runtime.tensor import Parameter, Tensor
 class Linear(Module):
     """y = x Aᵀ + b.
 
-    Shapes: input (N, in_features), output (N, out_features), weight A (out_features,
+    Shapes: input (..., in_features), output (..., out_features), weight A (out_features,
     in_features), bias b (out_features,) or None. dtype: float32 or float64.
     PyTorch: torch.nn.Linear.
 
@@ -47,7 +47,7 @@ class Linear(Module):
         self.register_parameter("bias", None if start is None else Parameter(start))
 
     def forward(self, input: Tensor) -> Tensor:
-        """(N, in_features) -> (N, out_features)."""
+        """(..., in_features) -> (..., out_features)."""
         return F.linear(input, self.weight, self.bias, label=self._label(input=input))
 
     def extra_repr(self) -> str:
@@ -56,6 +56,23 @@ class Linear(Module):
             f"in_features={self.in_features}, out_features={self.out_features},"
             f" bias={self.bias is not None}"
         )
+
+
+class Identity(Module):
+    """The input, unchanged; arguments are ignored. PyTorch: torch.nn.Identity.
+
+    >>> from gradproof.runtime.tensor import tensor
+    >>> Identity(54, unused=0.1)(tensor([1.0])).numpy()
+    array([1.], dtype=float32)
+    """
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__()
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Give the input back."""
+        self._label(input=input)
+        return input
 
 
 class Flatten(Module):

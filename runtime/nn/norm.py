@@ -15,8 +15,8 @@ from gradproof.runtime.nn.module import Module
 from gradproof.runtime.tensor import Parameter, Tensor, tensor
 
 
-class _BatchNorm(Module):
-    """What both batch normalisations share; they differ in the inputs they take."""
+class Norm(Module):
+    """What batch and instance normalisation share: parameters and running statistics."""
 
     _inputs: ClassVar[dict[int, str]]  # number of dimensions -> their names
 
@@ -55,6 +55,28 @@ class _BatchNorm(Module):
         # on the host: no kernel reads it, and the state dict has it as int64
         self.register_buffer("num_batches_tracked", np.zeros((), np.int64) if tracked else None)
 
+    def _check(self, input: Tensor, label: str) -> None:
+        if input.ndim not in self._inputs:
+            expected = " or ".join(self._inputs.values())
+            raise ShapeError(
+                f"{label}: input has {input.ndim} dimensions (shape {input.shape}),"
+                f" expected {expected}"
+            )
+        if input.shape[1] != self.num_features:
+            raise ShapeError(
+                f"{label}: input of shape {input.shape} has {input.shape[1]} channels,"
+                f" expected num_features={self.num_features}"
+            )
+
+    def extra_repr(self) -> str:
+        """As torch.nn.BatchNorm2d."""
+        return (
+            f"{self.num_features}, eps={self.eps}, momentum={self.momentum},"
+            f" affine={self.affine}, track_running_stats={self.track_running_stats}"
+        )
+
+
+class _BatchNorm(Norm):
     def forward(self, input: Tensor) -> Tensor:
         """Normalise: by the batch in training or without running statistics, else by those."""
         label = self._label(input=input)
@@ -83,26 +105,6 @@ class _BatchNorm(Module):
         count = self.num_batches_tracked
         if count is not None:
             count += 1  # in place: the registered array
-
-    def _check(self, input: Tensor, label: str) -> None:
-        if input.ndim not in self._inputs:
-            expected = " or ".join(self._inputs.values())
-            raise ShapeError(
-                f"{label}: input has {input.ndim} dimensions (shape {input.shape}),"
-                f" expected {expected}"
-            )
-        if input.shape[1] != self.num_features:
-            raise ShapeError(
-                f"{label}: input of shape {input.shape} has {input.shape[1]} channels,"
-                f" expected num_features={self.num_features}"
-            )
-
-    def extra_repr(self) -> str:
-        """As torch.nn.BatchNorm2d."""
-        return (
-            f"{self.num_features}, eps={self.eps}, momentum={self.momentum},"
-            f" affine={self.affine}, track_running_stats={self.track_running_stats}"
-        )
 
 
 class BatchNorm1d(_BatchNorm):
@@ -137,3 +139,15 @@ expected (N, C, H, W)
     """
 
     _inputs: ClassVar[dict[int, str]] = {4: "(N, C, H, W)"}
+
+
+class BatchNorm3d(_BatchNorm):
+    """As `BatchNorm1d`, for volumes. Shapes: input and output (N, C, D, H, W).
+
+    Errors: as `BatchNorm1d`. PyTorch: torch.nn.BatchNorm3d.
+
+    >>> BatchNorm3d(2, affine=False)
+    BatchNorm3d(2, eps=1e-05, momentum=0.1, affine=False, track_running_stats=True)
+    """
+
+    _inputs: ClassVar[dict[int, str]] = {5: "(N, C, D, H, W)"}

@@ -1,0 +1,143 @@
+// conv3d_grad_Y_tiled: generated from its definition, do not edit.
+//
+// Build options: REAL and its vector REALV of SIZE_LANES elements (-D REALV=float16), every size as a
+// number (-D SIZE_N=32), tiles that divide their extents (-D TILE_y=4), CHUNK terms of the outer sum
+// to a partial sum, UNROLL a hint for loops over a tile, or nothing.
+#pragma OPENCL FP_CONTRACT ON
+
+// grad_z_halo[a0, a1, a2, a3, a4] = grad_z[a0, a1, DT + PF + a2 - DT*KT, DH + PT + a3 - DH*KH, DW
+//     + PL + a4 - DW*KW]
+__kernel void conv3d_grad_Y_pack_grad_z_halo(
+    __global const REAL *restrict grad_z,
+    __global REAL *restrict grad_z_halo,
+    __global const int *restrict sizes)
+{
+    const int DH = SIZE_DH;
+    const int DT = SIZE_DT;
+    const int DW = SIZE_DW;
+    const int H = SIZE_H;
+    const int KH = SIZE_KH;
+    const int KT = SIZE_KT;
+    const int KW = SIZE_KW;
+    const int N = SIZE_N;
+    const int OG = SIZE_OG;
+    const int PF = SIZE_PF;
+    const int PL = SIZE_PL;
+    const int PT = SIZE_PT;
+    const int T = SIZE_T;
+    const int W = SIZE_W;
+    const int OT = SIZE_OT;
+    const int OH = SIZE_OH;
+    const int OW = SIZE_OW;
+    const int id = get_global_id(0);
+    if (id < N * OG * (DH * KH + H - DH) * (DT * KT + T - DT) * (DW * KW + W - DW)) {
+        const int a0 = id / (DW * KW + W - DW) / (DH * KH + H - DH) / (DT * KT + T - DT) / OG;
+        const int a1 = id / (DW * KW + W - DW) / (DH * KH + H - DH) / (DT * KT + T - DT) % OG;
+        const int a2 = id / (DW * KW + W - DW) / (DH * KH + H - DH) % (DT * KT + T - DT);
+        const int a3 = id / (DW * KW + W - DW) % (DH * KH + H - DH);
+        const int a4 = id % (DW * KW + W - DW);
+        grad_z_halo[id] = (DT * KT <= DT + PF + a2 && DT + PF + a2 < DT * KT + OT && DH * KH <= DH + PT + a3 && DH + PT + a3 < DH * KH + OH && DW * KW <= DW + PL + a4 && DW + PL + a4 < DW * KW + OW ? grad_z[(((a0 * OG + a1) * OT + (DT + PF + a2 - DT * KT)) * OH + (DH + PT + a3 - DH * KH)) * OW + (DW + PL + a4 - DW * KW)] : 0);
+    }
+}
+
+// w_lanes[a0, a1, a2, a3, a4, l] = w[a0, LANES*a1 + l, a2, a3, a4]
+__kernel void conv3d_grad_Y_pack_w_lanes(
+    __global const REAL *restrict w,
+    __global REAL *restrict w_lanes,
+    __global const int *restrict sizes)
+{
+    const int CG = SIZE_CG;
+    const int KH = SIZE_KH;
+    const int KT = SIZE_KT;
+    const int KW = SIZE_KW;
+    const int OG = SIZE_OG;
+    const int LANES = SIZE_LANES;
+    const int id = get_global_id(0);
+    if (id < KH * KT * KW * LANES * OG * ((CG - 1) / LANES + 1)) {
+        const int a0 = id / LANES / KW / KH / KT / ((CG - 1) / LANES + 1);
+        const int a1 = id / LANES / KW / KH / KT % ((CG - 1) / LANES + 1);
+        const int a2 = id / LANES / KW / KH % KT;
+        const int a3 = id / LANES / KW % KH;
+        const int a4 = id / LANES % KW;
+        const int l = id % LANES;
+        w_lanes[id] = (LANES * a1 + l < CG ? w[(((a0 * CG + (LANES * a1 + l)) * KT + a2) * KH + a3) * KW + a4] : 0);
+    }
+}
+
+// grad_Y[n, k, d, u, v] = Σ_{o_r<OG,h<KT,i<KH,j<KW} grad_z_halo[n, o_r, DT*KT + d - DT*h - DT,
+//     DH*KH + u - DH*i - DH, DW*KW + v - DW*j - DW]*w_lanes[o_r, ⌊k/LANES⌋, h, i, j, (k mod
+//     LANES)]
+__kernel void conv3d_grad_Y_tiled(
+    __global const REAL *restrict grad_z_halo,
+    __global const REAL *restrict w_lanes,
+    __global REAL *restrict grad_Y,
+    __global const int *restrict sizes)
+{
+    const int CG = SIZE_CG;
+    const int DH = SIZE_DH;
+    const int DT = SIZE_DT;
+    const int DW = SIZE_DW;
+    const int H = SIZE_H;
+    const int KH = SIZE_KH;
+    const int KT = SIZE_KT;
+    const int KW = SIZE_KW;
+    const int N = SIZE_N;
+    const int OG = SIZE_OG;
+    const int T = SIZE_T;
+    const int W = SIZE_W;
+    const int LANES = SIZE_LANES;
+    const int id = get_global_id(0);
+    if (id < (N / TILE_n) * ((CG + LANES - 1) / LANES) * (T / TILE_d) * (H / TILE_u) * (W / TILE_v)) {
+        const int n_0 = id / (((CG + LANES - 1) / LANES) * (T / TILE_d) * (H / TILE_u) * (W / TILE_v)) * TILE_n;
+        const int k_b = id / ((T / TILE_d) * (H / TILE_u) * (W / TILE_v)) % ((CG + LANES - 1) / LANES);
+        const int d_0 = id / ((H / TILE_u) * (W / TILE_v)) % (T / TILE_d) * TILE_d;
+        const int u_0 = id / ((W / TILE_v)) % (H / TILE_u) * TILE_u;
+        const int v_0 = id % (W / TILE_v) * TILE_v;
+        REALV total[TILE_n * TILE_d * TILE_u * TILE_v];
+        for (int t = 0; t < TILE_n * TILE_d * TILE_u * TILE_v; t++)
+            total[t] = 0;
+        for (int o_r_0 = 0; o_r_0 < OG; o_r_0 += CHUNK) {
+            REALV part[TILE_n * TILE_d * TILE_u * TILE_v];
+            for (int t = 0; t < TILE_n * TILE_d * TILE_u * TILE_v; t++)
+                part[t] = 0;
+            for (int o_r = o_r_0; o_r < min(o_r_0 + CHUNK, OG); o_r++)
+            for (int h = 0; h < KT; h++)
+            for (int i = 0; i < KH; i++)
+            for (int j = 0; j < KW; j++)
+            {
+                const REALV vector0 = *(__global const REALV *)(w_lanes + ((((o_r * ((CG - 1) / LANES + 1) + k_b) * KT + h) * KH + i) * KW + j) * LANES);
+                UNROLL for (int n_t = 0; n_t < TILE_n; n_t++)
+                UNROLL for (int d_t = 0; d_t < TILE_d; d_t++)
+                UNROLL for (int u_t = 0; u_t < TILE_u; u_t++)
+                UNROLL for (int v_t = 0; v_t < TILE_v; v_t++)
+                {
+                    const int n = n_0 + n_t;
+                    const int d = d_0 + d_t;
+                    const int u = u_0 + u_t;
+                    const int v = v_0 + v_t;
+                    part[(((n_t) * TILE_d + d_t) * TILE_u + u_t) * TILE_v + v_t] += vector0 * grad_z_halo[(((n * OG + o_r) * (DT * KT + T - DT) + (DT * KT + d - DT * h - DT)) * (DH * KH + H - DH) + (DH * KH + u - DH * i - DH)) * (DW * KW + W - DW) + (DW * KW + v - DW * j - DW)];
+                }
+            }
+            for (int t = 0; t < TILE_n * TILE_d * TILE_u * TILE_v; t++)
+                total[t] += part[t];
+        }
+        UNROLL for (int n_t = 0; n_t < TILE_n; n_t++)
+        UNROLL for (int d_t = 0; d_t < TILE_d; d_t++)
+        UNROLL for (int u_t = 0; u_t < TILE_u; u_t++)
+        UNROLL for (int v_t = 0; v_t < TILE_v; v_t++)
+        {
+            const int n = n_0 + n_t;
+            const int d = d_0 + d_t;
+            const int u = u_0 + u_t;
+            const int v = v_0 + v_t;
+            const REALV sum = total[(((n_t) * TILE_d + d_t) * TILE_u + u_t) * TILE_v + v_t];
+            for (int k_l = 0; k_l < LANES; k_l++) {
+                const int k = k_b * LANES + k_l;
+                if (k < CG) {
+                    const REAL sum0 = ((const REAL *)&sum)[k_l];
+                    grad_Y[(((n * CG + k) * T + d) * H + u) * W + v] = sum0;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,147 @@
+// conv3d_grad_w_tiled: generated from its definition, do not edit.
+//
+// Build options: REAL and its vector REALV of SIZE_LANES elements (-D REALV=float16), every size as a
+// number (-D SIZE_N=32), tiles that divide their extents (-D TILE_y=4), CHUNK terms of the outer sum
+// to a partial sum, UNROLL a hint for loops over a tile, or nothing.
+#pragma OPENCL FP_CONTRACT ON
+
+// Y_halo[a0, a1, a2, a3, a4] = Y[a0, a1, a2 - PF, a3 - PT, a4 - PL]
+__kernel void conv3d_grad_w_pack_Y_halo(
+    __global const REAL *restrict Y,
+    __global REAL *restrict Y_halo,
+    __global const int *restrict sizes)
+{
+    const int CG = SIZE_CG;
+    const int DH = SIZE_DH;
+    const int DT = SIZE_DT;
+    const int DW = SIZE_DW;
+    const int H = SIZE_H;
+    const int KH = SIZE_KH;
+    const int KT = SIZE_KT;
+    const int KW = SIZE_KW;
+    const int N = SIZE_N;
+    const int PF = SIZE_PF;
+    const int PL = SIZE_PL;
+    const int PT = SIZE_PT;
+    const int SH = SIZE_SH;
+    const int ST = SIZE_ST;
+    const int SW = SIZE_SW;
+    const int T = SIZE_T;
+    const int W = SIZE_W;
+    const int OT = SIZE_OT;
+    const int OH = SIZE_OH;
+    const int OW = SIZE_OW;
+    const int id = get_global_id(0);
+    if (id < CG * N * (DH * KH + OH * SH + 1 - DH - SH) * (DT * KT + OT * ST + 1 - DT - ST) * (DW * KW + OW * SW + 1 - DW - SW)) {
+        const int a0 = id / (DW * KW + OW * SW + 1 - DW - SW) / (DH * KH + OH * SH + 1 - DH - SH) / (DT * KT + OT * ST + 1 - DT - ST) / CG;
+        const int a1 = id / (DW * KW + OW * SW + 1 - DW - SW) / (DH * KH + OH * SH + 1 - DH - SH) / (DT * KT + OT * ST + 1 - DT - ST) % CG;
+        const int a2 = id / (DW * KW + OW * SW + 1 - DW - SW) / (DH * KH + OH * SH + 1 - DH - SH) % (DT * KT + OT * ST + 1 - DT - ST);
+        const int a3 = id / (DW * KW + OW * SW + 1 - DW - SW) % (DH * KH + OH * SH + 1 - DH - SH);
+        const int a4 = id % (DW * KW + OW * SW + 1 - DW - SW);
+        Y_halo[id] = (PF <= a2 && a2 < PF + T && PT <= a3 && a3 < H + PT && PL <= a4 && a4 < PL + W ? Y[(((a0 * CG + a1) * T + (a2 - PF)) * H + (a3 - PT)) * W + (a4 - PL)] : 0);
+    }
+}
+
+// grad_z_lanes[a0, a1, a2, a3, a4, l] = grad_z[a0, LANES*a1 + l, a2, a3, a4]
+__kernel void conv3d_grad_w_pack_grad_z_lanes(
+    __global const REAL *restrict grad_z,
+    __global REAL *restrict grad_z_lanes,
+    __global const int *restrict sizes)
+{
+    const int N = SIZE_N;
+    const int OG = SIZE_OG;
+    const int LANES = SIZE_LANES;
+    const int OT = SIZE_OT;
+    const int OH = SIZE_OH;
+    const int OW = SIZE_OW;
+    const int id = get_global_id(0);
+    if (id < LANES * N * OH * OT * OW * ((OG - 1) / LANES + 1)) {
+        const int a0 = id / LANES / OW / OH / OT / ((OG - 1) / LANES + 1);
+        const int a1 = id / LANES / OW / OH / OT % ((OG - 1) / LANES + 1);
+        const int a2 = id / LANES / OW / OH % OT;
+        const int a3 = id / LANES / OW % OH;
+        const int a4 = id / LANES % OW;
+        const int l = id % LANES;
+        grad_z_lanes[id] = (LANES * a1 + l < OG ? grad_z[(((a0 * OG + (LANES * a1 + l)) * OT + a2) * OH + a3) * OW + a4] : 0);
+    }
+}
+
+// grad_w[o, c, h, i, j] = Σ_{n<N,s<OT,x<OH,y<OW} Y_halo[n, c, DT*h + ST*s, DH*i + SH*x, DW*j +
+//     SW*y]*grad_z_lanes[n, ⌊o/LANES⌋, s, x, y, (o mod LANES)]
+__kernel void conv3d_grad_w_tiled(
+    __global const REAL *restrict Y_halo,
+    __global const REAL *restrict grad_z_lanes,
+    __global REAL *restrict grad_w,
+    __global const int *restrict sizes)
+{
+    const int CG = SIZE_CG;
+    const int DH = SIZE_DH;
+    const int DT = SIZE_DT;
+    const int DW = SIZE_DW;
+    const int KH = SIZE_KH;
+    const int KT = SIZE_KT;
+    const int KW = SIZE_KW;
+    const int N = SIZE_N;
+    const int OG = SIZE_OG;
+    const int SH = SIZE_SH;
+    const int ST = SIZE_ST;
+    const int SW = SIZE_SW;
+    const int LANES = SIZE_LANES;
+    const int OT = SIZE_OT;
+    const int OH = SIZE_OH;
+    const int OW = SIZE_OW;
+    const int id = get_global_id(0);
+    if (id < ((OG + LANES - 1) / LANES) * (CG / TILE_c) * (KT / TILE_h) * (KH / TILE_i) * (KW / TILE_j)) {
+        const int o_b = id / ((CG / TILE_c) * (KT / TILE_h) * (KH / TILE_i) * (KW / TILE_j));
+        const int c_0 = id / ((KT / TILE_h) * (KH / TILE_i) * (KW / TILE_j)) % (CG / TILE_c) * TILE_c;
+        const int h_0 = id / ((KH / TILE_i) * (KW / TILE_j)) % (KT / TILE_h) * TILE_h;
+        const int i_0 = id / ((KW / TILE_j)) % (KH / TILE_i) * TILE_i;
+        const int j_0 = id % (KW / TILE_j) * TILE_j;
+        REALV total[TILE_c * TILE_h * TILE_i * TILE_j];
+        for (int t = 0; t < TILE_c * TILE_h * TILE_i * TILE_j; t++)
+            total[t] = 0;
+        for (int n_0 = 0; n_0 < N; n_0 += CHUNK) {
+            REALV part[TILE_c * TILE_h * TILE_i * TILE_j];
+            for (int t = 0; t < TILE_c * TILE_h * TILE_i * TILE_j; t++)
+                part[t] = 0;
+            for (int n = n_0; n < min(n_0 + CHUNK, N); n++)
+            for (int s = 0; s < OT; s++)
+            for (int x = 0; x < OH; x++)
+            for (int y = 0; y < OW; y++)
+            {
+                const REALV vector0 = *(__global const REALV *)(grad_z_lanes + ((((n * ((OG - 1) / LANES + 1) + o_b) * OT + s) * OH + x) * OW + y) * LANES);
+                UNROLL for (int c_t = 0; c_t < TILE_c; c_t++)
+                UNROLL for (int h_t = 0; h_t < TILE_h; h_t++)
+                UNROLL for (int i_t = 0; i_t < TILE_i; i_t++)
+                UNROLL for (int j_t = 0; j_t < TILE_j; j_t++)
+                {
+                    const int c = c_0 + c_t;
+                    const int h = h_0 + h_t;
+                    const int i = i_0 + i_t;
+                    const int j = j_0 + j_t;
+                    part[(((c_t) * TILE_h + h_t) * TILE_i + i_t) * TILE_j + j_t] += vector0 * Y_halo[(((n * CG + c) * (DT * KT + OT * ST + 1 - DT - ST) + (DT * h + ST * s)) * (DH * KH + OH * SH + 1 - DH - SH) + (DH * i + SH * x)) * (DW * KW + OW * SW + 1 - DW - SW) + (DW * j + SW * y)];
+                }
+            }
+            for (int t = 0; t < TILE_c * TILE_h * TILE_i * TILE_j; t++)
+                total[t] += part[t];
+        }
+        UNROLL for (int c_t = 0; c_t < TILE_c; c_t++)
+        UNROLL for (int h_t = 0; h_t < TILE_h; h_t++)
+        UNROLL for (int i_t = 0; i_t < TILE_i; i_t++)
+        UNROLL for (int j_t = 0; j_t < TILE_j; j_t++)
+        {
+            const int c = c_0 + c_t;
+            const int h = h_0 + h_t;
+            const int i = i_0 + i_t;
+            const int j = j_0 + j_t;
+            const REALV sum = total[(((c_t) * TILE_h + h_t) * TILE_i + i_t) * TILE_j + j_t];
+            for (int o_l = 0; o_l < LANES; o_l++) {
+                const int o = o_b * LANES + o_l;
+                if (o < OG) {
+                    const REAL sum0 = ((const REAL *)&sum)[o_l];
+                    grad_w[(((o * CG + c) * KT + h) * KH + i) * KW + j] = sum0;
+                }
+            }
+        }
+    }
+}

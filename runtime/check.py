@@ -1,0 +1,272 @@
+"""`gp.check_gradients`: the reverse pass of a composition against numbers of its forward pass."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from gradproof.runtime.device import Device
+from gradproof.runtime.differences import UNIT, Slope, measure_noise, slope
+from gradproof.runtime.errors import DeviceError, DTypeError, GradientError
+from gradproof.runtime.tensor import Tensor, tensor
+
+Array = np.ndarray[Any, Any]
+DIRECTIONS = 2  # random directions for each input
+USELESS = 2.0**-7  # an estimate that is this unsure of itself, relatively, shows nothing
+
+
+@dataclass(frozen=True)
+class GradientReport:
+    """What `check_gradients` compared; `share`: the largest difference, as a part of its allowance.
+
+    inputs: positions of those that were checked. worst: (difference, allowed difference) there.
+    """
+
+    inputs: tuple[int, ...]
+    directions: int
+    elements: int
+    worst: tuple[float, float]
+
+    @property
+    def share(self) -> float:
+        """The largest difference as a part of what was allowed."""
+        difference, allowed = self.worst
+        return difference / allowed if allowed else 0.0
+
+
+def check_gradients(
+    fn: Callable[..., Any], *inputs: Any, elements: int = 64, seed: int = 0
+) -> GradientReport:
+    """Check the gradients of `fn(*inputs)`, a composition of layers and functions, numerically.
+
+    fn: takes tensors and returns a Tensor or a tuple of them, of any shapes. inputs: passed on to
+    fn; those are checked that require a gradient or, if none does, all real tensors. They are
+    copied to float64, whatever their dtype, and stay as they are: `.grad` too. A parameter that fn
+    holds on to must be passed as an input, or be float64; `backward` adds to its `.grad`.
+    elements: an input of at most so many elements is also checked element by element. seed: decides
+    the random directions.
+
+    With random u and v, <J v, u> is the derivative of <fn(inputs + t*v), u> at t = 0, from central
+    differences with Richardson's extrapolation; <v, J^T u> is what `backward` gives. They may
+    differ by the estimated error of the extrapolation and the measured rounding (see the module
+    runtime/differences.py): no tolerance is chosen.
+
+    Errors: GradientError names the input, the element, both values and the allowed difference; also
+    where fn has a kink there, is not deterministic or not finite, or overwrites an input.
+    DTypeError without a real tensor among the inputs or the outputs; DeviceError without float64.
+
+    >>> import gradproof as gp
+    >>> x, w = gp.tensor([[1.0, -2.0]]), gp.tensor([[0.5, 3.0], [1.0, 1.0]])
+    >>> report = check_gradients(lambda x, w: gp.functional.relu(gp.functional.linear(x, w)), x, w)
+    >>> report.inputs, report.elements, report.share <= 1
+    ((0, 1), 6, True)
+    """
+    check = _Check(fn, inputs, _chosen(inputs), np.random.default_rng(seed))
+    check.prepare()
+    for position in check.positions:
+        for _ in range(DIRECTIONS):
+            check.along(position, check.random_direction(position))
+        if check.values[position].size <= elements:
+            for element in np.ndindex(check.values[position].shape):
+                check.along(position, _basis(check.values[position], element))
+                check.elements += 1
+    return GradientReport(
+        check.positions, DIRECTIONS * len(check.positions), check.elements, check.worst
+    )
+
+
+def _chosen(inputs: Sequence[Any]) -> tuple[int, ...]:
+    """The positions of the inputs to check."""
+    real = [k for k, t in enumerate(inputs) if isinstance(t, Tensor) and t.dtype.kind == "f"]
+    if not real:
+        kinds = ", ".join(
+            str(t.dtype) if isinstance(t, Tensor) else type(t).__name__ for t in inputs
+        )
+        raise DTypeError(
+            f"check_gradients: inputs are {kinds or 'none'}, expected at least one Tensor of "
+            "float32 or float64 (gp.tensor)"
+        )
+    device: Device = inputs[real[0]].device
+    if not device.info.fp64:
+        raise DeviceError(
+            f"check_gradients: {device.info.name} has no float64, which the check computes in; "
+            "choose another device with gp.use_device"
+        )
+    wanted = [k for k in real if inputs[k].requires_grad]
+    return tuple(wanted or real)
+
+
+@dataclass
+class _Check:
+    """The function at a point, a random cotangent, and the gradients of the reverse pass."""
+
+    fn: Callable[..., Any]
+    inputs: tuple[Any, ...]
+    positions: tuple[int, ...]
+    rng: np.random.Generator
+    values: dict[int, Array] = field(default_factory=dict)
+    cotangents: list[Array] = field(default_factory=list)
+    noise: dict[int, float] = field(default_factory=dict)  # as the last full direction had it
+    gradients: dict[int, Array] = field(default_factory=dict)
+    worst: tuple[float, float] = (0.0, 0.0)
+    elements: int = 0
+
+    def prepare(self) -> None:
+        """Run forward twice and backward once."""
+        self.values = {
+            k: t.numpy().astype(np.float64)
+            for k, t in enumerate(self.inputs)
+            if isinstance(t, Tensor) and t.dtype.kind == "f"
+        }
+        leaves = self._copies(self.values, gradients=True)
+        outputs = self._run(leaves)
+        first = [z.numpy() for z in outputs]
+        again = [z.numpy() for z in self._run(self._copies(self.values))]
+        same = [a.shape == b.shape and _equal(a, b) for a, b in zip(first, again, strict=False)]
+        if len(first) != len(again) or not all(same):
+            raise GradientError(
+                "check_gradients: fn gives other values when it is called again with the same "
+                "inputs; take out what draws random numbers, such as dropout (model.eval())"
+            )
+        if not all(np.isfinite(a).all() for a in first):
+            raise GradientError("check_gradients: fn has values that are not finite at the inputs")
+        self.cotangents = [self.rng.uniform(0.5, 1, a.shape) * _signs(self.rng, a) for a in first]
+        for z, u in zip(outputs, self.cotangents, strict=True):
+            if z.node is not None or z.requires_grad:
+                z.backward(tensor(u, device=z.device))
+        for k in self.positions:
+            grad = leaves[k].grad
+            self.gradients[k] = np.zeros(leaves[k].shape) if grad is None else grad.numpy()
+
+    def along(self, position: int, v: Array) -> None:
+        """Compare both sides of <J v, u> = <v, J^T u>, where one input moves along v.
+
+        Where they differ, the elements are halved until one is left. Errors: GradientError.
+        """
+        found, reverse, allowed = self._sides(position, v)
+        difference = abs(found.value - reverse)
+        if difference <= allowed:
+            if not self.worst[1] or difference * self.worst[1] > self.worst[0] * allowed:
+                self.worst = difference, allowed
+            return
+        places = np.flatnonzero(v)
+        if len(places) > 1:
+            for half in np.array_split(places, 2):
+                part = np.zeros(v.size)
+                part[half] = v.reshape(-1)[half]
+                self.along(position, part.reshape(v.shape))
+        at = list(map(int, np.unravel_index(places[0], v.shape))) if len(places) == 1 else None
+        size = float(v.reshape(-1)[places[0]]) if at is not None else 1.0
+        where = f"element {at}" if at is not None else "a random direction"
+        raise GradientError(
+            f"check_gradients: input {position}, {where}: "
+            f"backward gives {reverse / size + 0.0:.12g}, "
+            f"the forward pass {found.value / size:.12g}; "
+            f"allowed difference {allowed / abs(size):.3g}"
+        )
+
+    def _sides(self, position: int, v: Array) -> tuple[Slope, float, float]:
+        """The derivative from values, <v, gradient>, and how much they may differ."""
+        x, gradient = self.values[position], self.gradients[position]
+        moving = v != 0
+        scale = float(np.abs(x[moving]).max(initial=0.0)) or 1.0
+        phi = self._phi(position, v)
+        if np.count_nonzero(v) == v.size or position not in self.noise:
+            self.noise[position] = measure_noise(phi, scale) + self._last_rounding
+        noise = self.noise[position]
+        found = slope(phi, noise, scale)
+        where = f"check_gradients: input {position}"
+        if found is None:
+            raise GradientError(f"{where}: fn has values that are not finite beside the inputs")
+        reverse = math.fsum((v * gradient).ravel().tolist())
+        if found.kink:
+            raise GradientError(
+                f"{where}, {_shown(v)}: fn is not differentiable here: its slope is "
+                f"{found.left:.6g} on one side and {found.right:.6g} on the other, backward gives "
+                f"{reverse:.6g}; move the inputs away from the kink (relu at 0, a tie of a maximum)"
+            )
+        largest = max(abs(found.value), abs(reverse))
+        if not found.truncation <= USELESS * largest + noise / scale:
+            raise GradientError(
+                f"{where}, {_shown(v)}: the differences of fn do not settle ({found.value:.6g}, "
+                f"give or take {found.error:.3g}); it has no derivative that could be checked"
+            )
+        rounding = len(v.ravel()) * UNIT * math.fsum(np.abs(v * gradient).ravel().tolist())
+        return found, reverse, found.error + rounding
+
+    def _phi(self, position: int, v: Array) -> Callable[[float], float]:
+        """t -> <fn(inputs + t*v), u>, summed without rounding."""
+
+        def phi(t: float) -> float:
+            moved = {**self.values, position: self.values[position] + t * v}
+            outputs = self._run(self._copies(moved))
+            terms = [x for z, u in zip(outputs, self.cotangents, strict=True)
+                     for x in (z.numpy() * u).ravel().tolist()]  # fmt: skip
+            self._last_rounding = 2 * UNIT * math.fsum(map(abs, terms))
+            return math.fsum(terms) if all(map(math.isfinite, terms)) else math.nan
+
+        return phi
+
+    _last_rounding: float = 0.0  # of the outputs and their products with u, at the last point
+
+    def random_direction(self, position: int) -> Array:
+        """Numbers from 1/2 to 1 of either sign: none is 0, so that no element is left out."""
+        a = self.values[position]
+        direction: Array = self.rng.uniform(0.5, 1, a.shape) * _signs(self.rng, a)
+        return direction
+
+    def _copies(self, values: dict[int, Array], *, gradients: bool = False) -> list[Any]:
+        copies = list(self.inputs)
+        for k, a in values.items():
+            wanted = gradients and k in self.positions
+            copies[k] = tensor(a, device=self.inputs[k].device, requires_grad=wanted)
+        return copies
+
+    def _run(self, inputs: list[Any]) -> list[Tensor]:
+        """The real outputs. Errors: DTypeError, GradientError where fn overwrites an input."""
+        try:
+            result = self.fn(*inputs)
+        except DTypeError as error:
+            raise DTypeError(
+                f"check_gradients runs fn in float64: {error}; "
+                "pass every parameter that fn uses as an input"
+            ) from error
+        outputs = result if isinstance(result, tuple | list) else (result,)
+        for z in outputs:
+            if not isinstance(z, Tensor):
+                raise DTypeError(
+                    f"check_gradients: fn returned {type(z).__name__}, "
+                    "expected a Tensor or a tuple of them"
+                )
+        for k, t in enumerate(inputs):
+            if k in self.values and t.storage.version:
+                raise GradientError(f"check_gradients: fn overwrites input {k}")
+        real = [z for z in outputs if z.dtype.kind == "f"]
+        if not real:
+            raise DTypeError("check_gradients: fn returned no real tensor")
+        return real
+
+
+def _equal(a: Array, b: Array) -> bool:
+    return bool(np.array_equal(a, b, equal_nan=True))
+
+
+def _signs(rng: np.random.Generator, like: Array) -> Array:
+    signs: Array = rng.choice([-1.0, 1.0], like.shape)
+    return signs
+
+
+def _basis(like: Array, element: tuple[int, ...]) -> Array:
+    v = np.zeros(like.shape)
+    v[element] = 1.0
+    return v
+
+
+def _shown(v: Array) -> str:
+    if np.count_nonzero(v) > 1:
+        return "a random direction"
+    return f"element {np.argwhere(v)[0].tolist()}"

@@ -1,0 +1,183 @@
+"""A user's definition as a function on tensors: derived, compiled once, and kept in a cache.
+
+This is the one file of the runtime that reaches back to the derivation, and only when a definition
+is compiled. What the derivation gives is stored as JSON under the SHA-256 of all that decides it:
+the definition, the sources of derive/ and codegen/, and the versions of their libraries. So an old
+kernel is never used for a new definition. The folder can be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import logging
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gradproof.runtime.build import cache_folder, write_atomically
+from gradproof.runtime.errors import ArgumentError, GradproofError
+from gradproof.runtime.function import Function
+from gradproof.runtime.manifest import FORMAT, Operator, operators, parse_operator
+
+if TYPE_CHECKING:
+    from gradproof.derive.language import Definition
+
+log = logging.getLogger(__name__)
+
+LIBRARIES = ("sympy", "jinja2")  # their versions may change the text of a kernel
+_compiled: dict[str, Operator] = {}
+_definitions: dict[Operator, Definition] = {}  # of the operators that were compiled here
+
+
+def compile(definition: Definition) -> Function:
+    """The function that a definition states, on tensors, differentiable; see `Function`.
+
+    Deriving and rendering happen once: the result is kept in the user's cache folder.
+    Errors: DefinitionError where the derivation leads to an expression that has no form in C.
+
+    >>> import gradproof as gp
+    >>> scale = gp.operator("scale", "y[i] = a * x[i]", {"x": "N"}, scalars={"a": "real"})
+    >>> fn = gp.compile(scale)
+    >>> fn
+    <gradproof function scale(x, *, a) -> y>
+    >>> fn(gp.tensor([1.0, 2.0]), a=3).numpy().tolist()
+    [3.0, 6.0]
+    """
+    operator = compile_definition(definition)
+    taken = {*definition.inputs, *dict(definition.scalars), *operator.sizes}
+    if "label" in taken | set(operator.names.values()):
+        raise ArgumentError(f"{definition.name}: 'label' names the call itself; use another name")
+    return Function(definition, operator, _formulas(definition))
+
+
+def compile_definition(definition: Definition) -> Operator:
+    """The kernels of a definition and what a host must know: from memory, the cache, or derived.
+
+    A damaged file in the cache is derived again, with a warning. Errors: DefinitionError.
+    """
+    key = definition_key(definition)
+    if key not in _compiled:
+        stored = _load(key, definition.name) or _derive(key, definition)
+        _compiled[key] = parse_operator(definition.name, stored["entry"], stored["files"])
+        _definitions[_compiled[key]] = definition
+    return _compiled[key]
+
+
+def compile_backward(operator: Operator) -> Operator:
+    """The reverse pass of an operator as an operator of its own, so that it is differentiable.
+
+    Errors: DefinitionError where it has none; GradproofError where the definition is not known.
+
+    >>> from gradproof.runtime.manifest import operators
+    >>> compile_backward(operators()["linear"]).without().outputs
+    ('Ybar', 'wbar', 'bbar')
+    """
+    from gradproof.derive.registry import operators as shipped
+    from gradproof.derive.second import backward_definition
+
+    definition = _definitions.get(operator)
+    if definition is None and operators().get(operator.name) is operator:
+        definition = shipped().get(operator.name)
+    if definition is None:
+        raise GradproofError(f"{operator.name}: its definition is not known, so it is not derived")
+    return compile_definition(backward_definition(definition))
+
+
+def operators_folder() -> Path:
+    """Folder of the derived operators, beside that of the program binaries.
+
+    >>> operators_folder().name
+    'operators'
+    """
+    return cache_folder().parent / "operators"
+
+
+def definition_key(definition: Definition) -> str:
+    """SHA-256 of everything that decides the kernels of a definition; see the module's text."""
+    versions = {name: version(name) for name in LIBRARIES}
+    parts = [FORMAT, _sources(), versions, _parts(definition)]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _parts(value: Any) -> Any:
+    """A definition as nested lists of text; symbols with their assumptions, and every field."""
+    import sympy as sp
+
+    if dataclasses.is_dataclass(value):
+        fields = dataclasses.fields(value)
+        return [type(value).__name__, *([f.name, _parts(getattr(value, f.name))] for f in fields)]
+    if isinstance(value, tuple):
+        return [_parts(item) for item in value]
+    return sp.srepr(value) if isinstance(value, sp.Basic) else repr(value)
+
+
+@cache
+def _sources() -> str:
+    """SHA-256 of the files that derive and render."""
+    root = Path(__file__).resolve().parents[1]
+    total = hashlib.sha256()
+    for stage in ("derive", "codegen"):
+        for path in sorted((root / stage).rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                content = hashlib.sha256(path.read_bytes()).hexdigest()
+                total.update(f"{path.relative_to(root).as_posix()} {content}\n".encode())
+    return total.hexdigest()
+
+
+def _derive(key: str, definition: Definition) -> dict[str, Any]:
+    """Derive and render a definition, and store the result."""
+    from gradproof.codegen.program import build_program
+    from gradproof.derive.names import check_names
+
+    check_names(definition)  # a Definition made by hand has not been checked
+    program = build_program(definition)
+    stored = {"entry": program.entry, "files": program.files}
+    try:
+        write_atomically(operators_folder() / f"{key}.json", _encoded(key, stored))
+    except OSError as error:
+        log.warning("%s: cannot be kept in %s (%s)", definition.name, operators_folder(), error)
+    return stored
+
+
+def _load(key: str, name: str) -> dict[str, Any] | None:
+    path = operators_folder() / f"{key}.json"
+    try:
+        content = path.read_bytes()
+        stored: dict[str, Any] = json.loads(content)["operator"]
+        if _encoded(key, stored) != content:
+            raise ValueError("its sha256 does not fit")
+        return stored
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        log.warning("%s: %s cannot be read (%s); deriving it again", name, path, error)
+    except (ValueError, KeyError, TypeError) as error:
+        log.warning("%s: %s is damaged (%s); deriving it again", name, path, error)
+    return None
+
+
+def _encoded(key: str, stored: Mapping[str, Any]) -> bytes:
+    """A cache file: the operator, its key, and the SHA-256 of both."""
+    digest = hashlib.sha256(json.dumps([key, stored]).encode()).hexdigest()
+    return json.dumps({"key": key, "sha256": digest, "operator": stored}).encode()
+
+
+def _formulas(definition: Definition) -> str:
+    """The equations, the shapes and the conditions, for `help`."""
+    from gradproof.derive.show import text
+
+    user = dict(definition.names)
+    lines = [f"    {text(equation)}" for equation in definition.equations]
+    for name in (*definition.inputs, *definition.outputs):
+        tensor = definition.tensor(name)
+        shape = ", ".join(map(text, tensor.shape)) or "no dimensions"
+        kind = " int32" if tensor.dtype == "int" else ""
+        called = f", called {user[name]}" if name in user else ""
+        lines.append(f"{name} ({shape}){kind}{called}")
+    lines += [f"{size} = {text(value)}" for size, value in definition.derived]
+    lines += [f"needs {text(r.guard)}: else {r.message}" for r in definition.requires]
+    return "\n".join([*lines, *([definition.doc] if definition.doc else [])])

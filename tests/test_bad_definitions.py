@@ -1,0 +1,146 @@
+"""A definition that cannot be is refused once, clearly, and leaves nothing behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from gradproof.cli.main import app
+from gradproof.derive.errors import DefinitionError
+from gradproof.derive.language import operator
+from gradproof.runtime.build import CACHE_VARIABLE
+
+V = {"x": "N"}
+W = {"x": "N", "w": "N"}
+# equations, tensors, more arguments, what the message must say beside the operator's name
+BAD: dict[str, tuple[str, dict[str, str], dict[str, Any], tuple[str, ...]]] = {
+    "an index without an extent": (
+        "y[i] = sum[j](x[i + j])", V, {"outside": {"x": "zero"}},
+        ("sum[j](x[i + j])", "the extent of index j cannot be inferred", "j:EXTENT"),
+    ),
+    "a read beyond": (
+        "y[i] = x[i + 1]", V | {"y": "N"}, {},
+        ("in y, subscript i + 1 of x[i + 1] may fall beyond N - 1", "i = 0"),
+    ),
+    "a read below": (
+        "y[i] = x[i - 1]", V | {"y": "N"}, {},
+        ("in y, subscript i - 1 of x[i - 1] may fall below 0", "i = 0"),
+    ),
+    "a square goes beyond, not below": (
+        "y[i] = x[i*i]", V | {"y": "N"}, {}, ("subscript i**2 of x[i**2] may fall beyond N - 1",),
+    ),
+    "two equations for one output": (
+        "y[i] = x[i]\ny[i] = 2*x[i]", V, {}, ("y is defined twice",),
+    ),
+    "an equation for an input": (
+        "y[i] = x[i]\nx[i] = y[i]", V, {}, ("x", "before it is defined"),
+    ),
+    "a cycle": (
+        "a[i] = b[i] + x[i]\nb[i] = a[i]", V | {"a": "N", "b": "N"}, {},
+        ("a reads b before it is defined", "b needs a"),
+    ),
+    "a recurrence": (
+        "h[t] = h[t - 1] + x[t]", V | {"h": "N"}, {"outside": {"h": "zero"}},
+        ("h reads h before it is defined", "a recurrence is outside the language"),
+    ),
+    "an operand that is never used": (
+        "y[i] = x[i]", W, {}, ("operand w is never used",),
+    ),
+    "an optional operand that is never used": (
+        "y[i] = x[i]", W, {"optional": {"w": 0}}, ("operand w is never used",),
+    ),
+    "a scalar that is never used": (
+        "y[i] = x[i]", V, {"scalars": {"eps": "real"}}, ("scalar eps is never used",),
+    ),
+    "conflicting extents": (
+        "y[i] = x[i] + w[i]", {"x": "N", "w": "M"}, {},
+        ("y[i] = x[i] + w[i]", "index i runs to N in x, and to M in w"),
+    ),
+    "a sum over what is skipped": (
+        "y[i] = sum[j:K](x[i + j])", V | {"y": "N"}, {"outside": {"x": "skip"}},
+        ("in y, x[i + j] stands in a sum", "only a maximum"),
+    ),
+    "a keyword as a tensor": (
+        "kernel[i] = x[i]", V, {}, ("tensor 'kernel'", "keyword of OpenCL C"),
+    ),
+    "a keyword as a scalar": (
+        "y[i] = x[i]*half", V, {"scalars": {"half": "real"}}, ("scalar 'half'", "keyword"),
+    ),
+    "an index called like a function": (
+        "y[get_global_id] = x[get_global_id]", V, {}, ("index 'get_global_id'", "function"),
+    ),
+    "an output that no equation defines": (
+        "y[i] = x[i]", V, {"outputs": ["q"]}, ("no tensor 'q'",),
+    ),
+    "a user's name that is no name": (
+        "y[i] = x[i]", V, {"names": {"x": "my input"}}, ("'my input'", "no Python name"),
+    ),
+    "a user's name for two operands": (
+        "y[i] = x[i] + w[i]", W, {"names": {"x": "input", "w": "input"}}, ("'input'", "another"),
+    ),
+    "a user's name that is another tensor": (
+        "y[i] = x[i] + w[i]", W, {"names": {"x": "w"}}, ("'w'", "also a tensor"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_refused_once_with_operator_place_and_reason(case: str) -> None:
+    equations, tensors, more, said = BAD[case]
+    with pytest.raises(DefinitionError) as error:
+        operator("my_op", equations, tensors, **more)
+    message = str(error.value)
+    assert message.startswith("my_op: ")
+    for words in said:
+        assert words in message, message
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "my op", "9lives", "a-b", "../up", "a/b", "µ", "kernel", "void", "operators", "WINOGRAD",
+     "con", "get_global", "SIZE", "vload", "my_op_", "_op", "x){}//"],
+)  # fmt: skip
+def test_names_of_operators(name: str) -> None:
+    target = "id2" if name != "get_global" else "size"
+    with pytest.raises(DefinitionError) as error:
+        operator(name, f"{target}[i] = x[i]", V)
+    assert "name" in str(error.value)
+
+
+def test_what_is_beside_each_refusal_is_accepted() -> None:
+    """The refusals do not come from something else in the definitions above."""
+    operator("my_op", "y[i] = x[i] + w[i]", W, names={"x": "input", "w": "weight"})
+    operator("my_op", "a[i] = x[i]\nb[i] = a[i]", V)
+    operator("my_op", "y[i] = max[j:K](x[i + j])", V | {"y": "N"}, outside={"x": "skip"})
+    operator("my_op", "y[i] = sum[j:K](x[i + j])", V | {"y": "N"}, outside={"x": "zero"})
+    operator("my_op", "y[i] = x[i*i]", {"x": "N*N", "y": "N"}, outside={"x": "zero"})
+    operator(
+        "my_op", "y[i] = sum[j](x[j], x2[i] + j < 4)", {"x": "N", "x2": "N"}, labels={"x2": "N"}
+    )
+
+
+@pytest.mark.parametrize("case", BAD)
+@pytest.mark.parametrize("command", ["derive", "generate"])
+def test_a_file_with_one_is_one_message_and_leaves_nothing(
+    case: str, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
+    equations, tensors, more, said = BAD[case]
+    path, out = tmp_path / "my_op.py", tmp_path / "kernels"
+    path.write_text(
+        "from gradproof import operator\n\n"
+        f"my_op = operator('my_op', {equations!r}, {tensors!r}, **{more!r})\n",
+        "utf-8",
+    )
+    result = CliRunner().invoke(
+        app, [command, str(path), *(["--out", str(out)] if command == "generate" else [])]
+    )
+    assert result.exit_code == 2
+    assert result.output.startswith(f"error: {path}, line 3: my_op: "), result.output
+    assert result.output.count("\n") == 1 + equations.count("\n") * (equations in result.output)
+    for words in said:
+        assert words in result.output
+    assert [p.name for p in tmp_path.iterdir()] == ["my_op.py"]

@@ -1,0 +1,230 @@
+"""`gp.check_gradients` passes right gradients, names wrong ones, says what cannot be checked."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+import gradproof as gp
+from gradproof.runtime import check
+from gradproof.runtime.check import check_gradients
+from gradproof.runtime.differences import measure_noise, slope
+from gradproof.runtime.errors import DeviceError, DTypeError, GradientError
+
+F = gp.functional
+
+
+def data(*shape, seed=0, dtype=np.float64):
+    return gp.tensor(np.random.default_rng(seed).normal(size=shape).astype(dtype))
+
+
+def network(x, w, v):
+    """conv -> relu -> max_pool -> linear."""
+    z = F.max_pool2d(F.relu(F.conv2d(x, w, padding=1)), 2)
+    return F.linear(z.flatten(1), v)
+
+
+def with_wrong_gradient(x, factors):
+    """x itself, in the place of factors * x in the graph: the gradient has the factors."""
+    scale = gp.operator("scale", "z[i] = c[i] * x[i]", {"c": "N", "x": "N"}, constant=("c",))
+    flat = x.reshape(-1)
+    graph = gp.compile(scale)(gp.tensor(np.broadcast_to(factors, flat.shape)), flat)
+    out = flat.detach()
+    out.node, out.output = graph.node, graph.output
+    return out.reshape(x.shape)
+
+
+# --- right gradients ---
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_network_passes(seed, dtype):
+    x, w = data(1, 1, 4, 4, seed=seed, dtype=dtype), data(2, 1, 3, 3, seed=seed + 9, dtype=dtype)
+    report = check_gradients(network, x, w, data(2, 8, seed=seed + 5, dtype=dtype), seed=seed)
+    assert report.inputs == (0, 1, 2)
+    assert report.elements == 16 + 18 + 16
+    assert 0 < report.share <= 1
+
+
+def test_losses_and_integer_inputs_pass():
+    labels = gp.tensor([0, 2, 1])
+    report = check_gradients(F.cross_entropy, data(3, 4), labels)
+    assert (report.inputs, report.elements) == ((0,), 12)
+
+
+def test_several_outputs_count():
+    check_gradients(lambda a, b: (F.add(a, b), F.relu(a), a), data(3), data(3, seed=1))
+    with pytest.raises(GradientError, match=r"input 0, element \[0\]"):
+        check_gradients(lambda a: (F.relu(a), F.relu(a.detach())), gp.tensor([1.0, 2.0]))
+
+
+def test_linear_functions_of_integers_pass_though_nothing_rounds():
+    report = check_gradients(lambda a: a.reshape(2, 2), gp.tensor([1.0, 2.0, 3.0, 0.0]))
+    assert report.share <= 1
+
+
+def test_large_and_small_numbers_pass():
+    for size in (1e-12, 1e9):
+        a = gp.tensor(size * np.random.default_rng(0).normal(size=(3, 4)))
+        check_gradients(F.linear, a, data(2, 4, seed=1))
+
+
+def test_only_inputs_that_require_a_gradient_are_checked():
+    w = data(2, 3)
+    w.requires_grad = True
+    assert check_gradients(F.linear, data(4, 3), w).inputs == (1,)
+
+
+def test_inputs_stay_as_they_are():
+    x, w = data(2, 3, dtype=np.float32), gp.nn.Parameter(data(4, 3, dtype=np.float32))
+    F.linear(x, w).flatten(0)
+    before = x.numpy(), w.numpy()
+    check_gradients(F.linear, x, w)
+    assert (x.numpy() == before[0]).all()
+    assert (w.numpy() == before[1]).all()
+    assert (x.grad, w.grad, w.dtype, w.node) == (None, None, np.float32, None)
+
+
+def test_the_report_is_frozen():
+    report = check_gradients(F.relu, gp.tensor([1.0, -2.0]))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        report.directions = 0
+
+
+# --- wrong gradients ---
+
+
+def test_a_detached_part_is_caught_with_input_element_and_numbers():
+    def half(x, w):
+        return F.add(F.linear(x, w), F.linear(x, w).detach())
+
+    with pytest.raises(GradientError) as caught:
+        check_gradients(half, gp.tensor([[3.0]]), gp.tensor([[2.0]]))
+    for text in ("input 0, element [0, 0]", "backward gives", "forward pass", "allowed difference"):
+        assert text in str(caught.value)
+
+
+@pytest.mark.parametrize("elements", [0, 100])
+def test_one_wrong_element_is_named(elements):
+    factors = np.ones(12)
+    factors[6] += 1e-6
+    x = gp.tensor(np.abs(np.random.default_rng(0).normal(size=(3, 4))))
+    with pytest.raises(GradientError, match=r"input 0, element \[1, 2\]: backward gives"):
+        check_gradients(lambda x: with_wrong_gradient(x, factors), x, elements=elements)
+
+
+def test_an_output_without_a_graph_is_a_wrong_gradient():
+    with pytest.raises(GradientError, match=r"element \[0\]: backward gives 0, "):
+        check_gradients(lambda x: x.detach(), gp.tensor([1.0]))
+
+
+@pytest.mark.parametrize("size", [1e-9, 1.0, 1e9])
+def test_a_relative_error_of_a_millionth_is_caught_at_any_size(size):
+    x = gp.tensor(size * (1 + np.abs(np.random.default_rng(0).normal(size=5))))
+    with pytest.raises(GradientError, match="input 0, element"):
+        check_gradients(lambda x: with_wrong_gradient(F.relu(x), 1 + 1e-6), x)
+
+
+# --- what cannot be checked ---
+
+
+def test_a_kink_is_named_as_one():
+    with pytest.raises(GradientError, match=r"not differentiable here: its slope is .* move the"):
+        check_gradients(F.relu, gp.tensor([0.0]))
+    with pytest.raises(GradientError, match="not differentiable"):
+        check_gradients(lambda x: F.max_pool2d(x, 2), gp.tensor(np.ones((1, 1, 2, 2))))
+
+
+def test_a_kink_beside_the_inputs_is_no_kink_at_them():
+    check_gradients(F.relu, gp.tensor([1e-3, -1e-4, 5.0]))
+
+
+def test_random_numbers_are_refused():
+    with pytest.raises(GradientError, match=r"other values when it is called again.*dropout"):
+        check_gradients(lambda x: F.dropout(x, 0.5, training=True), data(50))
+
+
+def test_values_that_are_not_finite_are_refused():
+    with pytest.raises(GradientError, match="not finite"):
+        check_gradients(F.relu, gp.tensor([1.0, math.nan]))
+
+
+def test_an_overwritten_input_is_refused():
+    def overwrites(x):
+        z = F.relu(x)
+        x.copy_(np.zeros(x.shape))
+        return z
+
+    with pytest.raises(GradientError, match="overwrites input 0"):
+        check_gradients(overwrites, data(3))
+
+
+@pytest.mark.parametrize("inputs", [(), (gp.tensor([1, 2]),), (3.0,), ([1.0],)])
+def test_inputs_without_a_real_tensor_are_refused(inputs):
+    with pytest.raises(DTypeError, match="expected at least one Tensor"):
+        check_gradients(F.relu, *inputs)
+
+
+def test_what_fn_returns_is_checked():
+    with pytest.raises(DTypeError, match="returned float, expected a Tensor"):
+        check_gradients(lambda x: 1.0, data(2))
+    with pytest.raises(DTypeError, match="no real tensor"):
+        check_gradients(lambda x: gp.tensor([1]), data(2))
+
+
+def test_a_float32_parameter_inside_fn_is_explained():
+    layer = gp.nn.Linear(3, 2)
+    with pytest.raises(DTypeError, match="pass every parameter that fn uses as an input"):
+        check_gradients(layer, data(4, 3))
+
+
+def test_a_device_without_float64_is_refused(monkeypatch):
+    x = data(2)
+    monkeypatch.setattr(x.device, "info", dataclasses.replace(x.device.info, fp64=False))
+    with pytest.raises(DeviceError, match="has no float64"):
+        check_gradients(F.relu, x)
+
+
+# --- the numbers underneath ---
+
+SMOOTH = {
+    "exp": (math.exp, 1.0),
+    "a pole nearby": (lambda t: 1 / (t + 1e-3), -1e6),
+    "fast": (lambda t: math.sin(1000 * t), 1000.0),
+    "flat": (lambda t: t**4, 0.0),
+    "constant": (lambda t: 5.0, 0.0),
+    "large": (lambda t: 1e8 + math.tanh(t), 1.0),
+}
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_the_estimated_error_holds(name):
+    phi, truth = SMOOTH[name]
+    noise = measure_noise(phi) + 2**-52 * abs(phi(0))
+    found = slope(phi, noise)
+    assert abs(found.value - truth) <= found.error
+    assert found.error <= 1e-4 * max(1, abs(truth))
+    assert not found.kink
+
+
+def test_noise_is_measured():
+    rng = np.random.default_rng(0)
+    noise = measure_noise(lambda t: 1 + t + 1e-9 * rng.normal())
+    assert 1e-9 < noise < 1e-7
+
+
+def test_a_jump_in_slope_is_a_kink_however_small():
+    assert slope(lambda t: t + 1e-6 * abs(t), 1e-16).kink
+    assert not slope(lambda t: t + abs(t - 1e-3), 1e-16).kink
+
+
+def test_too_few_finite_values_give_no_slope():
+    assert slope(lambda t: math.nan if t < 0 else t, 0.0) is None
+
+
+def test_it_is_public():
+    assert gp.check_gradients is check.check_gradients
