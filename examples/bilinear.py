@@ -1,7 +1,7 @@
 """A bilinear form, torch.nn.Bilinear, from its formula.
 
-    gradproof derive examples/bilinear.py --wrt w
-    python examples/bilinear.py
+gradproof derive examples/bilinear.py --wrt w
+python examples/bilinear.py
 """
 
 import gradproof as gp

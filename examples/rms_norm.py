@@ -1,8 +1,8 @@
 """RMS normalisation (Zhang, Sennrich: Root Mean Square Layer Normalization, 2019) as an operator.
 
-    gradproof derive examples/rms_norm.py
-    gradproof verify examples/rms_norm.py
-    python examples/rms_norm.py
+gradproof derive examples/rms_norm.py
+gradproof verify examples/rms_norm.py
+python examples/rms_norm.py
 """
 
 import numpy as np

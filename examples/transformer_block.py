@@ -1,6 +1,6 @@
 """A small transformer that reads handwritten digits row by row, with the attention of attention.py.
 
-    python examples/transformer_block.py
+python examples/transformer_block.py
 """
 
 import numpy as np

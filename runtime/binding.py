@@ -105,8 +105,10 @@ def _bind(
     for name, expression in operator.derived.items():
         sizes[name] = value = size_expression(expression)(sizes)
         if value < 1:
-            given = ", ".join(f"{n}={sizes[n]}" for n in names_in(expression))
-            raise ShapeError(f"size {name} = {expression} is {value}, at least 1 is needed ({given})")
+            known = ", ".join(f"{n}={sizes[n]}" for n in names_in(expression))
+            raise ShapeError(
+                f"size {name} = {expression} is {value}, expected at least 1 ({known})"
+            )
     binding = Binding(operator, variant, tuple((n, sizes[n]) for n in operator.sizes))
     _check_addresses(binding)
     for window in operator.windows:

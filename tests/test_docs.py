@@ -45,13 +45,13 @@ def test_make_targets_exist() -> None:
 def test_the_operator_of_contributing_works() -> None:
     namespace: dict[str, object] = {}
     exec(python_blocks(ROOT / "CONTRIBUTING.md")[0], namespace)  # noqa: S102
-    program = build_program(namespace["leaky_relu"])
-    leaky = parse_operator(program.name, program.entry, program.files)
-    x = tensor(np.array([-2.0, 0.0, 3.0]), requires_grad=True)
-    z = apply(leaky, {"Y": x}, {}, {"slope": 0.5}, label="leaky_relu")["z"]
-    z.backward(tensor(np.array([1.0, 10.0, 100.0])))
-    assert z.numpy().tolist() == [-1.0, 0.0, 3.0]
-    assert x.grad.numpy().tolist() == [0.5, 5.0, 100.0]
+    program = build_program(namespace["relu6"])
+    relu6 = parse_operator(program.name, program.entry, program.files)
+    x = tensor(np.array([-2.0, 0.0, 3.0, 6.0, 7.0]), requires_grad=True)
+    z = apply(relu6, {"Y": x}, label="relu6")["z"]
+    z.backward(tensor(np.array([1.0, 10.0, 100.0, 1000.0, 10000.0])))
+    assert z.numpy().tolist() == [0.0, 0.0, 3.0, 6.0, 6.0]
+    assert x.grad.numpy().tolist() == [0.0, 0.0, 100.0, 0.0, 0.0]
 
 
 def test_the_speeds_of_the_readme_are_those_of_its_record() -> None:

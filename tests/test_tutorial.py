@@ -49,6 +49,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def examples(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Imports an example, or a file of the present folder, as the script that it is."""
+
     def load(name: str, where: Path = EXAMPLES) -> ModuleType:
         monkeypatch.syspath_prepend(str(where))
         return importlib.import_module(name)

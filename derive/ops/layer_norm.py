@@ -45,5 +45,5 @@ instance_norm = operator(
     scalars={"eps": "real"},
     optional={"gamma": 1, "beta": 0},
     names=NAMES,
-    doc="N samples, C channels, L positions; one mean and biased variance for each channel of a sample.",
+    doc="N samples, C channels, L positions; one mean and variance for each sample's channel.",
 )
