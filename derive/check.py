@@ -20,6 +20,7 @@ from gradproof.derive.expr import (
     Rem,
     reads,
     reduces,
+    substitute,
 )
 from gradproof.derive.language import OUTSIDE, SCALARS, Definition, Equation
 from gradproof.derive.names import check_names
@@ -37,10 +38,13 @@ def check(d: Definition) -> Definition:
             raise DefinitionError(f"{d.name}: {e.target} is defined twice")
         _divisors(d, f"in {e.target}", e.body, d.scope(e))
         required = tuple(r.guard for r in d.requires)
+        alone = reads(substitute(e.body, dict.fromkeys(reduces(e.body), sp.Integer(0))))
         for read, scope, guards in walk(e.body, d.scope(e), required):
             if read.tensor not in seen:
                 raise DefinitionError(_out_of_order(d, e, read.tensor))
-            _in_bounds(d, e, read, scope, guards)
+            outside = d.tensor(read.tensor).outside
+            if outside == "forbidden" or (outside == "skip" and read in alone):
+                _in_bounds(d, e, read, scope, guards)
         for r in reduces(e.body):
             _skips_only_in_maxima(d, e, r)
             if any(reduces(part) for part in (r.body, *r.guards)):
@@ -174,8 +178,6 @@ def _in_bounds(
     d: Definition, e: Equation, read: Read, scope: Scope, guards: tuple[Guard, ...]
 ) -> None:
     tensor = d.tensor(read.tensor)
-    if tensor.outside != "forbidden":
-        return
     for s, extent in zip(read.subscripts, tensor.shape, strict=True):
         sides = ((s, "below 0"), (extent - 1 - s, f"beyond {extent} - 1"))
         open_sides = [(p, side) for p, side in sides if not implied(p, scope, guards, d)]

@@ -4,7 +4,7 @@
 // Build options: REAL is float or double. Each size is a macro, either a number (-D SIZE_N=32) or a
 // place in the kernels' last argument (-D SIZE_N=sizes[3]); the text stays the same.
 //
-// N samples, C channels, L positions; one mean and biased variance for each channel of a sample.
+// N samples, C channels, L positions; one mean and variance for each sample's channel.
 #pragma OPENCL FP_CONTRACT ON
 
 // mean[n, c] = Σ_{l<L} X[n, c, l]/L

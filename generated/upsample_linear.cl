@@ -1,5 +1,5 @@
 // upsample_linear: generated from its definition, do not edit.
-// Certificates: proofs/, sha256 a8d99bbf5bf85e507c04ca18dd05db562e220db73419b1313e8e1dd1f54eec63
+// Certificates: proofs/, sha256 dcd742e3386626531e52dc39d2563bf4e5b2e6fe2f52086f22aea32130b7c20d
 //
 // Build options: REAL is float or double. Each size is a macro, either a number (-D SIZE_N=32) or a
 // place in the kernels' last argument (-D SIZE_N=sizes[3]); the text stays the same.

@@ -1,5 +1,5 @@
 // upsample_nearest: generated from its definition, do not edit.
-// Certificates: proofs/, sha256 66a760cc8c174e7f6cba6ed3939744a915b586e642902d7be9d1f86932e5366f
+// Certificates: proofs/, sha256 561fae70dda182893cd4a2d0712a74cffe725625afe5d1f9b7113709300a9ea5
 //
 // Build options: REAL is float or double. Each size is a macro, either a number (-D SIZE_N=32) or a
 // place in the kernels' last argument (-D SIZE_N=sizes[3]); the text stays the same.

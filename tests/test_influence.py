@@ -190,6 +190,16 @@ def test_pools_read_what_a_convolution_reads(name: str, padding: str) -> None:
     assert reached == convolution
 
 
+def test_a_transposed_convolution_paints_its_filter() -> None:
+    """The output has no rows added to it, as in PyTorch, where no option says so."""
+    shown = run("conv_transpose2d", "--input", "0,0", "--stride", 2).stdout
+    assert "-> z 11 x 11" in shown
+    assert "CG, G, N, OG: each is 1; EH, EW: each is 0;" in shown
+    table = rows("conv_transpose2d", "--input", "1,2", "--stride", 2)
+    painted = {((2 + i, 4 + j), (i, j)) for i in range(3) for j in range(3)}
+    assert pairs(table, "w") == Counter(painted)
+
+
 def test_text_goes_to_standard_error_beside_json() -> None:
     result = run("conv2d", "--input", "0,0", "--weight", "0,0", "--json")
     assert len(result.stdout.splitlines()) == 1
@@ -200,7 +210,8 @@ def test_text_goes_to_standard_error_beside_json() -> None:
 
 # -- what is refused ----------------------------------------------------------------------------
 BAD = [
-    (("conv3d", "--input", "0,0"), "there is no operator 'conv3d'; known:"),
+    (("conv9d", "--input", "0,0"), "there is no operator 'conv9d'; known:"),
+    (("conv3d", "--input", "0,0"), "conv3d has no windows over a map of pixels; operators that do: "),
     (("relu", "--input", "0,0"), "relu has no windows over a map of pixels; operators that do: "),
     (("batch_norm", "--input", "0,0"), "adaptive_avg_pool2d, avg_pool2d, avg_pool2d_valid, conv2d"),
     (("conv2d",), "nothing to show: give --input ROW,COL or --weight I,J, or both"),

@@ -89,9 +89,24 @@ def test_a_term_that_does_not_vanish_with_its_read_keeps_its_place_in_the_sum() 
 
 
 def test_only_a_maximum_skips() -> None:
-    d = operator("t", "z[x] = sum[i:K](Y[x + i])", {"Y": "N", "z": "N"}, outside={"Y": "skip"})
+    shapes, skip = {"Y": "N", "z": "N"}, {"Y": "skip"}
+    with pytest.raises(DefinitionError, match=r"Y\[i \+ x\] stands in a sum.*only a maximum can do"):
+        operator("t", "z[x] = sum[i:K](Y[x + i])", shapes, outside=skip)
+    with pytest.raises(DefinitionError, match=r"subscript x \+ 1 of Y\[x \+ 1\] may fall beyond N"):
+        operator("t", "z[x] = Y[x + 1]", shapes, outside=skip)
+    beside = "z[x] = max[i:K](Y[x + i]) - Y[x]"  # x is inside whatever the maximum skips
+    assert nest(operator("t", beside, shapes, outside=skip))
+
+
+def test_a_gradient_that_would_sum_what_a_maximum_skips_is_refused() -> None:
+    """d/dw of max over i of Y[x + i]*w[i] reads Y at taps that may lie outside."""
+    d = operator("t", "z[x] = max[i:K](Y[x + i] * w[i])", {"Y": "N", "w": "K", "z": "N"},
+                 outside={"Y": "skip"})  # fmt: skip
+    backward = derive(d).backward
+    assert backward is not None
+    assert nest(backward, "grad_Y")
     with pytest.raises(DefinitionError, match="only a maximum skips"):
-        nest(d)
+        nest(backward, "grad_w")
 
 
 def test_every_operator_lowers_and_owns_its_target_element() -> None:

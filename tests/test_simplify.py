@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
+from gradproof.derive.adjoint import prepare
+from gradproof.derive.errors import DefinitionError
 from gradproof.derive.language import Definition, operator
 from gradproof.derive.registry import find
 from gradproof.derive.show import text
@@ -53,6 +57,13 @@ def test_only_what_the_gradients_need_is_saved() -> None:
 
 
 def test_an_equation_that_no_gradient_needs_is_left_out() -> None:
-    d = operator("t", "m[n] = max[c](a[n,c])\nz[n] = b[n] * 2", {"a": "N, C", "b": "N"},
+    """The place of softmax's maximum, which `prepare` adds, is not computed: no gradient needs it."""
+    d = find("softmax_cross_entropy")
+    targets = [[e.target for e in x.equations] for x in (prepare(d), derive(d).forward)]
+    assert targets == [["m", "m_argmax", "s", "d", "loss"], ["m", "s", "d", "loss"]]
+
+
+def test_an_equation_that_no_output_needs_is_refused() -> None:
+    with pytest.raises(DefinitionError, match="t: m is never used: no output needs it"):
+        operator("t", "m[n] = max[c](a[n,c])\nz[n] = b[n] * 2", {"a": "N, C", "b": "N"},
                  outputs=["z"], constant=["a"])  # fmt: skip
-    assert [e.target for e in derive(d).forward.equations] == ["z"]

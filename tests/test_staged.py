@@ -27,7 +27,13 @@ from gradproof.runtime.layout import Layout
 from gradproof.runtime.schedule import Choice, schedule
 
 MANIFEST = json.loads((generated_folder() / "manifest.json").read_text("utf-8"))["operators"]
-TILED = ("conv2d", "linear")
+TILED = ("conv2d", "linear")  # whose claims are all checked here, and spoiled
+NORMALISED = ("cross_entropy", "group_norm", "layer_norm")  # divide, take roots, read labels
+CONVOLUTIONS = (
+    *("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"),
+    "conv2d_backward",
+)
+PRODUCTS = ("bmm", "linear", "linear_backward", *CONVOLUTIONS)
 SKIPPED = {"REAL", "REALV", "UNROLL"}  # macros that stand for types and hints, not for maps
 
 
@@ -83,15 +89,31 @@ def test_every_claim_is_proved_and_checked_again_from_its_certificates(name: str
     assert len({c["claim"] for c in claims}) == len(claims)
 
 
-def test_no_other_operator_has_a_tiled_kernel() -> None:
-    with_tiled = {
-        n for n, e in MANIFEST.items() if any("tiled" in k for k in e["kernels"].values())
-    }
-    assert with_tiled == set(TILED)
-    assert not any(staged_claims(d) for n, d in operators().items() if n not in TILED)
+def with_tiled() -> list[str]:
+    return [n for n, e in MANIFEST.items() if any("tiled" in k for k in e["kernels"].values())]
 
 
-@pytest.mark.parametrize("name", TILED)
+def test_sums_of_two_factors_have_tiled_kernels_and_nothing_else_has() -> None:
+    assert set(with_tiled()) == {*PRODUCTS, *NORMALISED}
+    assert {n for n, d in operators().items() if staged_claims(d)} == set(with_tiled())
+    for name in CONVOLUTIONS:  # forward and backward, each with the bias and without
+        kernels = MANIFEST[name]["kernels"]
+        assert [k for k, e in kernels.items() if e.get("tiled")] == [
+            k for k, e in kernels.items() if re.search("_(z|grad_Y|grad_w|Ybar|wbar)$", k)
+        ], name
+
+
+@pytest.mark.parametrize("name", with_tiled())
+def test_the_claims_of_every_tiled_kernel_are_in_the_record(name: str) -> None:
+    """As the derivation states them now; test_verify checks that all of a record is proved."""
+    path = generated_folder() / "proofs" / f"{name}.json"
+    record = json.loads(path.read_text("utf-8"))
+    claims = json.loads(json.dumps(staged_claims(operators()[name])))
+    assert [c for c in record["claims"] if c["claim"].startswith("S1 ")] == claims != []
+    assert not any(c["claim"] in record.get("open", {}) for c in claims)
+
+
+@pytest.mark.parametrize("name", with_tiled())
 def test_the_schedules_are_those_of_the_manifest(name: str) -> None:
     entries = {k: e["tiled"] for k, e in MANIFEST[name]["kernels"].items() if "tiled" in e}
     schedules = {s.kernel: s.contraction for s in staged(operators()[name])}
@@ -134,7 +156,7 @@ def layouts_of(name: str, found: Iterable[Layout]) -> set[str]:
     return {f"S1 {name} {lay.name} {len(s)}" for lay in found for s in shapes}
 
 
-@pytest.mark.parametrize("name", TILED)
+@pytest.mark.parametrize("name", with_tiled())
 def test_every_layout_and_tiling_has_a_claim(name: str) -> None:
     claims = {c["claim"] for c in staged_claims(operators()[name])}
     needed = layouts_of(name, layouts())
@@ -310,19 +332,43 @@ WRONG_TEXTS = {
 }
 
 
-@pytest.mark.parametrize("name", WRONG_TEXTS)
-def test_a_wrong_text_differs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    operator_, variant, spec = tiled_kernels()["linear_z"]
+def compared(
+    kernel: str, old: str, new: str, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Comparison, str]:
+    """The comparison of an edited tiled kernel, and its text."""
+    operator_, variant, spec = tiled_kernels()[kernel]
     assert spec.tiled is not None
-    old, new = WRONG_TEXTS[name]
     old, new = (t.replace("(&sum)", "((const REAL *)&sum)") for t in (old, new))
     assert old in spec.tiled.source
     text = spec.tiled.source.replace(old, new)
     wrong = dataclasses.replace(spec, tiled=dataclasses.replace(spec.tiled, source=text))
-    monkeypatch.setattr(tiled, "tiled_kernels", lambda: {"linear_z": (operator_, variant, wrong)})
-    result = tiled_comparison("linear_z", cases=8)
+    monkeypatch.setattr(tiled, "tiled_kernels", lambda: {kernel: (operator_, variant, wrong)})
+    return tiled_comparison(kernel, cases=8), text
+
+
+@pytest.mark.parametrize("name", WRONG_TEXTS)
+def test_a_wrong_text_differs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    result, text = compared("linear_z", *WRONG_TEXTS[name], monkeypatch)
     assert re.match(r"linear_z_tiled: element \[.*sizes .*N=\d+.*lanes=", result.difference)
     assert result.sha256 == hashlib.sha256(text.encode()).hexdigest()
+
+
+WRONG_AROUND = {
+    "no eps": ("layer_norm_grad_mean", "sqrt(eps + var[m])", "sqrt(var[m] + 1)"),
+    "eps outside the root": ("layer_norm_grad_mean", "sqrt(eps + var[m])", "(eps + sqrt(var[m]))"),
+    "no root": ("group_norm_grad_mean", "sqrt(eps", "(eps"),
+    "another sign": ("group_norm_grad_mean", "-sum0", "sum0"),
+    "no mean over the classes": ("cross_entropy_soft", "sum0 / (REAL)C", "sum0"),
+    "no label is left out": ("cross_entropy_soft", "ignore == t[n] ?", "C < 0 ?"),
+    "the next label": ("cross_entropy_soft", "t[n] ?", "t[n] + 1 ?"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_AROUND)
+def test_a_wrong_text_around_the_sum_differs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel, old, new = WRONG_AROUND[name]
+    result, _ = compared(kernel, old, new, monkeypatch)
+    assert result.difference.startswith(f"{kernel}_tiled: element ")
 
 
 def test_a_kernel_without_a_tiled_form_is_refused() -> None:

@@ -1,4 +1,4 @@
-"""Where a polynomial in indices and sizes is greatest: each index at an end of its range."""
+"""How large a polynomial in indices and sizes can be: each index at an end of its range."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from gradproof.derive.checker import (
     divide,
     is_lower_bound,
     mul,
+    scale,
     sub,
     var,
 )
 
+CORNERS = 200  # polynomials that are looked at for one bound
 Extents = dict[Any, Poly]
 
 
@@ -45,23 +47,57 @@ def extents(facts: Iterable[Fact]) -> Extents:
     return out
 
 
-def greatest(p: Poly, ranges: Mapping[Any, Poly]) -> Poly | None:
-    """A bound of p in sizes alone: p with its indices at the end of the range where it is
-    greatest; None where the sign of a slope is open."""
-    for _ in range(len(ranges)):
-        left = [a for a in ranges if any(a in m for m in p)]
-        if not left:
-            break
-        inner = {a for b in left for m in ranges[b] for a in m}  # other ranges end at these
-        i = next((a for a in left if a not in inner), left[0])
-        having = {m: c for m, c in p.items() if i in m}
-        slope = {_without(m, i): c for m, c in having.items()}
-        if any(m.count(i) > 1 for m in having) or len({c > 0 for c in slope.values()}) != 1:
+def greatest(p: Poly, ranges: Mapping[Any, Poly]) -> list[Poly] | None:
+    """Polynomials in the sizes, one of which p does not exceed; None where there are none.
+
+    Each index is put at the end of its range where p is greatest, or at both where the sign of
+    the slope is open. A quotient a//b without a known range has b*(a//b) <= a <= b*(a//b) + b - 1,
+    and lies between 0 and a.
+    """
+    done: list[Poly] = []
+    pending = [p]
+    for _ in range(CORNERS):
+        if not pending:
+            return done
+        p = pending.pop()
+        i = _next(p, ranges)
+        ends = [p] if i is None else _ends(p, i, ranges)
+        if ends is None or (i is None and not all(isinstance(a, str) for m in p for a in m)):
             return None
-        rest = {m: c for m, c in p.items() if i not in m}
-        rises = all(c > 0 for c in slope.values())
-        p = add(rest, mul(slope, sub(ranges[i], const(1)))) if rises else rest
-    return p if all(isinstance(a, str) and a not in ranges for m in p for a in m) else None
+        (done if i is None else pending).extend(ends)
+    return None
+
+
+def _next(p: Poly, ranges: Mapping[Any, Poly]) -> Any:
+    """A quotient without a range, else an index at which no other range in p ends; None: none."""
+    atoms = {a: None for m in p for a in m}
+    unknown = [a for a in atoms if a[0] == "//" and a not in ranges]
+    left = [a for a in ranges if a in atoms]
+    inner = {a for b in left for m in ranges[b] for a in m}
+    return next((a for a in (*unknown, *left) if a not in inner), (*left, None)[0])
+
+
+def _ends(p: Poly, i: Any, ranges: Mapping[Any, Poly]) -> list[Poly] | None:
+    """p where i is at an end of its range."""
+    having = {m: c for m, c in p.items() if i in m}
+    if any(m.count(i) > 1 for m in having):
+        return None
+    slope = {_without(m, i): c for m, c in having.items()}
+    rest = {m: c for m, c in p.items() if i not in m}
+    if i not in ranges:
+        return _quotient_ends(rest, slope, dict(i[1]), dict(i[2]))
+    there = add(rest, mul(slope, sub(ranges[i], const(1))))
+    signs = {c > 0 for c in slope.values()}
+    return [there, rest] if len(signs) > 1 else [there] if signs == {True} else [rest]
+
+
+def _quotient_ends(rest: Poly, slope: Poly, a: Poly, b: Poly) -> list[Poly] | None:
+    """Bounds of rest + slope*(a//b)."""
+    multiple, left = divide(slope, b)
+    if not left and set(multiple) == {()}:
+        numerator = a if multiple[()] > 0 else add(a, const(1), scale(b, -1))
+        return [add(rest, mul(multiple, numerator))]
+    return [add(rest, mul(slope, a)), rest] if set(slope) == {()} else None
 
 
 def _without(m: tuple[Any, ...], atom: Any) -> tuple[Any, ...]:

@@ -207,7 +207,8 @@ def _fits(facts: list[Fact], proof: Proof, goal: Fact) -> bool:
     if "INT_MAX" not in symbols(goal[1]):
         return False
     p = sub(top, goal[1])
-    end = greatest(p, extents(facts))
+    ends = greatest(p, extents(facts)) or []
+    end = ends[0] if len(ends) == 1 else None
     positive = positive_sizes(facts)
     limits = [(k, sub(top, f[1])) for k, f in enumerate(facts) if f[1].get(("INT_MAX",)) == 1]
     k, bound = next(

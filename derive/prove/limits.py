@@ -91,7 +91,7 @@ def _of_kernel(kernel: Kernel, base: Base, proving: bool = False) -> list[Poly] 
     """Limits under which a kernel's numbers fit; none for those that are shown to fit, if
     `proving`. None where the end of a number is not known, and it is not shown to fit."""
     ends: list[Poly] = []
-    unclear: list[tuple[list[Fact], Poly]] = []
+    unclear: list[tuple[list[Fact], Poly, list[Poly]]] = []
     positive = positive_sizes(base.facts)
     known = [sub(var("INT_MAX"), p) for _, p in base.limits]  # each of them is below 2^31
     for facts, _, p in kernel.numbers():
@@ -99,17 +99,36 @@ def _of_kernel(kernel: Kernel, base: Base, proving: bool = False) -> list[Poly] 
             continue
         ranges = extents([*facts, *divisions([*facts, (">=", p)])])
         for q in (p, scale(p, -1)):
-            end = greatest(q, ranges)
+            found = greatest(q, ranges)
             goal = sub(var("INT_MAX"), q)
-            if end is None or not symbols(end) <= {*base.system.symbols} or _doubtful(facts, q):
-                unclear.append((facts, goal))
+            if found is None or not set().union(*map(symbols, found)) <= {*base.system.symbols}:
+                unclear.append((facts, goal, []))
                 continue
-            below = any(dominated(end, bound, positive) for bound in [*known, {}])
-            if not below and not (proving and _shown(base, facts, goal)):
-                ends.append(end)
-    unclear += _addresses(kernel, positive)
-    under: list[Fact] = [(">=", sub(var("INT_MAX"), end)) for end in ends]
-    return ends if all(_shown(base, facts + under, goal) for facts, goal in unclear) else None
+            above = [
+                end for end in found if not any(dominated(end, b, positive) for b in [*known, {}])
+            ]
+            if _doubtful(facts, q):
+                unclear.append((facts, goal, above))
+            elif above and not (proving and _shown(base, facts, goal)):
+                ends += above
+    unclear += [(facts, p, []) for facts, p in _addresses(kernel, positive)]
+    return _with(base, ends, unclear)
+
+
+def _with(
+    base: Base, ends: list[Poly], unclear: list[tuple[list[Fact], Poly, list[Poly]]]
+) -> list[Poly] | None:
+    """The limits `ends`, with those more under which all that is unclear is shown; else None."""
+    for facts, goal, more in unclear:
+        if not _shown(base, facts + _under(ends), goal):
+            ends = ends + more
+            if not more or not _shown(base, facts + _under(ends), goal):
+                return None
+    return ends
+
+
+def _under(ends: list[Poly]) -> list[Fact]:
+    return [(">=", sub(var("INT_MAX"), end)) for end in ends]
 
 
 def _addresses(kernel: Kernel, positive: set[str]) -> Iterator[tuple[list[Fact], Poly]]:
@@ -118,7 +137,8 @@ def _addresses(kernel: Kernel, positive: set[str]) -> Iterator[tuple[list[Fact],
     for facts, _, why, (_, p) in kernel.noted():
         if why == "address":
             least = greatest(scale(p, -1), extents([*facts, *divisions([*facts, (">=", p)])]))
-            if least is None or not dominated(least, {}, positive) or _doubtful(facts, p):
+            below = least is not None and all(dominated(q, {}, positive) for q in least)
+            if not below or _doubtful(facts, p):
                 yield facts, p
 
 

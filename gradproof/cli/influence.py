@@ -88,8 +88,10 @@ def _named(d: Definition, name: str) -> str | None:
 
 
 def _has_windows(d: Definition) -> bool:
+    """Whether the input is a map of pixels: at most samples, channels, rows and columns."""
     letter = _named(d, "input")
-    return letter is not None and tuple(map(str, d.tensor(letter).shape[-2:])) == MAP
+    shape = () if letter is None else tuple(map(str, d.tensor(letter).shape))
+    return shape[-2:] == MAP and len(shape) <= 4
 
 
 def _windowed(name: str) -> Definition:
@@ -136,9 +138,10 @@ def _sizes(
     size: str | None,
     picked: Mapping[str, tuple[str, tuple[int, ...]]],
 ) -> dict[str, int]:
-    """All sizes of the definition; those that no option gives are 1."""
+    """All sizes of the definition; those that no option gives are 1, or 0 where they may be."""
     known = {str(s) for s in d.sizes}
-    sizes = dict.fromkeys(known, 1)
+    least_of = {str(s): least for s, least in d.lower}
+    sizes = {s: least_of.get(s, 0) for s in known}
     for option, (names, least) in SIZES.items():
         taken = known.issuperset(names)
         if not taken and given[option] is not None:

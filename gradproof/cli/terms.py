@@ -80,7 +80,10 @@ class Page:
         if grown:
             yield "The map has the default size: at least 5, with room for windows at the element."
         hidden = sorted(s for s in self.sizes if s not in MAP and not option_of(s))
-        yield f"{', '.join(hidden)}: each is 1; indices that are always 0 are left out."
+        values = sorted({self.sizes[s] for s in hidden}, reverse=True)
+        named = [(v, ", ".join(s for s in hidden if self.sizes[s] == v)) for v in values]
+        each = "; ".join(f"{names}: each is {v}" for v, names in named)
+        yield f"{each}; indices that are always 0 are left out."
 
     def lines(self, letter: str, at: tuple[int, ...], found: Table) -> Iterator[str]:
         """Both tables of an element."""

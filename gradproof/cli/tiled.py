@@ -1,8 +1,9 @@
 """Tiled kernels against the reference kernels beside them, whose text is proved.
 
 The text of a tiled kernel is bound by its hash and by this comparison: on integers, in double,
-every sum of products is exact, so that both kernels must give the same numbers, bit for bit, for
-all sizes, lanes, tiles and partial sums.
+every sum of products is exact, and where a kernel divides or takes a root, its data is such that
+these are exact too (gradproof/cli/exact_data.py). So both kernels must give the same numbers, bit
+for bit, for all sizes, lanes, tiles and partial sums.
 """
 
 from __future__ import annotations
@@ -15,6 +16,10 @@ from typing import Any
 
 import numpy as np
 
+from gradproof.cli.exact_data import MAGNITUDE, draw_elements, draw_scalars, rounds_at
+from gradproof.codegen.staged import staged
+from gradproof.derive.language import Equation
+from gradproof.derive.registry import find
 from gradproof.runtime.autograd import PREFIX
 from gradproof.runtime.binding import Binding, bind
 from gradproof.runtime.device import Device, current_device
@@ -29,7 +34,6 @@ from gradproof.runtime.tensor import Tensor, tensor
 TRIES = 5000
 LARGEST = 10  # of a size
 WORK = 200_000  # multiplications of one case
-MAGNITUDE = 4  # of an element
 LANES = (2, 4, 8, 16)
 CHUNKS = (1, 2, 3, 512)
 REGISTERS = 8  # vectors in a tile
@@ -90,7 +94,7 @@ def tiled_comparison(
     for _ in range(cases):
         binding = _draw(operator, variant, spec, rng)
         choice = _choose(binding, spec.tiled, rng)
-        difference = _compare(binding, spec, choice, dtype, device, rng)
+        difference = _compare(binding, spec, choice, _data(binding, spec, dtype, device, rng))
         if difference:
             return Comparison(operator.name, kernel, sha256, dtype, cases, difference)
     return Comparison(operator.name, kernel, sha256, dtype, cases)
@@ -141,6 +145,9 @@ def _draw(
         except ShapeError as error:
             reason = error
             continue
+        if rounds_at(_equation(operator, spec), binding.sizes):
+            reason = "a quotient that rounds"
+            continue
         terms = math.prod(size_expression(n)(binding.sizes) for n in spec.tiled.terms)
         if math.prod(binding.shape(spec.target)) * terms <= WORK:
             return binding
@@ -157,29 +164,60 @@ def _choose(binding: Binding, spec: TiledSpec, rng: np.random.Generator) -> Choi
     return Choice(int(rng.choice(LANES)), tuple(tiles.items()), int(rng.choice(CHUNKS)))
 
 
-def _compare(
-    binding: Binding,
-    spec: KernelSpec,
-    choice: Choice,
-    dtype: str,
-    device: Device,
-    rng: np.random.Generator,
-) -> str:
+@dataclass(frozen=True)
+class _Data:
+    """What both forms of a kernel are given."""
+
+    operands: Mapping[str, Tensor]
+    scalars: Mapping[str, int]
+    dtype: str
+    device: Device
+
+
+def _data(
+    binding: Binding, spec: KernelSpec, dtype: str, device: Device, rng: np.random.Generator
+) -> _Data:
+    """Integers for all operands and scalars. Errors: GradproofError where a sum may round."""
+    assert spec.tiled is not None
+    scalars = draw_scalars(find(binding.operator.name), rng)
+    equation = _equation(binding.operator, spec)
+    numbers, arrays = {**binding.sizes, **scalars}, {}
+    for name in spec.reads:
+        shape = _shape(binding, name)
+        if _kind(binding, name) == "int":
+            arrays[name] = _integers(binding, name, shape, rng).astype(np.int32)
+        else:
+            arrays[name] = draw_elements(equation, name, shape, numbers, rng).astype(dtype)
+    terms = math.prod(size_expression(n)(binding.sizes) for n in spec.tiled.terms)
+    largest = max(int(abs(a).max()) for a in arrays.values())
+    if largest**2 * terms + largest >= 2 ** BITS[dtype]:
+        raise GradproofError(f"{spec.name}: {terms} products may round in {dtype}")
+    operands = {n: tensor(a, a.dtype, device=device) for n, a in arrays.items()}
+    return _Data(operands, scalars, dtype, device)
+
+
+def _integers(binding: Binding, name: str, shape: tuple[int, ...], rng: np.random.Generator) -> Any:
+    """Labels in their range; any small integers where the operator has no range for them."""
+    extent = binding.operator.labels.get(name)
+    low, high = (
+        (0, size_expression(extent)(binding.sizes)) if extent else (-MAGNITUDE, MAGNITUDE + 1)
+    )
+    return rng.integers(low, high, shape)
+
+
+def _equation(operator: Operator, spec: KernelSpec) -> Equation:
+    """The equation that a tiled kernel computes."""
+    found = {s.kernel: s.contraction.equation for s in staged(find(operator.name))}
+    return found[spec.name]
+
+
+def _compare(binding: Binding, spec: KernelSpec, choice: Choice, data: _Data) -> str:
     """Where the two forms differ, in words; empty where they are equal."""
     assert spec.tiled is not None
-    terms = math.prod(size_expression(n)(binding.sizes) for n in spec.tiled.terms)
-    if MAGNITUDE**2 * terms + MAGNITUDE >= 2 ** BITS[dtype]:
-        raise GradproofError(f"{spec.name}: {terms} products may round in {dtype}")
-    operands = {
-        name: tensor(
-            rng.integers(-MAGNITUDE, MAGNITUDE + 1, _shape(binding, name)), dtype, device=device
-        )
-        for name in spec.reads
-    }
     with schedule("reference"):
-        expected = _run(binding, spec, operands, dtype, device)
+        expected = _run(binding, spec, data)
     with schedule("tiled", choice):
-        computed = _run(binding, spec, operands, dtype, device)
+        computed = _run(binding, spec, data)
     wrong = np.argwhere(~(computed == expected))  # NaN, where nothing was stored, is not equal
     if not len(wrong):
         return ""
@@ -189,14 +227,22 @@ def _compare(
     return f"{spec.tiled.kernel}: element {list(at)} is {values}; sizes {sizes}, {choice}"
 
 
+def _kind(binding: Binding, name: str) -> str:
+    return binding.variant.tensors[_known(binding, name)].dtype
+
+
 def _shape(binding: Binding, name: str) -> tuple[int, ...]:
-    known = name in binding.variant.tensors
-    return binding.shape(name if known else name.removeprefix(PREFIX))
+    return binding.shape(_known(binding, name))
 
 
-def _run(
-    binding: Binding, spec: KernelSpec, operands: Mapping[str, Tensor], dtype: str, device: Device
-) -> Any:
-    target = poisoned(_shape(binding, spec.target), "real", dtype, device)
-    execute(binding, [spec], operands, {}, into={spec.target: target}, label=spec.name)
+def _known(binding: Binding, name: str) -> str:
+    """The tensor that has the shape and the kind of another, such as a gradient's."""
+    return name if name in binding.variant.tensors else name.removeprefix(PREFIX)
+
+
+def _run(binding: Binding, spec: KernelSpec, data: _Data) -> Any:
+    shape = _shape(binding, spec.target)
+    target = poisoned(shape, "real", data.dtype, data.device)
+    into = {spec.target: target}
+    execute(binding, [spec], data.operands, data.scalars, into=into, label=spec.name)
     return target.numpy()
