@@ -74,11 +74,9 @@ def adjoint(d: Definition) -> Definition:
 
     d: a prepared definition. Returns the system `grad_X[p] = ...` in reverse order of use; its
     inputs are the forward tensors it reads and the cotangents `grad_<output>`.
-    Errors: DefinitionError where an output is an integer tensor, or is read by another equation.
+    An output of integers has no cotangent. Errors: DefinitionError where an output is read by
+    another equation.
     """
-    for name in d.outputs:
-        if d.tensor(name).dtype != "real":
-            raise DefinitionError(f"{d.name}: output {name} holds integers; it has no gradient")
     moving = active(d)
     for e in (e for e in d.equations if e.target in moving):
         again = {r.tensor for r in reads(e.body)} & moving & set(d.outputs)

@@ -50,9 +50,10 @@ def nonneg(p: sp.Expr, scope: Scope, depth: int = 12) -> bool:
             return nonneg(r, scope, depth - 1)
         if nonneg(-c, scope, depth - 1):
             return nonneg(r + c * (scope.extents[v] - 1), scope, depth - 1)
-    node = next(iter(sorted(p.atoms(Quo, Rem), key=sp.default_sort_key)), None)
-    if node is not None:
-        return _without_division(p, node, scope, depth)
+    nodes = sorted(p.atoms(Quo, Rem), key=sp.default_sort_key)
+    inner = {n for node in nodes for a in node.args for n in a.atoms(Quo, Rem)}
+    if outer := [node for node in nodes if node not in inner]:
+        return any(_without_division(p, node, scope, depth) for node in outer)
     return _at_lower_bounds(p, scope)
 
 
@@ -64,8 +65,8 @@ def positive(p: sp.Expr, scope: Scope) -> bool:
 def _without_division(p: sp.Expr, node: sp.Function, scope: Scope, depth: int) -> bool:
     """Replace a quotient or a remainder by a fresh index with the range it is known to have.
 
-    0 <= Rem(a, b) <= b - 1.  For a >= 0: Quo(a, b) >= 0, and Quo(a, b) <= E - 1 iff a <= b*E - 1,
-    where E is read off as the extent for which p is E - 1 - Quo(a, b).
+    0 <= Rem(a, b) <= b - 1.  b*Quo(a, b) <= a.  For a >= 0: Quo(a, b) >= 0, and Quo(a, b) <= E - 1
+    iff a <= b*E - 1, where E is read off as the extent for which p is E - 1 - Quo(a, b).
     """
     a, b = node.args
     stand_in = sp.Symbol(f"_{node.func.__name__}{depth}", integer=True)
@@ -73,15 +74,32 @@ def _without_division(p: sp.Expr, node: sp.Function, scope: Scope, depth: int) -
     if isinstance(node, Rem):
         return nonneg(q, scope.with_indices({stand_in: b}), depth - 1)
     split = linear(q, stand_in)
-    if split is None or not nonneg(a, scope, depth - 1):
+    if split is None:
         return False
     c, r = split
+    times = _whole(-c / b)  # p = r - times*b*Quo(a, b) >= r - times*a
+    if times is not None and nonneg(times, scope, depth - 1):
+        if nonneg(r - times * a, scope, depth - 1):
+            return True
+    if not nonneg(a, scope, depth - 1):
+        return False
     if nonneg(c, scope, depth - 1):
         return nonneg(r, scope, depth - 1)
-    limit = sp.cancel(-r / c)  # c*q + r >= 0 for c < 0 iff q <= limit, iff a <= b*limit + b - 1
-    if sp.denom(limit) == 1 and nonneg(-c, scope, depth - 1):
+    limit = _whole(-r / c)  # c*q + r >= 0 for c < 0 iff q <= limit, iff a <= b*limit + b - 1
+    if limit is not None and nonneg(-c, scope, depth - 1):
         return nonneg(b * limit + b - 1 - a, scope, depth - 1)
     return False
+
+
+def _whole(quotient: sp.Expr) -> sp.Expr | None:
+    """The quotient where it is a polynomial with integer coefficients, also where it is a number.
+
+    >>> W = sp.Symbol("W", integer=True)
+    >>> _whole(2 * W / 2), _whole((W - 1) / 2)
+    (W, None)
+    """
+    found = sp.cancel(sp.together(quotient))
+    return sp.expand(found) if sp.denom(sp.together(found)) == 1 else None
 
 
 def _at_lower_bounds(p: sp.Expr, scope: Scope) -> bool:

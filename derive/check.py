@@ -157,11 +157,23 @@ def walk(
 
 
 def implied(p: sp.Expr, scope: Scope, guards: Iterable[Guard], d: Definition) -> bool:
-    """p >= 0 follows from the ranges of the indices, or from one guard and those ranges."""
+    """p >= 0 follows from the ranges of the indices, or from one guard and those ranges; with the
+    derived sizes as they are, or with what they are derived from."""
     p, scope = _label_reads_as_indices(p, scope, d)
-    if nonneg(p, scope):
-        return True
-    return any(isinstance(g, NonNeg) and nonneg(p - g.args[0], scope) for g in guards)
+    found = [g.args[0] for g in guards if isinstance(g, NonNeg)]
+    derived = {s: _written_out(e, d) for s, e in d.derived}
+    wide = Scope({i: n.xreplace(derived) for i, n in scope.extents.items()}, scope.lower)
+    return any(
+        nonneg(part, scope) or nonneg(part.xreplace(derived), wide)
+        for part in (p, *(p - g for g in found))
+    )
+
+
+def _written_out(e: sp.Expr, d: Definition) -> sp.Expr:
+    """A derived size in sizes that are given."""
+    for s, value in reversed(d.derived):
+        e = e.xreplace({s: value})
+    return e
 
 
 def _label_reads_as_indices(p: sp.Expr, scope: Scope, d: Definition) -> tuple[sp.Expr, Scope]:

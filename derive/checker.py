@@ -353,12 +353,27 @@ def _canonical_atom(atom: Any) -> tuple[Any, ...]:
         return freeze(by_depth(kind, loops, guards, body))
     out: Poly = {}
     bound = {i for i, _ in loops}
-    for m, c in body.items():
+    for m, c in inverse_roots(body, bound).items():
         free = [a for a in m if not _symbols(a) & bound]
         term = reduction("sum", loops, guards, {tuple(a for a in m if a not in free): 1})
         flat = rebuild(term, lambda a: by_depth(*a) if a[0] == "sum" else var(a))
         out = add(out, scale(mul({tuple(free): 1}, flat), c))
     return freeze(out)
+
+
+def inverse_roots(p: Poly, bound: set[str]) -> Poly:
+    """p with 1/x for 1/sqrt(x) * 1/sqrt(x), what stands under a root being positive; only where x
+    depends on an index of a sum, which no relation is about."""
+    out: Poly = {}
+    for m, c in p.items():
+        factors = [const(c)]
+        for a in dict.fromkeys(m):
+            root = inverse_atom(a) if a[:2] == ("call", "inv") and _symbols(a) & bound else ""
+            pairs, rest = divmod(m.count(a), 2) if root[:2] == ("call", "sqrt") else (0, m.count(a))
+            factors += [call("inv", dict(root[2][0]))] * pairs if pairs else []
+            factors += [var(a)] * rest
+        out = add(out, mul(*factors))
+    return out
 
 
 def canonical_atom(atom: Any) -> Poly:
@@ -507,6 +522,8 @@ class Text:
         self.needs: list[Fact] = []  # what named operators ask of their sizes
         self.divisors: list[Poly] = []  # of quotients: they have to be positive
         self.known = self.tensors  # the tensors that stand in the values, and their types
+        self.skips: list[Any] | None = None  # in a maximum's term: what makes it one
+        self.adds = False  # in a sum's term
 
     def value(self, text: str) -> Poly:
         """The expression `text`. Errors: Refused where it is outside the language."""
@@ -540,7 +557,7 @@ class Text:
                 return binary(type(op).__name__, self.node(a), self.node(b))
             case ast.Subscript(value=tensor, slice=s):
                 subs = s.elts if isinstance(s, ast.Tuple) else [s]
-                return self.tensor(tensor).at([self.node(e) for e in subs])
+                return self.at(self.tensor(tensor), [self.node(e) for e in subs])
             case ast.Call(keywords=[_, *_]):
                 raise Refused(f"{ast.unparse(n)!r}: arguments have no names")
             case ast.Call(
@@ -555,6 +572,15 @@ class Text:
             case ast.Compare() | ast.BoolOp():
                 return mul(*map(condition, self.conditions(n)))
         raise Refused(f"{ast.unparse(n)!r} is outside the language")
+
+    def at(self, t: Tensor, subs: list[Poly]) -> Poly:
+        """A tensor's element; a term of a maximum that reads what it skips is no term."""
+        if t.outside != "skip" or (self.skips is None and not self.adds):
+            return t.at(subs)
+        if self.skips is None:
+            raise Refused(f"{t.name} stands in a sum, and only a maximum skips what is outside")
+        self.skips += t.ranges(subs)
+        return t.plain(subs)
 
     def tensor(self, n: ast.expr) -> Tensor:
         """A tensor's name, or a named operator applied to tensors and sizes."""
@@ -628,11 +654,10 @@ class Text:
         inner.needs, inner.known, inner.divisors = self.needs, self.known, self.divisors
         asked = len(self.needs)
         guards = [g for c in rest for g in inner.conditions(c)]
+        inner.skips, inner.adds = (None, True) if kind == "sum" else (guards, False)
         value = inner.node(body)
         if free_symbols(self.needs[asked:]) & {i for i, _ in named}:
             raise Refused(f"{kind}: a size of a named operator depends on the sum's index")
-        if kind != "sum":  # a tap outside a tensor that skips is no tap
-            guards, value = skipped(guards, value)
         return reduction(kind, named, guards, value)
 
     def conditions(self, n: ast.expr) -> list[Any]:
@@ -706,15 +731,6 @@ def is_real(p: Poly, tensors: Any, real: Any) -> bool:
     return not integral(p)
 
 
-def skipped(guards: list[Any], value: Poly) -> tuple[list[Any], Poly]:
-    """The range conditions of a single read, taken over by the maximum around it."""
-    if len(value) == 1 and len(next(iter(value))) == 1:
-        atom = next(iter(value))[0]
-        if atom[0] == "sum" and not atom[1]:
-            return [*guards, *atom[2]], scale(dict(atom[3]), next(iter(value.values())))
-    return guards, value
-
-
 class Tensor:
     """A shape, and the value at given subscripts: an element, or another expression."""
 
@@ -725,13 +741,17 @@ class Tensor:
         self.values, self.value = entry.get("values"), value
 
     def at(self, subs: list[Poly]) -> Poly:
-        """The element; outside the shape it is 0 ("zero") or no tap at all ("skip")."""
-        if len(subs) != len(self.shape):
-            raise Refused(f"{self.name} has {len(self.shape)} subscripts, not {len(subs)}")
-        element = self.value(subs) if self.value else self.element(subs)
+        """The element; outside the shape it is 0 (where a maximum skips it, see `Text.at`)."""
+        element = self.plain(subs)
         if self.outside == "forbidden":
             return element
         return reduction("sum", (), self.ranges(subs), element)
+
+    def plain(self, subs: list[Poly]) -> Poly:
+        """The element inside the shape."""
+        if len(subs) != len(self.shape):
+            raise Refused(f"{self.name} has {len(self.shape)} subscripts, not {len(subs)}")
+        return self.value(subs) if self.value else self.element(subs)
 
     def element(self, subs: list[Poly]) -> Poly:
         """The read itself, without a guard."""

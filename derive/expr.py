@@ -59,6 +59,9 @@ class Quo(sp.Function):
     nargs = 2
     is_integer = True
 
+    def _sympystr(self, printer: Any) -> str:
+        return "({})//({})".format(*map(printer.doprint, self.args))
+
     @classmethod
     def eval(cls, a: sp.Expr, b: sp.Expr) -> sp.Expr | None:
         """Take out the multiples of b; None where there is nothing to take out."""
@@ -75,6 +78,9 @@ class Rem(sp.Function):
 
     nargs = 2
     is_integer = True
+
+    def _sympystr(self, printer: Any) -> str:
+        return "({})%({})".format(*map(printer.doprint, self.args))
 
     @classmethod
     def eval(cls, a: sp.Expr, b: sp.Expr) -> sp.Expr | None:

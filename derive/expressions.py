@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import isfinite
 from typing import NoReturn, TypeGuard
 
 import sympy as sp
@@ -77,6 +78,8 @@ class ExpressionReader:
         match node:
             case ast.Constant(value=int(value)) if not isinstance(value, bool):
                 return sp.Integer(value)
+            case ast.Constant(value=float(value)) if isfinite(value):
+                return sp.Rational(repr(value))  # the decimal as it is written: 0.1 is 1/10
             case ast.Name(id=name):
                 return self._name(name, node)
             case ast.UnaryOp(op=ast.USub(), operand=a):
@@ -136,7 +139,11 @@ class ExpressionReader:
     def guards(self, node: ast.expr) -> list[Guard]:
         """A comparison, or a chain of them, between integers."""
         if not isinstance(node, ast.Compare):
-            self.fail(ast.unparse(node), "a guard is a comparison")
+            self.fail(
+                ast.unparse(node),
+                "a guard is a comparison; a reduction has one body, and the larger of two numbers "
+                "is where(a < b, b, a)",
+            )
         sides = [self._integral(n) for n in (node.left, *node.comparators)]
         found: list[Guard] = []
         for op, a, b in zip(node.ops, sides, sides[1:], strict=False):
@@ -229,7 +236,12 @@ class ExpressionReader:
                 return self._reduce(node, kind, [(integer(n), None) for n in named], args, free)
             case ast.Subscript(value=ast.Name(id=kind)) if kind in KINDS and args:
                 return self._reduce(node, kind, list(self._bound(f)), args, free)
-        self.fail(ast.unparse(node), f"the index language has no such function as {ast.unparse(f)}")
+        known = ", ".join(sorted({*FUNCTIONS, "where"}))
+        self.fail(
+            ast.unparse(node),
+            f"the index language has no such function as {ast.unparse(f)}; it has {known} and the "
+            "reductions sum, max, argmax",
+        )
 
     def _bound(self, f: ast.Subscript) -> Iterator[tuple[sp.Symbol, sp.Expr | None]]:
         for s in f.slice.elts if isinstance(f.slice, ast.Tuple) else [f.slice]:

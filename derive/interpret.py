@@ -51,7 +51,8 @@ def gradients(
     cotangents: Operands,
     scalars: Mapping[str, Any] | None = None,
 ) -> dict[str, Array]:
-    """The gradient of every differentiable operand, by operand; `cotangents`: one for each output.
+    """The gradient of every differentiable operand, by operand; `cotangents`: one for each output
+    that is real.
 
     Each occurrence of an operand adds cotangent * slope to the element that it reads, for all index
     tuples: dloss/dX[s(i, j)] += dloss/dt[i] * df/dX[s(i, j)]. Errors: as `evaluate`.

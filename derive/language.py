@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NoReturn
 
 import sympy as sp
 
@@ -180,6 +181,10 @@ def operator(
     from gradproof.derive.check import check
     from gradproof.derive.parse import Reader
 
+    texts = {"name": name, "equations": equations, "integers": integers, "doc": doc}
+    mappings = {"tensors": tensors, "sizes": sizes, "requires": requires, "outside": outside}
+    mappings |= {"labels": labels, "scalars": scalars, "subscripts": subscripts, "names": names}
+    _check_types(texts, mappings, {"outputs": outputs, "constant": constant})
     reader = Reader(
         name,
         tensors,
@@ -215,6 +220,30 @@ def operator(
         doc=doc.strip(),
     )
     return check(definition)
+
+
+def _check_types(
+    texts: Mapping[str, object], mappings: Mapping[str, object], lists: Mapping[str, object]
+) -> None:
+    """Errors: DefinitionError names the argument of `operator` that is of another type."""
+    who = texts["name"]
+
+    def fail(argument: str, value: object, expected: str) -> NoReturn:
+        raise DefinitionError(f"{who}: {argument} is {value!r}, expected {expected}")
+
+    for argument, value in texts.items():
+        if not isinstance(value, str):
+            fail(argument, value, "a text")
+    for argument, value in mappings.items():
+        if value is not None and not isinstance(value, Mapping):
+            fail(argument, value, "a mapping from names to texts")
+        for key, text in (value or {}).items():
+            if not isinstance(key, str) or not isinstance(text, str):
+                fail(f"{argument}[{key!r}]", text, 'a text, such as "N, K"')
+    for argument, value in lists.items():
+        listed = isinstance(value, Sequence) and not isinstance(value, str)
+        if not listed or not all(isinstance(n, str) for n in list(value)):  # type: ignore[call-overload]
+            fail(argument, value, "a tuple of names")
 
 
 def scalar_symbol(name: str, dtype: str) -> sp.Symbol:

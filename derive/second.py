@@ -36,12 +36,11 @@ def backward_definition(d: Definition) -> Definition:
     """The reverse pass of `d`: from its operands and a cotangent per output to its gradients.
 
     The inputs are the operands that a gradient reads and then the cotangents, in the order of the
-    outputs; the outputs are the gradients of the differentiable operands, in their order. An
+    outputs, of those that any gradient reads; the outputs are the gradients of the differentiable operands, in their order. An
     operand of which the gradients are piecewise constant (ReLU's input) is declared constant.
     The equations are those of the forward pass that the gradients read, and the eliminated
     adjoint's: chain rule, see `adjoint` and `eliminate`.
-    Errors: DefinitionError where nothing is differentiable, or an output depends on no
-    differentiable operand.
+    Errors: DefinitionError where nothing is differentiable.
 
     >>> from gradproof.derive.registry import find
     >>> d = backward_definition(find("linear"))
@@ -52,16 +51,10 @@ def backward_definition(d: Definition) -> Definition:
     if system.backward is None:
         raise DefinitionError(f"{d.name}: no operand has a gradient")
     names = _new_names(d, system)
-    cotangents = [names[PREFIX + n] for n in d.outputs]
+    cotangents = [names[PREFIX + n] for n in d.outputs if d.tensor(n).dtype == "real"]
     whole = _joined(d, system, names)
     outputs = tuple(names[PREFIX + n] for n in d.differentiable)
     needed = prune(replace(whole, inputs=(*d.inputs, *cotangents), outputs=outputs), outputs)
-    idle = [n for n, c in zip(d.outputs, cotangents, strict=True) if c not in needed.inputs]
-    if idle:
-        raise DefinitionError(
-            f"{d.name}: output {idle[0]} depends on no differentiable operand; "
-            "an operator that is to be derived twice has no such output"
-        )
     clean = _declared(d, replace(needed, equations=_reindexed(needed)), names)
     check_names(clean)
     return replace(clean, constant=(*clean.constant, *_flat(clean)))

@@ -173,11 +173,14 @@ def _match(r: Reduce, known: list[_Known], extents: Mapping[sp.Symbol, sp.Expr])
 
 
 def _vanishes(e: Equation, pointwise: list[Equation]) -> bool:
-    """The right side is 0 identically, after equations without sums are written in."""
+    """The right side is 0 identically, after equations without sums are written in.
+
+    Cases are not: SymPy has no end where a condition holds a case distinction."""
     body = e.body
     if reduces(body):
         return False
-    definitions = {p.target: p for p in pointwise if not reduces(p.body)}
+    plain = [p for p in pointwise if not reduces(p.body) and not p.body.has(sp.Piecewise)]
+    definitions = {p.target: p for p in plain}
     while inline := {r: definitions[r.tensor] for r in reads(body) if r.tensor in definitions}:
         body = substitute(
             body,

@@ -66,15 +66,16 @@ class Node:
     ) -> dict[str, Tensor]:
         """The same through the operator that the reverse pass is.
 
-        Its inputs are the operands that it reads and then a cotangent per output, its outputs the
-        gradients of the differentiable operands, all in the order of the operator that it is of.
+        Its inputs are the operands that it reads and then a cotangent per output that has one, its
+        outputs the gradients of the differentiable operands, all in the order of the operator that it is of.
         """
         operator, forward = backward_operator(binding.operator), binding.operator.without()
         whole = operator.without()
-        count = len(whole.inputs) - len(forward.outputs)
+        outputs = [n for n in forward.outputs if PREFIX + n in forward.tensors]
+        count = len(whole.inputs) - len(outputs)
         operands = {n: self.operands.get(n) for n in whole.inputs[:count]}
         self._check_versions({n: t for n, t in operands.items() if t is not None})
-        for n, name in zip(forward.outputs, whole.inputs[count:], strict=True):
+        for n, name in zip(outputs, whole.inputs[count:], strict=True):
             operands[name] = self._cotangent(binding, n, cotangents)
         pairs = zip(forward.differentiable, whole.outputs, strict=True)
         names = {n: bar for n, bar in pairs if n in wanted}
@@ -152,7 +153,8 @@ def apply(
     differentiable = {n: given[n] for n in variant.differentiable}
     needing = frozenset(n for n, t in differentiable.items() if needs_grad(t))
     recording = is_grad_enabled() and bool(needing)
-    saved = _read_by_gradients(binding, needing) if recording else set()
+    read = _read_by_gradients(binding, needing) if recording else set()
+    saved = read & set(variant.saved)
     outputs = [n for n in variant.outputs if wanted is None or n in wanted]
     kernels = binding.forward(frozenset({*outputs, *also, *saved} - set(given)))
     computed = execute(binding, kernels, given, scalars or {}, label=label)
@@ -169,7 +171,9 @@ def apply(
             scalars=dict(scalars or {}),
         )
         for name in outputs:
-            computed[name].node, computed[name].output = node, name
+            computed[name].output = name
+            if PREFIX + name in read:  # else it depends on no operand that requires a gradient
+                computed[name].node = node
     return computed
 
 
@@ -188,9 +192,9 @@ def sum_of(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _read_by_gradients(binding: Binding, operands: frozenset[str]) -> set[str]:
-    """The forward tensors that the gradients of `operands` read."""
+    """The forward tensors and the cotangents that the gradients of `operands` read."""
     kernels = binding.backward(frozenset(PREFIX + n for n in operands))
-    return {n for k in kernels for n in k.reads} & set(binding.variant.saved)
+    return {n for k in kernels for n in k.reads}
 
 
 def _check_labels(binding: Binding, given: Mapping[str, Tensor], label: str) -> None:

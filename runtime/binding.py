@@ -94,7 +94,8 @@ def _bind(
         progress = any(learned)
     missing = [n for n in operator.sizes if n not in sizes and n not in operator.derived]
     if missing:
-        raise ShapeError(f"no operand's shape tells {', '.join(missing)}; give the value")
+        known = ", ".join(f"{n}=..." for n in missing)
+        raise ShapeError(f"no operand's shape tells {', '.join(missing)} alone; give {known}")
     for name, bound in operator.lower.items():
         if sizes[name] < bound:
             raise ShapeError(f"size {name} is {sizes[name]}, it must be at least {bound}")
@@ -136,7 +137,8 @@ def _solve_shape(
         if not unknown:
             expected = size_expression(text)(sizes)
             if expected != value:
-                raise ShapeError(f"{where}, expected {expected} (= {text})")
+                origin = f" (= {text})" if text != str(expected) else ""
+                raise ShapeError(f"{where}, expected {expected}{origin}")
         elif len(unknown) == 1:
             u, size = unknown[0], size_expression(text)
             base, at_one, at_two = (size({**sizes, u: n}) for n in (0, 1, 2))

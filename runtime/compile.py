@@ -47,6 +47,8 @@ def compile(definition: Definition) -> Function:
     >>> fn(gp.tensor([1.0, 2.0]), a=3).numpy().tolist()
     [3.0, 6.0]
     """
+    if not hasattr(definition, "equations"):
+        raise ArgumentError(f"compile: {definition!r} is no definition; make one with gp.operator")
     operator = compile_definition(definition)
     taken = {*definition.inputs, *dict(definition.scalars), *operator.sizes}
     if "label" in taken | set(operator.names.values()):

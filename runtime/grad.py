@@ -75,7 +75,8 @@ def backward(root: Tensor, gradient: Tensor | None, create_graph: bool = False) 
     Errors: GradproofError where there is none; ShapeError for a gradient of another shape.
     """
     if not needs_grad(root):
-        raise GradproofError("backward: no operand of this tensor requires a gradient")
+        shown = f"output {root.output}" if root.output else "this tensor"
+        raise GradproofError(f"backward: {shown} depends on no operand that requires a gradient")
     roots = [(root, _seed(root, gradient, "backward", "gradient"))]
     with grad_mode(create_graph):
         for leaf, g in _cotangents(roots, lambda t: True, create_graph):

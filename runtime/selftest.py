@@ -57,8 +57,8 @@ def run_kernels(
 ) -> Iterator[Result]:
     """Every forward kernel in order, then every backward kernel.
 
-    operands: the variant's inputs. cotangents: one for each output, by output; none needed where
-    nothing is differentiable. sizes: those that no shape determines. dtype: float32 or float64.
+    operands: the variant's inputs. cotangents: one for each output, by output; none needed, and
+    none used, where no gradient depends on it. sizes: those that no shape determines. dtype: float32 or float64.
     form: "reference"; "phases" or "tiled" for these kernels wherever there are any.
     Errors: ShapeError, DTypeError, DeviceError, BuildError as for any operator.
 
@@ -72,7 +72,8 @@ def run_kernels(
     known, setting = _set_up(operator, variant, operands, sizes, scalars, dtype, device, form)
     yield from _each(setting, variant.forward, known)
     device = setting.device
-    known |= {PREFIX + n: tensor(a, dtype, device=device) for n, a in cotangents.items()}
+    used = {n: a for n, a in cotangents.items() if PREFIX + n in variant.tensors}
+    known |= {PREFIX + n: tensor(a, dtype, device=device) for n, a in used.items()}
     yield from _each(setting, variant.backward, known)
 
 

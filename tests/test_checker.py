@@ -685,7 +685,7 @@ def test_hypotheses_that_contradict_each_other_prove_nothing() -> None:
     vacuous = {"claim": "X", "statement": "", "facts": ["T >= 5", "T <= 3"], "goals": ["T == 100"]}
     record = {**statement(d, program, text), "claims": [vacuous], "proofs": {}, "maps": {}}
     record["cofactors"] = {}
-    with pytest.raises(Refused, match="no values satisfy the hypotheses together"):
+    with pytest.raises(Refused, match="no example with all sizes >= 2 meets its conditions"):
         Operator(record, program.entry, Source("add.cl", text), Finder(record)).check({})
 
 

@@ -35,6 +35,13 @@ def test_commands_exist(page: Path) -> None:
         assert command in COMMANDS, f"{page.name} names `gradproof {command}`"
 
 
+def test_the_definitions_of_the_language_page_are_accepted() -> None:
+    namespace: dict[str, object] = {}
+    for block in python_blocks(ROOT / "docs" / "index-language.md"):
+        exec(block, namespace)  # noqa: S102
+    assert {"conv1d", "weighted_nll"} <= set(namespace)
+
+
 def test_make_targets_exist() -> None:
     makefile = (ROOT / "Makefile").read_text("utf-8")
     for page in PAGES:

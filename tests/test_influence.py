@@ -211,7 +211,10 @@ def test_text_goes_to_standard_error_beside_json() -> None:
 # -- what is refused ----------------------------------------------------------------------------
 BAD = [
     (("conv9d", "--input", "0,0"), "there is no operator 'conv9d'; known:"),
-    (("conv3d", "--input", "0,0"), "conv3d has no windows over a map of pixels; operators that do: "),
+    (
+        ("conv3d", "--input", "0,0"),
+        "conv3d has no windows over a map of pixels; operators that do: ",
+    ),
     (("relu", "--input", "0,0"), "relu has no windows over a map of pixels; operators that do: "),
     (("batch_norm", "--input", "0,0"), "adaptive_avg_pool2d, avg_pool2d, avg_pool2d_valid, conv2d"),
     (("conv2d",), "nothing to show: give --input ROW,COL or --weight I,J, or both"),

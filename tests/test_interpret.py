@@ -152,7 +152,7 @@ def test_the_derivative_is_that_of_the_definition(name):
 
 
 def numbers_for(d):
-    """Fractions, in which nothing rounds; mpmath where a root or a function leaves the rationals."""
+    """Fractions, where nothing rounds; mpmath where a root or a function leaves the rationals."""
     system = derive(d)
     bodies = [e.body for part in (system.forward, system.backward) if part for e in part.equations]
     functions = any(b.has(sp.exp, sp.log, sp.tanh, sp.erf) for b in bodies)

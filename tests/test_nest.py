@@ -90,7 +90,9 @@ def test_a_term_that_does_not_vanish_with_its_read_keeps_its_place_in_the_sum() 
 
 def test_only_a_maximum_skips() -> None:
     shapes, skip = {"Y": "N", "z": "N"}, {"Y": "skip"}
-    with pytest.raises(DefinitionError, match=r"Y\[i \+ x\] stands in a sum.*only a maximum can do"):
+    with pytest.raises(
+        DefinitionError, match=r"Y\[i \+ x\] stands in a sum.*only a maximum can do"
+    ):
         operator("t", "z[x] = sum[i:K](Y[x + i])", shapes, outside=skip)
     with pytest.raises(DefinitionError, match=r"subscript x \+ 1 of Y\[x \+ 1\] may fall beyond N"):
         operator("t", "z[x] = Y[x + 1]", shapes, outside=skip)

@@ -16,10 +16,9 @@ from gradproof.cli.cases import Case, expected
 from gradproof.codegen.certify import certify
 from gradproof.codegen.generate import generated_folder
 from gradproof.codegen.program import build_program
-from gradproof.derive.adjoint import PREFIX
 from gradproof.derive.checker import Certificates, Operator, Refused, Source
 from gradproof.derive.claims.named import NAMED
-from gradproof.derive.expr import Divides
+from gradproof.derive.expr import Divides, Reduce, integer
 from gradproof.derive.language import operator
 from gradproof.derive.phases import phase_split
 from gradproof.derive.prove.limits import size_limits
@@ -33,23 +32,67 @@ from gradproof.runtime.schedule import schedule
 from gradproof.runtime.selftest import run_kernels
 
 SPLIT = ("avg_pool2d", "avg_pool2d_valid", "conv2d", "max_pool2d")
+TRANSPOSED = [f"conv_transpose{k}d{b}_z" for k in (1, 2, 3) for b in ("", "_without_b")]
+SPLIT_KERNELS = (
+    *(f"{name}_grad_Y" for name in (*SPLIT, "conv1d", "conv3d")),
+    *TRANSPOSED,
+    "conv2d_backward_Ybar",
+)
+NOT_SPLIT = {  # kernel: how many taps there are, where it is no size that a caller gives
+    "conv2d_backward_grad_Y": {integer("OH"), integer("OW")},
+    "slice_axis_grad_Y": set(),
+}
 PAIRS = [(s, k) for s in range(1, 5) for k in range(1, 6)]  # strides, taps; K < S too
 POOLS = 60  # random sizes of each operator for every chunk
 
 
 # -- the form ---------------------------------------------------------------------------------
-def test_every_gradient_through_a_stride_has_a_phase_split_form() -> None:
+def owner(kernel: str) -> Any:
+    (found,) = (op for op in operators().values() if kernel in op.kernels)
+    return found
+
+
+def divided(name: str) -> set[str]:
+    """The kernels of an operator whose equations, forward or backward, ask what divides evenly."""
+    found = set()
+    for v in definitions()[name].variants():
+        system = derive(v)
+        for part in (p for p in (system.forward, system.backward) if p):
+            targets = {e.target for e in part.equations if e.body.atoms(Divides)}
+            entry = operators()[name].variants[v.name]
+            used = (*entry.forward, *entry.backward)
+            found |= {k for k in used if operators()[name].kernels[k].target in targets}
+    return found
+
+
+def test_every_sum_through_a_stride_has_a_phase_split_form() -> None:
     found = {k.of: k.name for op in operators().values() for k in op.kernels.values() if k.of}
-    assert found == {f"{n}_grad_Y": f"{n}_grad_Y_phases" for n in SPLIT}
+    assert {*SPLIT_KERNELS} == {k for name in operators() for k in divided(name)} - {*NOT_SPLIT}
+    assert found == {k: f"{k}_phases" for k in SPLIT_KERNELS}
 
 
-@pytest.mark.parametrize("name", SPLIT)
-def test_no_loop_of_it_divides(name: str) -> None:
-    op = operators()[name]
-    for kernel, divides in ((f"{name}_grad_Y", True), (f"{name}_grad_Y_phases", False)):
+@pytest.mark.parametrize("kernel", NOT_SPLIT)
+def test_what_has_no_tap_of_its_own_is_not_split(kernel: str) -> None:
+    """No sum to split, or one whose taps are counted by a derived size."""
+    d = find(kernel.partition("_grad_")[0])
+    backward = derive(d).backward
+    assert backward
+    e = backward.equation(kernel.removeprefix(f"{d.name}_"))
+    taps = {i for r in e.body.atoms(Reduce) for g in r.guards if isinstance(g, Divides)
+            for i in g.free_symbols & {*r.bound}}  # fmt: skip
+    counts = {n for r in e.body.atoms(Reduce) for i, n in r.indices if i in taps}
+    assert counts == NOT_SPLIT[kernel] and not counts & {*d.sizes}
+    assert phase_split(backward, e) is None
+
+
+@pytest.mark.parametrize("split", SPLIT_KERNELS)
+def test_no_loop_of_it_divides(split: str) -> None:
+    op = owner(split)
+    for kernel, divides in ((split, True), (f"{split}_phases", False)):
         first, last = op.kernels[kernel].lines
         text = "\n".join(op.source.splitlines()[first - 1 : last])
-        loops = text[text.index("for (") : text.index("grad_Y[id] =")].split("/count")[0]
+        end = f"{op.kernels[kernel].target}[id] ="
+        loops = text[text.index("for (") : text.index(end)].split("/count")[0]
         found = [x for x in re.findall(r"[/%] \w+|floor_\w+", loops) if not x.startswith("/ count")]
         assert bool(found) == divides, found
 
@@ -247,11 +290,12 @@ def check(record: Any, entry: Any, text: str) -> list[dict[str, Any]]:
     return Operator(record, entry, source, Certificates(record)).check(NAMED)
 
 
-@pytest.mark.parametrize("name", SPLIT)
-def test_all_four_claims_are_proved(name: str) -> None:
+@pytest.mark.parametrize("kernel", SPLIT_KERNELS)
+def test_all_four_claims_are_proved(kernel: str) -> None:
+    name = owner(kernel).name
     rows = {r["claim"]: r for r in check(*committed(name))}
     for what in ("equation", "once", "range", "int32"):
-        assert rows[f"{name}_grad_Y_phases.{what}"]["status"] == "proved"
+        assert rows[f"{kernel}_phases.{what}"]["status"] == "proved"
     if name == "conv2d":
         assert rows["conv2d_grad_Y_phases.equation"]["formal"].endswith("DH = 1 and DW = 1")
         assert "conv2d_grad_Y_phases.equation in conv2d_without_b" in rows
@@ -342,8 +386,9 @@ def test_its_larger_numbers_are_limits_too() -> None:
 
 
 def test_every_definition_keeps_its_plain_kernel() -> None:
-    for d in definitions().values():
-        entry = build_program(d).entry
+    for name in definitions():
+        _, entry, _ = committed(name)
         used = {k for v in entry["variants"].values() for k in v["forward"] + v["backward"]}
         assert not any("of" in entry["kernels"][k] for k in used)
-        assert all(PREFIX in e["target"] for e in entry["kernels"].values() if "phases" in e)
+        split = {k for k, e in entry["kernels"].items() if "phases" in e}
+        assert split == used & {*SPLIT_KERNELS}, name

@@ -57,7 +57,7 @@ def test_only_what_the_gradients_need_is_saved() -> None:
 
 
 def test_an_equation_that_no_gradient_needs_is_left_out() -> None:
-    """The place of softmax's maximum, which `prepare` adds, is not computed: no gradient needs it."""
+    """The place of softmax's maximum, which `prepare` adds: no gradient needs it."""
     d = find("softmax_cross_entropy")
     targets = [[e.target for e in x.equations] for x in (prepare(d), derive(d).forward)]
     assert targets == [["m", "m_argmax", "s", "d", "loss"], ["m", "s", "d", "loss"]]

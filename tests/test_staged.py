@@ -132,7 +132,9 @@ def maps_of(kernel: str, text: str, packs: Iterable[str]) -> set[str]:
     code = re.sub(r"//[^\n]*|#[^\n]*", "", text)
     macros = set(re.findall(r"\b(?:TILE_\w+|CHUNK|LANES|[A-Z]{3,}\w*)\b", code))
     declared = set(re.findall(r"const int (\w+) = SIZE_\1;", code)) - {"LANES"}
-    needed = {"staged", "work-items", "registers"}
+    needed = {"staged", "work-items"}
+    if "REALV total[1];" not in code:  # one register needs no number
+        needed.add("registers")
     for macro in macros - declared - SKIPPED:
         if macro.startswith("SIZE_") and macro.removeprefix("SIZE_") in declared | {"LANES"}:
             continue

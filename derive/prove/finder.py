@@ -140,7 +140,7 @@ class Finder(Certificates):
                     del self.proofs[key]
                     self.used.discard(key)
                 problem = problem or error
-                self.problems[where.rsplit(", sum", 1)[0]] = str(problem)
+                self.problems[where.rsplit(", sum", 1)[0]] = _tried(problem, where)
         if problem is None:
             raise NotFound(
                 f"{where}: nothing corresponds to {show({(source,): Fraction(1)})[:300]}"
@@ -150,6 +150,7 @@ class Finder(Certificates):
     def _candidates(
         self, facts: list[Fact], k: int, source: Any, like: list[Any]
     ) -> Iterator[dict[str, Any]]:
+        plain = []
         for j, target in enumerate(like):
             if target[0] != source[0]:
                 continue
@@ -158,7 +159,8 @@ class Finder(Certificates):
                 if entry:
                     yield entry | {"like": j}
                     if entry.pop("rewrite", None):  # subscripts that the map leaves different
-                        yield entry | {"like": j}
+                        plain.append(entry | {"like": j})
+        yield from plain
         yield from self._without_deltas(facts, k, source)
 
     def _without_deltas(self, facts: list[Fact], k: int, source: Any) -> Iterator[dict[str, Any]]:
@@ -196,8 +198,9 @@ class Finder(Certificates):
                 old = self._combination(*rest)
                 if old is None:
                     difference = rest[0]
-                    why = self.problems.get(where) or f"differ by {show(difference)[:300]}"
-                    raise NotFound(f"{where}: the two sides are not equal: {why}")
+                    left = f"no rule is known by which this is 0: {show(difference)[:300]}"
+                    why = self.problems.get(where, left)
+                    raise NotFound(f"{where}: no certificate was found: {why}")
             self.record["cofactors"][where] = old
         return super().cofactors(where)
 
@@ -247,6 +250,13 @@ def recorded(step: Any) -> list[Any]:
         [[str(c), list(i)] for c, i in pos],
         [[i, show(c)] for i, c in eq],
     ]
+
+
+def _tried(problem: Refused, where: str) -> str:
+    """Why a way to pair the terms of two sums was given up: no more than that, it refutes none."""
+    goal = problem.goal if isinstance(problem, NotFound) else ""
+    why = f"{goal} was not shown" if goal else str(problem).removeprefix(f"{where}: ")
+    return f"terms were paired by their subscripts, but {why}"
 
 
 def _at(goal: Fact, example: dict[Any, int] | None) -> str:

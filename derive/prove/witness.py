@@ -47,7 +47,7 @@ def witness(
                     return values
         except (KeyError, ZeroDivisionError):
             continue
-    raise Refused("no values satisfy the hypotheses together")
+    raise Refused("no example with all sizes >= 2 meets its conditions")
 
 
 def refute(where: str, domain: list[Fact], image: list[Fact], there: Mapping[str, Poly]) -> None:
@@ -112,7 +112,7 @@ def _draw(
     extents: dict[str, Poly] = {}
     greatest = [p for kind, p in drawn if kind == ">="]  # E - 1 - i >= 0, or E = a//b + 1
     for p in sorted(greatest, key=lambda p: p.get((), 0) > -1):
-        if p.get((), 0) <= 0:
+        if p.get((), 0) <= 0 or len(p) == 2:  # two terms: i is at most a number
             for m, c in p.items():
                 if c == -1 and len(m) == 1 and m[0] in names and m[0] not in values:
                     extents.setdefault(m[0], {n: d for n, d in p.items() if n != m})

@@ -34,7 +34,7 @@ UNUSABLE = (DefinitionError, ArithmeticError, ValueError)
 
 @dataclass(frozen=True)
 class Case:
-    """Sizes, operands (small integers), cotangents by output, scalars (powers of two)."""
+    """Sizes, operands (small integers), cotangents by real output, scalars (powers of two)."""
 
     sizes: Mapping[str, int]
     operands: Mapping[str, Array]
@@ -106,7 +106,8 @@ def fill(d: Definition, machine: Machine, rng: np.random.Generator, *, plain: bo
             operands[n] = rng.integers(-4, 5, shape)
         else:
             operands[n] = _of_some_kind(rng, shape)
-    cotangents = {n: rng.integers(-4, 5, machine.shapes[n]) for n in d.outputs}
+    real = (n for n in d.outputs if d.tensor(n).dtype == "real")
+    cotangents = {n: rng.integers(-4, 5, machine.shapes[n]) for n in real}
     scalars: dict[str, float | int] = {
         n: float(rng.choice(SCALARS)) if t == "real" else int(rng.integers(2**32))
         for n, t in d.scalars

@@ -10,10 +10,11 @@ from typing import Annotated
 import typer
 
 from gradproof.cli.options import Json
-from gradproof.cli.terms import DEFAULT_MAP, DEFAULTS, MAP, SIZES, Page
+from gradproof.cli.source import is_file, load
+from gradproof.cli.terms import DEFAULT_MAP, DEFAULTS, MAP, SIZES, Page, names_of
 from gradproof.derive.errors import DefinitionError
 from gradproof.derive.language import Definition
-from gradproof.derive.registry import find, operators
+from gradproof.derive.registry import operators
 from gradproof.runtime.errors import GradproofError
 
 Text = str | None
@@ -38,7 +39,14 @@ OutputSize = Annotated[
 
 
 def influence(
-    operator: Annotated[str, typer.Argument(help="An operator with windows, such as conv2d.")],
+    operator: Annotated[
+        str,
+        typer.Argument(
+            help="An operator with windows, such as conv2d, or a file with your own: my_op.py,"
+            " my_op.py:name. Its operand called input ends in the axes H, W; the options give its"
+            " sizes KH, KW or K, and so on."
+        ),
+    ],
     element: Element = None,
     tap: Tap = None,
     size: Map = None,
@@ -95,13 +103,20 @@ def _has_windows(d: Definition) -> bool:
 
 
 def _windowed(name: str) -> Definition:
-    d = find(name)
-    if not _has_windows(d):
-        known = ", ".join(n for n, o in operators().items() if _has_windows(o))
+    loaded = load(name)
+    fitting = [d for d in loaded.values() if _has_windows(d)]
+    if len(fitting) > 1:
+        each = " or ".join(f"{name}:{d.name}" for d in fitting)
+        raise DefinitionError(f"{name} has several operators with windows; name one: {each}")
+    if fitting:
+        return fitting[0]
+    if is_file(name):
         raise DefinitionError(
-            f"{name} has no windows over a map of pixels; operators that do: {known}"
+            f"{name}: no operator with windows over a map of pixels; there an operand is called "
+            'input (names={"Y": "input"}), and its last two axes are H, W'
         )
-    return d
+    known = ", ".join(n for n, o in operators().items() if _has_windows(o))
+    raise DefinitionError(f"{name} has no windows over a map of pixels; operators that do: {known}")
 
 
 def _picked(
@@ -142,24 +157,29 @@ def _sizes(
     known = {str(s) for s in d.sizes}
     least_of = {str(s): least for s, least in d.lower}
     sizes = {s: least_of.get(s, 0) for s in known}
-    for option, (names, least) in SIZES.items():
-        taken = known.issuperset(names)
-        if not taken and given[option] is not None:
+    for option, (_, least) in SIZES.items():
+        names = names_of(option, known)
+        if not names and given[option] is not None:
             raise DefinitionError(f"{d.name} has no --{option}")
-        if taken:
-            lengths = (1, 2, 4) if len(names) == 4 else (1, 2)
+        if names:
+            lengths = tuple(n for n in (1, 2, 4) if n <= len(names))
             values = _numbers(f"--{option}", given[option] or str(DEFAULTS[option]), lengths, least)
             sizes |= zip(names, _spread(values, len(names)), strict=True)
     if size is not None:
         values = _spread(_numbers("--size", size, (1, 2), 1), 2)
     else:
         pixel = picked["--input"][1] if "--input" in picked else (0, 0)
-        spans = [sizes.get(f"D{a}", 1) * (sizes.get(f"K{a}", 1) - 1) for a in MAP]
-        crops = [max(0, -sizes.get(side, 0)) for side in ("PB", "PR")]
+        spans = [_of_axis(sizes, "D", a, 1) * (_of_axis(sizes, "K", a, 1) - 1) for a in MAP]
+        crops = [max(0, -_of_axis(sizes, "P", side, 0)) for side in "BR"]
         # a window that begins at the pixel or before it ends at pixel + span or before
         ends = (p + s + c + 1 for p, s, c in zip(pixel, spans, crops, strict=True))
         values = tuple(max(DEFAULT_MAP, end) for end in ends)
     return sizes | dict(zip(MAP, values, strict=True))
+
+
+def _of_axis(sizes: Mapping[str, int], letter: str, axis: str, default: int) -> int:
+    """KH, or K where both axes have the same."""
+    return sizes.get(letter + axis, sizes.get(letter, default))
 
 
 def _spread(values: tuple[int, ...], count: int) -> tuple[int, ...]:

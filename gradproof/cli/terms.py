@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,6 +28,7 @@ SIZES = {
 }
 DEFAULTS = {"kernel": 3, "stride": 1, "dilation": 1, "padding": 0, "output-size": 3}
 DEFAULT_MAP = 5
+ONE = {"kernel": "K", "stride": "S", "dilation": "D", "padding": "P"}  # one size for both axes
 LECTURE = ("stride", "dilation", "padding")  # its tables have the defaults for these
 
 
@@ -44,7 +45,8 @@ class Page:
     def of(d: Definition, sizes: dict[str, int]) -> Page:
         """Errors: DefinitionError where the sizes do not fit together, with the sizes."""
         forward = prepare(d)
-        hidden = {s for s in d.sizes if str(s) not in MAP and not option_of(str(s))}
+        given = {*MAP, *(s for option in SIZES for s in names_of(option, sizes))}
+        hidden = {s for s in d.sizes if str(s) not in given}
         kept = {
             t.name: [k for k, n in enumerate(t.shape) if n.free_symbols - hidden]
             for t in forward.tensors
@@ -79,7 +81,8 @@ class Page:
         yield f"{d.name}: {shapes} -> {results}; {' '.join(options(self.sizes))}"
         if grown:
             yield "The map has the default size: at least 5, with room for windows at the element."
-        hidden = sorted(s for s in self.sizes if s not in MAP and not option_of(s))
+        given = {*MAP, *(s for option in SIZES for s in names_of(option, self.sizes))}
+        hidden = sorted(self.sizes.keys() - given)
         values = sorted({self.sizes[s] for s in hidden}, reverse=True)
         named = [(v, ", ".join(s for s in hidden if self.sizes[s] == v)) for v in values]
         each = "; ".join(f"{names}: each is {v}" for v, names in named)
@@ -164,33 +167,37 @@ class Page:
 
     def _sums(self, found: Table) -> bool:
         """The lecture's identity: for stride 1, dilation 1 and no padding, looked up in each."""
-        plain = [(s, DEFAULTS[o]) for o in LECTURE for s in SIZES[o][0]]
-        if any(self.sizes.get(s, value) != value for s, value in plain):
+        plain = [(s, DEFAULTS[o]) for o in LECTURE for s in names_of(o, self.sizes)]
+        if any(self.sizes[s] != value for s, value in plain):
             return False
         return all(map(self._adds_up, found.forward.terms))
 
     def _adds_up(self, t: Term) -> bool:
         at = {r.tensor: self._coordinates(r) for r in (t.target, t.read, *reads(t.slope))}
-        if at.keys() != {"Y", "w", "z"}:
+        if at.keys() != {"Y", "w", "z"} or len({*map(len, at.values())}) > 1:
             return False
         return all(z + w == y for y, w, z in zip(at["Y"], at["w"], at["z"], strict=True))
 
 
-def option_of(size: str) -> str | None:
-    """The option that gives a size of a definition, if one does.
+def names_of(option: str, sizes: Iterable[str]) -> tuple[str, ...]:
+    """Those of a definition's sizes that an option gives: one for each axis, or one for both.
 
-    >>> option_of("KH")
-    'kernel'
+    >>> names_of("kernel", ["N", "KH", "KW"]), names_of("kernel", ["N", "K"])
+    (('KH', 'KW'), ('K',))
     """
-    return next((option for option, (names, _) in SIZES.items() if size in names), None)
+    known = set(sizes)
+    each = SIZES[option][0]
+    if known.issuperset(each):
+        return each
+    return (ONE[option],) if ONE.get(option) in known else ()
 
 
 def options(sizes: Mapping[str, int]) -> list[str]:
     """The options that give these sizes, in full."""
     return [
         f"--{option} {','.join(str(sizes[s]) for s in names)}"
-        for option, (names, _) in SIZES.items()
-        if sizes.keys() >= set(names)
+        for option in SIZES
+        if (names := names_of(option, sizes))
     ]
 
 

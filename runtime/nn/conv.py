@@ -8,7 +8,7 @@ from numpy.typing import DTypeLike
 
 from gradproof.runtime import functional as F
 from gradproof.runtime.arguments import Extents, Padding, extents, float_dtype, integer, sides
-from gradproof.runtime.errors import ShapeError
+from gradproof.runtime.errors import ArgumentError, ShapeError
 from gradproof.runtime.nn.init import fan_in, kaiming_uniform
 from gradproof.runtime.nn.module import Module
 from gradproof.runtime.tensor import Parameter, Tensor
@@ -79,7 +79,9 @@ class Convolution(Module):
         return f"{self.in_channels}, {self.out_channels}, " + ", ".join(options)
 
 
-class _Conv(Convolution):
+class ConvNd(Convolution):
+    """A convolution over `_axes` axes."""
+
     def __init__(
         self,
         in_channels: int,
@@ -90,10 +92,16 @@ class _Conv(Convolution):
         dilation: Extents = 1,
         groups: int = 1,
         bias: bool = True,
+        padding_mode: str = "zeros",
         *,
         dtype: DTypeLike = "float32",
     ) -> None:
         super().__init__()
+        if padding_mode != "zeros":
+            raise ArgumentError(
+                f"{type(self).__name__}: padding_mode={padding_mode!r}, expected 'zeros'; for "
+                "another border put a layer that pads before this one, such as nn.ReflectionPad2d"
+            )
         self._configure(in_channels, out_channels, groups, kernel_size, stride, dilation)
         self.padding = self._check_padding(padding)
         self._initialise((out_channels, in_channels // groups), bias, dtype)
@@ -113,17 +121,17 @@ class _Conv(Convolution):
         )
 
 
-class Conv2d(_Conv):
+class Conv2d(ConvNd):
     """Cross-correlation of images with `out_channels` kernels, plus a bias for each.
 
     Shapes: input (N, in_channels, H, W); output (N, out_channels, H', W') with
     H' = floor((H + padding_top + padding_bottom - dilation (kernel_size - 1) - 1) / stride) + 1;
     weight (out_channels, in_channels/groups, kH, kW); bias (out_channels,) or None.
     padding: of zeros, for both axes, for each, or ((top, bottom), (left, right)); "valid" is 0,
-    "same" keeps H and W and needs stride 1. dtype: float32 or float64.
-    PyTorch: torch.nn.Conv2d, with padding_mode "zeros" only.
+    "same" keeps H and W and needs stride 1. padding_mode: "zeros", for PyTorch's sake. dtype:
+    float32 or float64. PyTorch: torch.nn.Conv2d, with padding_mode "zeros" only.
 
-    Errors: ShapeError for sizes that are no integers in range or groups that do not divide the
+    Errors: ArgumentError for another padding_mode; ShapeError for sizes that are no integers in range or groups that do not divide the
     channels; DTypeError for another dtype; in calls, what `functional.conv2d` raises.
 
     >>> Conv2d(1, 6, 5, padding=2)
@@ -136,7 +144,7 @@ class Conv2d(_Conv):
     _axes: ClassVar[int] = 2
 
 
-class Conv1d(_Conv):
+class Conv1d(ConvNd):
     """As `Conv2d`, for signals. Shapes: input (N, in_channels, L), output (N, out_channels, L');
     weight (out_channels, in_channels/groups, kernel_size).
 
@@ -149,7 +157,7 @@ class Conv1d(_Conv):
     _axes: ClassVar[int] = 1
 
 
-class Conv3d(_Conv):
+class Conv3d(ConvNd):
     """As `Conv2d`, for volumes. Shapes: input (N, in_channels, D, H, W), output
     (N, out_channels, D', H', W'); weight (out_channels, in_channels/groups, kD, kH, kW).
 
