@@ -368,10 +368,11 @@ def inverse_roots(p: Poly, bound: set[str]) -> Poly:
     for m, c in p.items():
         factors = [const(c)]
         for a in dict.fromkeys(m):
-            root = inverse_atom(a) if a[:2] == ("call", "inv") and _symbols(a) & bound else ""
-            pairs, rest = divmod(m.count(a), 2) if root[:2] == ("call", "sqrt") else (0, m.count(a))
-            factors += [call("inv", dict(root[2][0]))] * pairs if pairs else []
-            factors += [var(a)] * rest
+            count, root = m.count(a), inverse_atom(a)
+            if a[:2] == ("call", "inv") and root[:2] == ("call", "sqrt") and _symbols(a) & bound:
+                factors += [call("inv", dict(root[2][0]))] * (count // 2)
+                count %= 2
+            factors += [var(a)] * count
         out = add(out, mul(*factors))
     return out
 

@@ -12,6 +12,7 @@ import dataclasses
 import hashlib
 import json
 import logging
+import time
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import version
@@ -36,7 +37,8 @@ _definitions: dict[Operator, Definition] = {}  # of the operators that were comp
 def compile(definition: Definition) -> Function:
     """The function that a definition states, on tensors, differentiable; see `Function`.
 
-    Deriving and rendering happen once: the result is kept in the user's cache folder.
+    Deriving and rendering take seconds, once: the result is kept in the user's cache folder, and
+    the logger `gradproof` says at level INFO when it begins and how long it took.
     Errors: DefinitionError where the derivation leads to an expression that has no form in C.
 
     >>> import gradproof as gp
@@ -136,7 +138,10 @@ def _derive(key: str, definition: Definition) -> dict[str, Any]:
     from gradproof.derive.names import check_names
 
     check_names(definition)  # a Definition made by hand has not been checked
+    log.info("%s: deriving its gradients and kernels; kept for the next time", definition.name)
+    start = time.perf_counter()
     program = build_program(definition)
+    log.info("%s: derived in %.1f s", definition.name, time.perf_counter() - start)
     stored = {"entry": program.entry, "files": program.files}
     try:
         write_atomically(operators_folder() / f"{key}.json", _encoded(key, stored))

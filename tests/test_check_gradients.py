@@ -89,6 +89,12 @@ def test_inputs_stay_as_they_are():
     assert (x.grad, w.grad, w.dtype, w.node) == (None, None, np.float32, None)
 
 
+def test_the_report_says_what_was_found():
+    report = repr(check_gradients(F.linear, data(4, 3), data(2, 3)))
+    assert report.startswith("<gradients agree: inputs 0, 1; 4 directions, 18 elements; largest")
+    assert report.endswith("% of its bound>")
+
+
 def test_the_report_is_frozen():
     report = check_gradients(F.relu, gp.tensor([1.0, -2.0]))
     with pytest.raises(dataclasses.FrozenInstanceError):
@@ -118,8 +124,34 @@ def test_one_wrong_element_is_named(elements):
 
 
 def test_an_output_without_a_graph_is_a_wrong_gradient():
-    with pytest.raises(GradientError, match=r"element \[0\]: backward gives 0, "):
+    words = r"input 0 has no gradient \(declared constant\? detached\?\), but element \[0\] matters"
+    with pytest.raises(GradientError, match=words):
         check_gradients(lambda x: x.detach(), gp.tensor([1.0]))
+
+
+def test_a_constant_operand_is_checked_only_where_no_input_asks_for_a_gradient():
+    text, operands = "z[i] = c[i] * x[i]", {"c": "N", "x": "N"}
+    scale = gp.compile(gp.operator("scale", text, operands, constant=("c",)))
+    x = data(3)
+    with pytest.raises(GradientError, match="input 0 has no gradient .declared constant"):
+        check_gradients(scale, data(3), x)
+    x.requires_grad = True
+    assert check_gradients(scale, data(3), x).inputs == (1,)
+
+
+def test_fn_may_differentiate_itself():
+    def penalty(x, w):
+        norm = F.mse_loss(F.linear(x, w), gp.tensor(np.zeros((2, 4))), reduction="sum")
+        (g,) = gp.grad(norm, x, create_graph=True)
+        return F.mse_loss(g, gp.tensor(np.zeros(g.shape)))
+
+    assert check_gradients(penalty, data(2, 3), data(4, 3)).share <= 1
+
+
+def test_outputs_without_a_gradient_are_no_mistake():
+    text = "loss = sum[n](x[n]**2)\nhits = sum[n](where(x[n] > 0, 1, 0))\nbest = argmax[n](x[n])"
+    count = gp.operator("count", text, {"x": "N"}, outputs=("loss", "hits", "best"))
+    assert check_gradients(gp.compile(count), data(3)).share <= 1
 
 
 @pytest.mark.parametrize("size", [1e-9, 1.0, 1e9])

@@ -346,7 +346,10 @@ def test_operators_are_proved(name: str) -> None:
     proved(find(name))
 
 
-@pytest.mark.parametrize("name", ["relu", "sigmoid", "gelu_tanh", "softplus", "conv1d"])
+@pytest.mark.parametrize(
+    "name",
+    ["relu", "sigmoid", "gelu_tanh", "softplus", pytest.param("conv1d", marks=pytest.mark.slow)],
+)
 def test_reverse_passes_are_proved_as_operators(name: str) -> None:
     proved(backward_definition(find(name)))
 

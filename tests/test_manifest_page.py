@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -73,8 +74,8 @@ def test_its_steps_hold_through_another_host() -> None:
 
 
 def test_the_page_names_every_field() -> None:
-    for d in operators().values():
-        entry = build_program(d).entry
+    manifest = json.loads((generated_folder() / "manifest.json").read_text("utf-8"))
+    for entry in manifest["operators"].values():
         fields = set(entry) | {f for k in entry["kernels"].values() for f in k}
         fields |= {f for v in entry["variants"].values() for f in v}
         assert not [f for f in sorted(fields) if f"`{f}`" not in PAGE]

@@ -31,7 +31,7 @@ NORM = operator(
     z[n,k] = (Y[n,k] - m[n])**2
     """,
     {"Y": "N, K", "m": "N", "z": "N, K"},
-    outputs="z",
+    outputs=("z",),
 )
 WINDOW = operator(
     "window",

@@ -290,10 +290,11 @@ def under_oclgrind(code: str, log: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.oclgrind
-def test_selftest_passes_under_oclgrind_without_a_report(tmp_path):
-    code = """
+@pytest.mark.parametrize("operator", ["max_pool2d", pytest.param("", marks=pytest.mark.slow)])
+def test_selftest_passes_under_oclgrind_without_a_report(tmp_path, operator):
+    code = f"""
         from gradproof.cli.main import app
-        app(["selftest", "--device", "simulator"])
+        app(["selftest", *"{operator}".split(), "--device", "simulator"])
         """
     result = under_oclgrind(code, tmp_path / "log")
     assert result.returncode == 0, result.stdout + result.stderr

@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from gradproof.cli import verify as command
+from gradproof.cli.ledger import PER_KERNEL
 from gradproof.cli.main import app
 from gradproof.codegen import certify as certifying
 from gradproof.codegen.certify import certify, known_record, record_text
@@ -59,7 +60,7 @@ def test_every_kernel_has_all_four_claims(ledger: list[dict[str, Any]]) -> None:
     entries = json.loads((generated_folder() / "manifest.json").read_text("utf-8"))["operators"]
     assert set(entries) == set(operators())
     kernels = {k for entry in entries.values() for k in entry["kernels"]}
-    for claim in (f"{k}.{what}" for k in kernels for what in command.PER_KERNEL):
+    for claim in (f"{k}.{what}" for k in kernels for what in PER_KERNEL):
         assert rows[claim] == "proved", claim
     assert not [c for c in rows if rows[c] == "tested" and not c.startswith("S2 ")]
 

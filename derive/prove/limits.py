@@ -60,6 +60,8 @@ def size_limits(record: Any, entry: Any, text: str) -> list[str]:
     forms: list[tuple[list[str], str, dict[str, int]]] = []
     for variant in entry["variants"].values():
         for name in [*variant["forward"], *variant["backward"]]:
+            if _also_with_less(entry, variant, name):
+                continue
             found += _limits(record, variant["without"], kernels[name])
             if "phases" in entry["kernels"][name]:
                 phases = entry["kernels"][name]["phases"]
@@ -69,6 +71,13 @@ def size_limits(record: Any, entry: Any, text: str) -> list[str]:
         found += _limits(record, without, kernels[name], above, when)
     positive = {s for s, bound in record["lower"].items() if bound >= 1} | {*record["derived"]}
     return [show(p) for p in _maximal(list({freeze(p): p for p in found}.values()), positive)]
+
+
+def _also_with_less(entry: Any, variant: Any, kernel: str) -> bool:
+    """Whether a variant without more of the operands has the same kernel: fewer tensors, whose
+    numbers of elements fit 32 bits, show less of it, so its limits are enough for both."""
+    others = (v for v in entry["variants"].values() if kernel in (*v["forward"], *v["backward"]))
+    return any(set(v["without"]) > set(variant["without"]) for v in others)
 
 
 def _limits(

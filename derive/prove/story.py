@@ -107,12 +107,18 @@ def proofs(record: Any, entry: Any, text: str, named: Any, operand: str) -> Iter
     for claim in (c for c in about if "fixed" not in c):
         yield _claim(listener, claim, named_rows[claim["claim"]])
     special = tuple(
-        (f"{c['claim']}, {named_rows[c['claim']]['given']} ({_took(named_rows[c['claim']])})",)
+        (f"{_case(row)} ({_took(row)})",)
         for c in about
+        if (row := named_rows[c["claim"]])
         if "fixed" in c
     )
     if special:
-        yield Section(("Proof: special sizes",), (Passage(("Also proved:",), (), special),))
+        title = "Proof: schedules and special sizes"
+        yield Section((title,), (Passage(("Also proved:",), (), special),))
+
+
+def _case(row: Any) -> str:
+    return ", ".join(filter(None, [row["claim"], row.get("given", "")]))
 
 
 def _kernel(listener: Listener, kernel: str, rows: list[Any]) -> Section:

@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.markup import escape
 
 from gradproof.cli.certificates import keep, kept
+from gradproof.cli.ledger import Row, print_ledger, print_summary
 from gradproof.cli.screen import Screen
 from gradproof.cli.source import is_file, load
 from gradproof.codegen.certify import (
@@ -35,21 +38,12 @@ from gradproof.derive.prove.handelman import have_solver
 from gradproof.derive.registry import operators
 from gradproof.runtime.errors import GradproofError
 
-PER_KERNEL = ("equation", "once", "range", "int32")
-LEGEND = """
-equation  the kernel's text computes what the definition, or its derivative, says
-once      every element of the result is written by exactly one work-item
-range     every read is inside its tensor or guarded, every division rounds down
-int32     no integer overflows 32 bits under the size limits of manifest.json
-proved    a certificate shows it for all sizes, over the integers and the reals
-"""
+Ledger = tuple[str, list[Row]]
 TESTED = """\
 tested    its text is fixed by a hash, and was compared exactly with the proved kernel; --tiled
           compares now"""
 TESTED_OF_USER = """\
-tested    not proved: what its line says, for a device by gradproof selftest and this file"""
-
-Row = dict[str, Any]
+tested    not proved, and its line says why; compared on a device by: gradproof selftest FILE"""
 
 
 def verify(
@@ -62,6 +56,9 @@ def verify(
     ] = False,
     from_scratch: Annotated[
         bool, typer.Option("--from-scratch", help="Search for every certificate anew.")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Print every claim and what it says.")
     ] = False,
     tiled: Annotated[
         bool, typer.Option("--tiled", help="Also compare tiled kernels exactly, on the device.")
@@ -87,23 +84,36 @@ def verify(
             raise GradproofError("--from-scratch needs z3: pip install z3-solver")
         screen.note("z3 is not installed: committed certificates are checked, none is searched for")
     rows: list[Row] = []
-    for name, ledger in _ledgers(operator, from_scratch, smtlib):
+    ledgers = _ledgers(operator, from_scratch, smtlib)
+    for name, ledger in ledgers if as_json or operator is None else _waited_for(ledgers, operator):
         ledger = [{**row, **compared.get(row["claim"], {})} for row in ledger]
         rows += ledger
         if not as_json:
-            _print(screen, name, ledger)
+            print_ledger(screen, name, ledger, verbose)
     if as_json:
         sys.stdout.write(json.dumps(rows, ensure_ascii=False, indent=1) + "\n")
     of_user = operator is not None and is_file(operator)
     tested_means = TESTED_OF_USER if of_user else TESTED
-    _summary(screen, rows, time.perf_counter() - start, tested_means)
+    print_summary(screen, rows, time.perf_counter() - start, tested_means)
     if any(row["status"] == "failed" for row in rows):
         raise typer.Exit(1)
 
 
-def _ledgers(
-    operator: str | None, from_scratch: bool, smtlib: Path | None
-) -> Iterator[tuple[str, list[Row]]]:
+def _waited_for(ledgers: Iterator[Ledger], what: str) -> Iterator[Ledger]:
+    """The ledgers; on a terminal a passing line says what takes so long."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield from ledgers
+        return
+    while True:
+        with console.status(f"{escape(what)}: checking certificates, searching for missing ones"):
+            found = next(ledgers, None)
+        if found is None:
+            return
+        yield found
+
+
+def _ledgers(operator: str | None, from_scratch: bool, smtlib: Path | None) -> Iterator[Ledger]:
     folder = generated_folder()
     if operator is not None:
         for name, d in load(operator).items():
@@ -161,16 +171,18 @@ def _of_user(d: Definition, source: str, from_scratch: bool, smtlib: Path | None
         done = renewed(d, program, None if from_scratch else kept(source, d.name))
         if not done.reloaded:
             keep(source, d.name, done.record)
-        return [_not_compared(row, source) for row in _exported(smtlib, done, program)]
+        return [_how_compared(row, source) for row in _exported(smtlib, done, program)]
 
     return _or_failed(d, show)
 
 
-def _not_compared(row: Row, source: str) -> Row:
-    """Of a tiled kernel that nobody has compared yet the ledger must not say that it was."""
+def _how_compared(row: Row, source: str) -> Row:
+    """Of a user's tiled kernel the ledger does not know whether it was compared."""
     if not row["claim"].startswith("S2 ") or row["status"] != "tested":
         return row
-    words = f"text bound by its hash; not compared yet: gradproof selftest {source}"
+    words = (
+        f"text bound by its hash; compared with the proved kernel by: gradproof selftest {source}"
+    )
     return {**row, "statement": words}
 
 
@@ -215,43 +227,3 @@ def _exported(folder: Path | None, done: Certified, program: Program) -> list[Ro
     except OSError as error:
         raise GradproofError(f"cannot write {folder}: {error.strerror}") from None
     return done.ledger
-
-
-def _print(screen: Screen, name: str, rows: list[Row]) -> None:
-    """One operator: its claims, then a line for each kernel, and for each status that it has."""
-    screen.line(name, style="bold")
-    kernels: dict[tuple[str, str], list[Row]] = {}
-    for row in rows:
-        kernel, _, what = row["claim"].rpartition(".")
-        if what in PER_KERNEL:
-            kernels.setdefault((kernel, row["status"]), []).append(row)
-            continue
-        screen.line(f"  {row['status']:7} {row['claim']:58} {_took([row])}")
-        screen.line(f"          {row['statement']}", style="dim")
-        for more in ("given", "why"):
-            if row.get(more):
-                screen.line(f"          {row[more]}", style="dim")
-    for (kernel, status), parts in kernels.items():
-        whats = " ".join(r["claim"].rpartition(".")[2] for r in parts)
-        screen.line(f"  {status:7} {kernel + ': ' + whats:58} {_took(parts)}")
-        for words in dict.fromkeys([parts[0]["statement"], *(r.get("why", "") for r in parts)]):
-            if words:
-                screen.line(f"          {words}", style="dim")
-    screen.line()
-
-
-def _took(rows: list[Row]) -> str:
-    size = sum(r["bytes"] for r in rows)
-    steps = sum(r["steps"] for r in rows)
-    degree = max(r["degree"] for r in rows)
-    spent = sum(r["seconds"] for r in rows)
-    return f"degree {degree}, {steps:3} steps, {size:6,} bytes, {spent * 1000:5.0f} ms"
-
-
-def _summary(screen: Screen, rows: list[Row], seconds: float, tested: str) -> None:
-    counts = {s: sum(r["status"] == s for r in rows) for s in ("proved", "solver", "tested")}
-    told = ", ".join(f"{n} {s}" for s, n in counts.items() if n)
-    failed = sum(r["status"] == "failed" for r in rows)
-    screen.line(f"{told}{f', {failed} FAILED' if failed else ''} in {seconds:.1f} s")
-    if not failed:
-        screen.line(LEGEND.lstrip("\n") + tested, style="dim")
