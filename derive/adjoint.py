@@ -78,13 +78,7 @@ def adjoint(d: Definition) -> Definition:
     another equation.
     """
     moving = active(d)
-    for e in (e for e in d.equations if e.target in moving):
-        again = {r.tensor for r in reads(e.body)} & moving & set(d.outputs)
-        if again:
-            raise DefinitionError(
-                f"{d.name}: {e.target} reads {', '.join(sorted(again))}, which is an output too; "
-                "name it apart, so that its gradient and its cotangent are two tensors"
-            )
+    check_outputs(d)
     equations: list[Equation] = []
     for name in [*reversed([e.target for e in d.equations]), *d.differentiable]:
         if name in moving and name not in d.outputs:
@@ -104,6 +98,18 @@ def adjoint(d: Definition) -> Definition:
         optional=(),
         constant=(),
     )
+
+
+def check_outputs(d: Definition) -> None:
+    """No equation with a gradient reads an output. Errors: DefinitionError names both."""
+    moving = active(d)
+    for e in (e for e in d.equations if e.target in moving):
+        again = {r.tensor for r in reads(e.body)} & moving & set(d.outputs)
+        if again:
+            raise DefinitionError(
+                f"{d.name}: {e.target} reads {', '.join(sorted(again))}, which is an output too; "
+                "name it apart, so that its gradient and its cotangent are two tensors"
+            )
 
 
 def active(d: Definition) -> set[str]:

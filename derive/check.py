@@ -7,6 +7,7 @@ from itertools import islice, product
 
 import sympy as sp
 
+from gradproof.derive.adjoint import check_outputs
 from gradproof.derive.bounds import Scope, nonneg, positive
 from gradproof.derive.errors import DefinitionError
 from gradproof.derive.expr import (
@@ -45,6 +46,7 @@ def check(d: Definition) -> Definition:
             outside = d.tensor(read.tensor).outside
             if outside == "forbidden" or (outside == "skip" and read in alone):
                 _in_bounds(d, e, read, scope, guards)
+        _extents(d, e, required)
         for r in reduces(e.body):
             _skips_only_in_maxima(d, e, r)
             if any(reduces(part) for part in (r.body, *r.guards)):
@@ -54,7 +56,21 @@ def check(d: Definition) -> Definition:
                 )
         seen.add(e.target)
     _everything_is_used(d)
+    check_outputs(d)
     return d
+
+
+def _extents(d: Definition, e: Equation, required: tuple[Guard, ...]) -> None:
+    """No index runs to a number that may be negative; a tensor's extents are positive."""
+    known = {n for t in d.tensors for n in t.shape}
+    for r in e.body.atoms(Reduce):
+        for i, extent in r.indices:
+            if extent not in known and not implied(extent, d.scope(e), required, d):
+                at = example(extent, d.scope(e), required, d)
+                raise DefinitionError(
+                    f"{d.name}: in {e.target}, index {i} runs to {extent}, which may be negative"
+                    f"{f' (it is at {at})' if at else ''}; add a condition to requires"
+                )
 
 
 def _out_of_order(d: Definition, e: Equation, name: str) -> str:

@@ -1249,10 +1249,11 @@ class Certificates:
             left = replace_atom(left, source, self.reindex(here, facts, source, loops, guards, m))
         difference = sub(canonical(left), canonical(right))
         found = self.cofactors(where, difference, relation, facts) if difference else []
-        zeros = [
-            (self.read.value(c), canonical(self.zero(where, facts, spec, relation)), spec[0])
-            for spec, c in found
-        ]
+        zeros = []
+        for spec, c in found:
+            zero = self.zero(where, facts, spec, relation)
+            extents(where, facts, *sums_in(zero))
+            zeros.append((self.read.value(c), canonical(zero), spec[0]))
         divisors = divisors.union(*(inverses(z) for _, z, kind in zeros if kind == "equation"))
         sizes = at_least_one(facts)
         for factor, zero, _ in zeros:
@@ -1926,7 +1927,7 @@ class Kernel:
                 return self.ints[rest[0]]
             case "neg":
                 return scale(self.integer(rest[0]), -1)
-            case "element" if self.tensors[rest[0]].dtype == "int":
+            case "element" if self.dtype(where, rest[0]) == "int":
                 return self.element(where, *rest)
             case "call" if rest[0] in ("floor_div", "floor_mod"):
                 a, b = [self.integer(a) for a in rest[1]]
@@ -2036,15 +2037,21 @@ class Kernel:
         if kind in ("REAL",) or (kind == "name" and rest[0] in self.reals):
             return True
         if kind == "element":
-            return self.tensors[rest[0]].dtype == "real" or rest[0] not in self.system.tensors
+            real = self.dtype(e[1], rest[0]) == "real"
+            return real or rest[0] not in self.system.tensors
         if kind == "call":
             return rest[0] not in HELPERS
         return any(isinstance(r, tuple) and self.is_real(r) for r in rest)
 
-    def element(self, where: str, name: str, address: Any) -> Poly:
-        """An element, from its row-major address."""
+    def dtype(self, where: str, name: str) -> str:
+        """real or int, of a tensor that is read."""
         if name not in self.tensors:
             raise self.fail(where, f"{name} is no tensor that is read")
+        return self.tensors[name].dtype
+
+    def element(self, where: str, name: str, address: Any) -> Poly:
+        """An element, from its row-major address."""
+        self.dtype(where, name)
         self.reads.setdefault(name, where)
         t = self.tensors[name]
         subs = self.subscripts(where, t, address, t.shape)

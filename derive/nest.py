@@ -137,12 +137,13 @@ def _reduction(
     scope = outer.with_indices(dict(r.indices))
     names = count()
     guards, body, lets = list(r.guards), r.body, []
-    named = [Let(s, v) for s, v in values if s in r.free_symbols]
+    named = _used(values, r.free_symbols)
     for read in reads(body):
         if d.tensor(read.tensor).outside == "forbidden":
             continue
         if not _vanishes_with(d, r, read):
-            body = substitute(body, {read: Inside(read, *_range_guards(d, read, scope))})
+            if needed := _range_guards(d, read, scope):
+                body = substitute(body, {read: Inside(read, *needed)})
             continue
         subscripts = list(read.subscripts)
         for k, extent in enumerate(d.tensor(read.tensor).shape):
@@ -168,6 +169,15 @@ def _reduction(
     sizes = (*d.sizes, *(s for s, _ in d.derived))
     avail = {*outer.extents, *sizes, *(integer(n) for n, t in d.scalars if t != "real")}
     return _place(loops, guards, [*lets, *named], update, avail, scope)
+
+
+def _used(values: Named, symbols: set[sp.Symbol]) -> list[Let]:
+    """The named values that some symbols stand for, and those that these are computed from."""
+    needed = set(symbols)
+    for s, value in reversed(values):
+        if s in needed:
+            needed |= value.free_symbols
+    return [Let(s, v) for s, v in values if s in needed]
 
 
 def _place(

@@ -36,8 +36,9 @@ def backward_definition(d: Definition) -> Definition:
     """The reverse pass of `d`: from its operands and a cotangent per output to its gradients.
 
     The inputs are the operands that a gradient reads and then the cotangents, in the order of the
-    outputs, of those that any gradient reads; the outputs are the gradients of the differentiable operands, in their order. An
-    operand of which the gradients are piecewise constant (ReLU's input) is declared constant.
+    outputs, of those that any gradient reads; the outputs are the gradients of the
+    differentiable operands, in their order. An operand of which the gradients are piecewise
+    constant (ReLU's input) is declared constant.
     The equations are those of the forward pass that the gradients read, and the eliminated
     adjoint's: chain rule, see `adjoint` and `eliminate`.
     Errors: DefinitionError where nothing is differentiable.

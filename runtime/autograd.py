@@ -67,7 +67,8 @@ class Node:
         """The same through the operator that the reverse pass is.
 
         Its inputs are the operands that it reads and then a cotangent per output that has one, its
-        outputs the gradients of the differentiable operands, all in the order of the operator that it is of.
+        outputs the gradients of the differentiable operands, all in the order of the operator that
+        it is of.
         """
         operator, forward = backward_operator(binding.operator), binding.operator.without()
         whole = operator.without()

@@ -68,8 +68,9 @@ def check_gradients(
     runtime/differences.py): no tolerance is chosen.
 
     Errors: GradientError names the input, the element, both values and the allowed difference; also
-    where an input that matters has no gradient at all, as a constant operand has none, where fn has a kink there, is not deterministic or not finite, or overwrites an input.
-    DTypeError without a real tensor among the inputs or the outputs; DeviceError without float64.
+    where an input that matters has no gradient at all, as a constant operand has none, and where fn
+    has a kink there, is not deterministic or not finite, or overwrites an input. DTypeError without
+    a real tensor among the inputs or the outputs; DeviceError without float64.
 
     >>> import gradproof as gp
     >>> x, w = gp.tensor([[1.0, -2.0]]), gp.tensor([[0.5, 3.0], [1.0, 1.0]])
@@ -180,8 +181,9 @@ class _Check:
         slope = f"the forward pass {found.value / size:.12g}"
         if position in self.without:
             raise GradientError(
-                f"check_gradients: input {position} has no gradient (declared constant? detached?), "
-                f"but {where} matters: {slope}; give requires_grad=True to the inputs to check"
+                f"check_gradients: input {position} has no gradient (declared constant? "
+                f"detached?), but {where} matters: {slope}; give requires_grad=True to the inputs "
+                "to check"
             )
         raise GradientError(
             f"check_gradients: input {position}, {where}: backward gives "

@@ -58,9 +58,9 @@ def run_kernels(
     """Every forward kernel in order, then every backward kernel.
 
     operands: the variant's inputs. cotangents: one for each output, by output; none needed, and
-    none used, where no gradient depends on it. sizes: those that no shape determines. dtype: float32 or float64.
-    form: "reference"; "phases" or "tiled" for these kernels wherever there are any.
-    Errors: ShapeError, DTypeError, DeviceError, BuildError as for any operator.
+    none used, where no gradient depends on it. sizes: those that no shape determines. dtype:
+    float32 or float64. form: "reference"; "phases" or "tiled" for these kernels wherever there are
+    any. Errors: ShapeError, DTypeError, DeviceError, BuildError as for any operator.
 
     >>> from gradproof.runtime.manifest import operators
     >>> relu, data = operators()["relu"], np.array([-1.0, 2.0])

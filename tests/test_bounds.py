@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import product
 
+import numpy as np
 import sympy as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -83,3 +84,24 @@ def test_it_does_not_affirm_what_is_false_or_unknown() -> None:
 def test_positive_is_at_least_one() -> None:
     assert positive(N, SCOPE) and positive(M - 1, SCOPE)
     assert not positive(N - 1, SCOPE) and not positive(i, SCOPE)
+
+
+def test_what_is_said_of_quotients_holds_for_random_expressions() -> None:
+    """Wherever `nonneg` says yes, no small values give a negative number."""
+    rng = np.random.default_rng(3)
+    u, v, E, F = map(integer, "uvEF")
+    scope = Scope({u: E, v: F}, {E: 1, F: 1})
+    said = 0
+    for _ in range(600):
+        a, b, c, d, e, f = (int(x) for x in rng.integers(-4, 5, 6))
+        m, n = (int(x) for x in rng.integers(2, 5, 2))
+        first, second = (Quo, Rem)[rng.integers(2)], (Quo, Rem)[rng.integers(2)]
+        p = a * first(b * u + c, m) + d * second(u + f * v, n) + b * u + e * E + f
+        if not nonneg(p, scope):
+            continue
+        said += 1
+        for extents in product((1, 2, 3, 4), (1, 2, 3)):
+            for at in product(*map(range, extents)):
+                values = dict(zip((u, v, E, F), (*at, *extents), strict=True))
+                assert p.xreplace({k: sp.Integer(x) for k, x in values.items()}) >= 0, (p, values)
+    assert said > 20

@@ -133,7 +133,7 @@ def test_a_constant_operand_is_checked_only_where_no_input_asks_for_a_gradient()
     text, operands = "z[i] = c[i] * x[i]", {"c": "N", "x": "N"}
     scale = gp.compile(gp.operator("scale", text, operands, constant=("c",)))
     x = data(3)
-    with pytest.raises(GradientError, match="input 0 has no gradient .declared constant"):
+    with pytest.raises(GradientError, match=r"input 0 has no gradient \(declared constant"):
         check_gradients(scale, data(3), x)
     x.requires_grad = True
     assert check_gradients(scale, data(3), x).inputs == (1,)

@@ -93,7 +93,7 @@ def test_sizes_that_no_shape_tells_come_by_keyword() -> None:
     fn, x = gp.compile(d), gp.tensor(np.arange(5.0))
     assert fn(x, S=2, K=3, P=1).numpy().tolist() == [1.0, 6.0, 7.0]
     assert repr(fn) == "<gradproof function strided(x, *, K, P, S) -> z>"
-    with pytest.raises(ShapeError, match="no operand's shape tells K, P alone; give K=.*, P="):
+    with pytest.raises(ShapeError, match=r"no operand's shape tells K, P alone; give K=.*, P="):
         fn(x, S=2)
     with pytest.raises(ShapeError, match="the window is longer than the input"):
         fn(x, S=1, K=9, P=0)

@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import json
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,6 +30,20 @@ LECTURE = """\
     z(2,0) += Y(2,2)·w(0,2)
     z(2,1) += Y(2,2)·w(0,1)
     z(2,2) += Y(2,2)·w(0,0)
+"""
+OWN = """
+import gradproof as gp
+mine = gp.operator(
+    "mine",
+    "z[n,o,x,y] = sum[c,i,j](w[o,c,i,j] * Y[n, c, S*x + i - P, S*y + j - P])",
+    {"Y": "N, C, H, W", "w": "O, C, K, K", "z": "N, O, OH, OW"},
+    sizes={"OH": "(H + 2*P - K)//S + 1", "OW": "(W + 2*P - K)//S + 1"},
+    integers="P",
+    requires={"H + 2*P - K >= 0": "too tall", "W + 2*P - K >= 0": "too wide"},
+    outside={"Y": "zero"},
+    names={"Y": "input", "w": "weight"},
+)
+plain = gp.operator("plain", "z[n] = 2*x[n]", {"x": "N"})
 """
 SUMS = "In each, the coordinates of z and w sum to those of Y."
 Pair = tuple[tuple[int, int], tuple[int, int]]
@@ -206,6 +221,17 @@ def test_text_goes_to_standard_error_beside_json() -> None:
     assert "z(0,0) += Y(0,0)·w(0,0)" in result.stderr
     operands = {row["operand"]["tensor"] for row in json.loads(result.stdout)}
     assert operands == {"Y", "w"}
+
+
+def test_a_users_file_may_have_one_size_for_both_axes(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(OWN)
+    shown = run(path, "--input", "2,2", "--stride", 2, "--padding", 1).stdout
+    assert "mine: Y 5 x 5, w 3 x 3 -> z 3 x 3; --kernel 3 --stride 2 --padding 1" in shown
+    assert "C, N, O: each is 1; indices that are always 0 are left out." in shown
+    assert "grad_Y(2,2) += grad_z(1,1)·w(1,1)" in shown
+    refused = run(f"{path}:plain", "--input", "0,0", code=2).output
+    assert "plain: no operator with windows over a map of pixels" in refused.replace("\n", " ")
 
 
 # -- what is refused ----------------------------------------------------------------------------

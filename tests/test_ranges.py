@@ -107,3 +107,52 @@ def test_a_wrong_argument_is_named(arguments: dict, message: str) -> None:
 def test_only_a_definition_is_compiled() -> None:
     with pytest.raises(TypeError, match="'relu' is no definition"):
         gp.compile("relu")
+
+
+@pytest.mark.parametrize(
+    ("equations", "tensors", "integers", "message"),
+    [
+        ("z[j] = sum[i:P](y[j])", {"y": "N", "z": "N"}, "P", r"i runs to P, .* at P = -1\)"),
+        ("z[j] = sum[i:K-M](y[j])", {"y": "N", "z": "N"}, "", "i runs to K - M"),
+    ],
+)
+def test_an_extent_that_may_be_negative_is_refused(
+    equations: str, tensors: dict, integers: str, message: str
+) -> None:
+    with pytest.raises(DefinitionError, match=message):
+        gp.operator("op", equations, tensors, integers=integers)
+
+
+def test_a_window_keeps_the_guard_that_it_needs() -> None:
+    """(2*x + 1)//3 == u: x = 1 gives 1, and not also 0."""
+    d = gp.operator("op", "z[u] = sum[x:N](Y[x], (2*x + 1)//3 == u)", {"Y": "N", "z": "M"})
+    y = np.arange(1.0, 6.0, dtype=np.float32)
+    z = gp.compile(d)(gp.tensor(y), M=4).numpy()
+    assert z.tolist() == [sum(y[x] for x in range(5) if (2 * x + 1) // 3 == u) for u in range(4)]
+
+
+def test_every_second_term_by_a_guard() -> None:
+    d = gp.operator(
+        "op",
+        "b[y] = sum[i](a[i], (y - i) % 2 == 0)",
+        {"a": "N", "b": "M"},
+        outside={"a": "zero"},
+    )
+    a = gp.tensor([1.0, 10.0, 100.0, 1000.0, 10000.0])
+    assert gp.compile(d)(a, M=3).numpy().tolist() == [10101.0, 1010.0, 10101.0]
+
+
+def test_zero_outside_where_nothing_is_outside() -> None:
+    d = gp.operator(
+        "op",
+        "z[x] = max[i:2](v[x] + w[i,x])",
+        {"w": "2, N", "v": "N", "z": "N"},
+        outside={"v": "zero"},
+    )
+    v, w = gp.tensor([1.0, 2.0]), gp.tensor([[0.0, 5.0], [3.0, 1.0]])
+    assert gp.compile(d)(w, v).numpy().tolist() == [4.0, 7.0]
+
+
+def test_an_output_that_another_output_reads_is_refused_at_once() -> None:
+    with pytest.raises(DefinitionError, match="b reads a, which is an output too"):
+        gp.operator("op", "a[i] = x[i]**2\nb[i] = a[i]*x[i]", {"x": "N"}, outputs=("a", "b"))

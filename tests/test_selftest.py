@@ -22,6 +22,7 @@ from gradproof.cli.trials import check_operator
 from gradproof.derive.errors import DefinitionError
 from gradproof.derive.language import operator
 from gradproof.derive.registry import find
+from gradproof.runtime.compile import compile_definition
 from gradproof.runtime.device import current_device, list_devices
 from gradproof.runtime.manifest import Operator, operators
 from gradproof.runtime.selftest import run_kernels
@@ -93,6 +94,19 @@ def test_forward_and_backward_are_checked_against_each_other(monkeypatch):
         words = outcome.failures[0].error
         assert "the adjoint identity is broken: <J v, u> is" in words
         assert "conv2d_grad_" in outcome.failures[0].kernel
+
+
+BESIDE = {  # outputs that have no gradient
+    "a count": "loss = sum[n](x[n]**2)\nmore = sum[n](where(x[n] > 0, 1, 0))",
+    "a position": "loss = max[n](x[n])\nmore = argmax[n](x[n])",
+}
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_outputs_without_a_gradient_are_tried_beside_others(name):
+    d = operator("tried", BESIDE[name], {"x": "N"}, outputs=("loss", "more"))
+    outcome = check_operator(d, compile_definition(d), current_device(), PLAN)
+    assert (outcome.failures, outcome.adjoint) == ((), "exact")
 
 
 def test_an_operator_that_rounds_says_how_far_the_identity_is_off():

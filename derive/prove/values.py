@@ -13,7 +13,7 @@ from fractions import Fraction
 from typing import Any
 
 from gradproof.derive.arithmetic import HIGH
-from gradproof.derive.checker import Poly, System, show_atom, symbols
+from gradproof.derive.checker import Poly, System, atoms_in, show_atom, symbols
 from gradproof.derive.philox import philox4x32
 
 Env = dict[str, Any]
@@ -137,9 +137,17 @@ def _number(c: Fraction) -> Any:
     return c.numerator if c.denominator == 1 else c
 
 
-def _cost(a: Any) -> tuple[int, str]:
+def _cost(a: Any) -> tuple[int, bool, str]:
+    """Where a factor comes: conditions first, those that read after those that keep them inside."""
     kinds = ("if", "sum", "read", "//", "%", "call")
-    return (kinds.index(a[0]) if not isinstance(a, str) and a[0] in kinds else 9, repr(a))
+    kind = kinds.index(a[0]) if not isinstance(a, str) and a[0] in kinds else 9
+    guards = a[2] if a[0] == "sum" else a[1:] if a[0] == "if" else ()
+    late = any(map(_reads, guards)) or (a[0] == "sum" and bool(a[1]))
+    return max(kind, late), late, repr(a)
+
+
+def _reads(guard: Any) -> bool:
+    return any(a[0] == "read" for a in atoms_in(dict(guard[1])))
 
 
 def _atom(a: Any) -> Code:
@@ -219,11 +227,15 @@ def _position(env: Env, loops: Any, counts: list[int]) -> int:
 
 
 def _stages(names: list[str], guards: Any) -> list[list[Callable[[Values, Env], bool]]]:
-    """The guards, each at the first loop inside which its indices have values."""
+    """The guards, each at the first loop inside which its indices have values; what one reads
+    exists only where those that read nothing hold."""
     stages: list[list[Any]] = [[] for _ in range(len(names) + 1)]
-    for g in guards:
+    latest = 0
+    for g in sorted(guards, key=_reads):
         inside = [k + 1 for k, i in enumerate(names) if i in symbols(dict(g[1]))]
-        stages[max(inside, default=0)].append(_guard(g))
+        stage = max([*inside, latest if _reads(g) else 0])
+        stages[stage].append(_guard(g))
+        latest = max(latest, stage)
     return stages
 
 

@@ -96,16 +96,17 @@ def generate(
     from gradproof.codegen.generate import differences, generated_folder
 
     folder = out or generated_folder()
+    place = folder.absolute()  # the user's file may go to another folder
     try:
-        files, gone = _rendered(source, out)
+        files, gone = _rendered(source, place if out else None)
+        if check:
+            diff = differences(place, files, gone)
+            agrees = f"{folder} agrees with the derivations: {len(files)} files"
+            typer.echo(diff or agrees, nl=not diff)
+            raise typer.Exit(1 if diff else 0)
+        changed = replace_all(place, files, gone)
     except (Refused, DefinitionError) as error:
         raise GradproofError(f"nothing was written: {error}") from None
-    if check:
-        diff = differences(folder, files, gone)
-        typer.echo(diff or f"{folder} agrees with the derivations: {len(files)} files", nl=not diff)
-        raise typer.Exit(1 if diff else 0)
-    try:
-        changed = replace_all(folder, files, gone)
     except OSError as error:
         raise GradproofError(
             f"cannot write {error.filename or folder}: {error.strerror}; give --out a folder of "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True)
@@ -10,7 +10,11 @@ class Plan:
     """How much is tried, for each dtype: cases of each variant, and of its tiled kernels
     (which are built anew for every size); the largest size, index tuples of a sum; and how many
     times more index tuples the adjoint identity may take where it needs no brute force. Tiled
-    kernels are tried in `tiled_dtypes`: to build them takes longest."""
+    kernels are tried in `tiled_dtypes`: to build them takes longest.
+
+    A variant that leaves operands out shares most kernels with the complete one: it gets `fewer`
+    cases, in `fewer_dtypes`, where these are given. identities: for each form and dtype of an
+    operator that rounds; integers may agree by chance, so that one that does not gets two."""
 
     cases: int
     tiled: int
@@ -19,6 +23,16 @@ class Plan:
     dtypes: tuple[str, ...]
     wider: int = 16
     tiled_dtypes: tuple[str, ...] = ("float32",)
+    fewer: int | None = None
+    fewer_dtypes: tuple[str, ...] | None = None
+    identities: int = 2
+
+    def of(self, variant: int) -> Plan:
+        """What is tried of an operator's first variant, the complete one, and of another."""
+        if variant == 0:
+            return self
+        cases = self.cases if self.fewer is None else self.fewer
+        return replace(self, cases=cases, dtypes=self.fewer_dtypes or self.dtypes)
 
 
 @dataclass(frozen=True)

@@ -131,8 +131,9 @@ class Conv2d(ConvNd):
     "same" keeps H and W and needs stride 1. padding_mode: "zeros", for PyTorch's sake. dtype:
     float32 or float64. PyTorch: torch.nn.Conv2d, with padding_mode "zeros" only.
 
-    Errors: ArgumentError for another padding_mode; ShapeError for sizes that are no integers in range or groups that do not divide the
-    channels; DTypeError for another dtype; in calls, what `functional.conv2d` raises.
+    Errors: ArgumentError for another padding_mode; ShapeError for sizes that are no integers in
+    range or groups that do not divide the channels; DTypeError for another dtype; in calls, what
+    `functional.conv2d` raises.
 
     >>> Conv2d(1, 6, 5, padding=2)
     Conv2d(1, 6, kernel_size=(5, 5), stride=(1, 1), padding=(2, 2))
