@@ -78,9 +78,9 @@ def _without_division(p: sp.Expr, node: sp.Function, scope: Scope, depth: int) -
         return False
     c, r = split
     times = _whole(-c / b)  # p = r - times*b*Quo(a, b) >= r - times*a
-    if times is not None and nonneg(times, scope, depth - 1):
-        if nonneg(r - times * a, scope, depth - 1):
-            return True
+    parts = () if times is None else (times, r - times * a)
+    if parts and all(nonneg(part, scope, depth - 1) for part in parts):
+        return True
     if not nonneg(a, scope, depth - 1):
         return False
     if nonneg(c, scope, depth - 1):

@@ -142,8 +142,8 @@ def _reduction(
         if d.tensor(read.tensor).outside == "forbidden":
             continue
         if not _vanishes_with(d, r, read):
-            if needed := _range_guards(d, read, scope):
-                body = substitute(body, {read: Inside(read, *needed)})
+            if inside := _range_guards(d, read, scope):
+                body = substitute(body, {read: Inside(read, *inside)})
             continue
         subscripts = list(read.subscripts)
         for k, extent in enumerate(d.tensor(read.tensor).shape):
