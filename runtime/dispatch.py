@@ -88,6 +88,22 @@ def record() -> Iterator[Tape]:
         _tapes.remove(tape)
 
 
+_whole: list[bool] = []
+
+
+@contextmanager
+def whole_programs() -> Iterator[None]:
+    """Inside, all reference kernels of an operator are built together, as one program.
+
+    That is for whoever runs all of them: to build a program takes longer than a kernel.
+    """
+    _whole.append(True)
+    try:
+        yield
+    finally:
+        _whole.pop()
+
+
 def note_gradient(old: Tensor | None, new: Tensor) -> None:
     """Called when a leaf's gradient becomes `new`; `old` is what it was before, if anything.
 
@@ -132,7 +148,8 @@ def execute(
     plans = {spec.name: plan_tiles(binding, spec, dtype, device) for spec in specs}
     forms = {s.name: choose_phases(binding, s) for s in specs if plans[s.name] is None}
     plain = tuple(form.name for form in forms.values())
-    built = _objects(_reference, binding.operator, plain, dtype, device) if plain else {}
+    together = tuple(binding.operator.kernels) if _whole else plain
+    built = _objects(_reference, binding.operator, together, dtype, device) if plain else {}
     computed: dict[str, Tensor] = {}
     for spec in specs:
         target = (into or {}).get(spec.target)
@@ -247,7 +264,8 @@ def _reference(
     """Reference kernels that run together, as one program."""
     options = [f"-DREAL={REALS[dtype]}"]
     options += [f"-DSIZE_{s}=sizes[{k}]" for k, s in enumerate(op.sizes)]
-    return device.build(op.program(names), options, names, label=", ".join(names))
+    label = op.name if len(names) == len(op.kernels) else ", ".join(names)
+    return device.build(op.program(names), options, names, label=label)
 
 
 @lru_cache(maxsize=4096)

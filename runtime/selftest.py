@@ -15,7 +15,7 @@ import numpy as np
 from gradproof.runtime.autograd import PREFIX
 from gradproof.runtime.binding import Binding, bind
 from gradproof.runtime.device import Device, current_device
-from gradproof.runtime.dispatch import Scalar, execute
+from gradproof.runtime.dispatch import Scalar, execute, whole_programs
 from gradproof.runtime.manifest import Operator, Variant
 from gradproof.runtime.schedule import choose_phases, plan_tiles, schedule
 from gradproof.runtime.tensor import Tensor, tensor
@@ -134,7 +134,7 @@ def _each(s: _Setting, names: Iterable[str], known: dict[str, Tensor]) -> Iterat
         t: poisoned(binding.shape(t), binding.variant.tensors[t].dtype, s.dtype, s.device)
         for t in (spec.target for spec in specs)
     }
-    with schedule(s.form):
+    with schedule(s.form), whole_programs():
         plans = [plan_tiles(binding, spec, s.dtype, s.device) for spec in specs]
         forms = [choose_phases(binding, spec) for spec in specs]
         label = binding.variant.name

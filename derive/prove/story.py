@@ -221,7 +221,7 @@ def node(text: str) -> sp.Basic:
     """An integer expression of the checker as a node of the index language.
 
     >>> node("((k)//(CG)) + OG*o")
-    OG*o + Quo(k, CG)
+    OG*o + (k)//(CG)
     """
     return _node(ast.parse(text, mode="eval").body)
 

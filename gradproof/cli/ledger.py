@@ -28,8 +28,8 @@ def print_ledger(screen: Screen, name: str, rows: list[Row], verbose: bool) -> N
     for row in other:
         if verbose or not _is_schedule(row):
             _line(screen, row["status"], row["claim"], [row])
-            kernel = not verbose and _of_variant(row)
-            words = ("why",) if kernel else ("statement", "given", "why")
+            plain = not verbose and _of_variant(row)
+            words = ("why",) if plain else ("statement", "given", "why")
             _explain(screen, [row[key] for key in words if row.get(key)])
     if not verbose:
         _schedules(screen, [row for row in other if _is_schedule(row)])

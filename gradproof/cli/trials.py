@@ -74,7 +74,8 @@ def check_operator(
     start, tally, whole = time.perf_counter(), _Tally(), plan
     for number, variant in enumerate(d.variants()):
         rng, plan = np.random.default_rng(seed), whole.of(number)
-        for form in _forms(operator, variant, plan):
+        tried = tally.kernels if number and plan.fewer is not None else set()
+        for form in list(_forms(operator, variant, plan, frozenset(tried))):
             for dtype in plan.tiled_dtypes if form.built_for_sizes else plan.dtypes:
                 try:
                     _try(variant, operator, device, plan, form, dtype, rng, tally)
@@ -164,14 +165,18 @@ def _broken(
     return Failure(names, kernels.dtype, sizes, error=words)
 
 
-def _forms(operator: Operator, variant: Definition, plan: Plan) -> Iterator[_Form]:
-    """The forms of a variant's kernels."""
+def _forms(
+    operator: Operator, variant: Definition, plan: Plan, tried: frozenset[str]
+) -> Iterator[_Form]:
+    """The forms of a variant's kernels: the reference, and others with a kernel not `tried`."""
     yield _Form("reference", (), plan.cases)
     described = operator.variants[variant.name]
     specs = [operator.kernels[name] for name in (*described.forward, *described.backward)]
-    for fixed in _asked(k.phases.when for k in specs if k.phases):
+    for fixed in _asked(
+        k.phases.when for k in specs if k.phases and k.phases.kernel.name not in tried
+    ):
         yield _Form("phases", tuple(fixed.items()), plan.tiled)
-    for fixed in _asked(k.tiled.when for k in specs if k.tiled):
+    for fixed in _asked(k.tiled.when for k in specs if k.tiled and k.tiled.kernel not in tried):
         yield _Form("tiled", tuple(fixed.items()), plan.tiled)
 
 
