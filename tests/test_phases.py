@@ -109,7 +109,7 @@ def test_a_dilation_becomes_a_condition() -> None:
 def gradient(equation: str, tensors: str, sizes: str, **more: Any) -> Any:
     d = operator(
         "strided", equation, {"Y": tensors, "w": "K", "z": "X"}, outside={"Y": "zero"},
-        integers="P", sizes=more.pop("derived", ""), subscripts={"Y": "u", "w": "i"}, **more,
+        integers="P", sizes=more.pop("derived", {}), subscripts={"Y": "u", "w": "i"}, **more,
     )  # fmt: skip
     backward = derive(d).backward
     assert backward
