@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from gradproof.runtime.device import Device
-from gradproof.runtime.differences import UNIT, Slope, measure_noise, slope
+from gradproof.runtime.differences import NOISE_STEP, UNIT, Slope, exact_sum, measure_noise, slope
 from gradproof.runtime.errors import DeviceError, DTypeError, GradientError
 from gradproof.runtime.tensor import Tensor, tensor
 
 Array = np.ndarray[Any, Any]
 DIRECTIONS = 2  # random directions for each input
 USELESS = 2.0**-7  # an estimate that is this unsure of itself, relatively, shows nothing
+TINY = 2.0**-1022 / NOISE_STEP  # steps beside smaller inputs are no normal numbers: they count as 0
 
 
 @dataclass(frozen=True, repr=False)
@@ -65,12 +66,14 @@ def check_gradients(
     With random u and v, <J v, u> is the derivative of <fn(inputs + t*v), u> at t = 0, from central
     differences with Richardson's extrapolation; <v, J^T u> is what `backward` gives. They may
     differ by the estimated error of the extrapolation and the measured rounding (see the module
-    runtime/differences.py): no tolerance is chosen.
+    runtime/differences.py): no tolerance is chosen. Steps are parts of the largest element that
+    moves; where they show nothing, of each element by itself, then of the largest of the input.
 
     Errors: GradientError names the input, the element, both values and the allowed difference; also
     where an input that matters has no gradient at all, as a constant operand has none, and where fn
-    has a kink there, is not deterministic or not finite, or overwrites an input. DTypeError without
-    a real tensor among the inputs or the outputs; DeviceError without float64.
+    has a kink there, is not deterministic or not finite, or overwrites an input; and where nothing
+    is shown, as the slope drowns in the rounding of fn's values. DTypeError without a real tensor
+    among the inputs or the outputs; DeviceError without float64.
 
     >>> import gradproof as gp
     >>> x, w = gp.tensor([[1.0, -2.0]]), gp.tensor([[0.5, 3.0], [1.0, 1.0]])
@@ -113,6 +116,14 @@ def _chosen(inputs: Sequence[Any]) -> tuple[int, ...]:
     return tuple(wanted or real)
 
 
+class _NothingShown(GradientError):
+    """The values of fn do not tell its derivative; `drowned`: as rounding hides it."""
+
+    def __init__(self, message: str, drowned: bool = False) -> None:
+        super().__init__(message)
+        self.drowned = drowned
+
+
 @dataclass
 class _Check:
     """The function at a point, a random cotangent, and the gradients of the reverse pass."""
@@ -128,6 +139,7 @@ class _Check:
     without: set[int] = field(default_factory=set)  # inputs that no cotangent reached
     worst: tuple[float, float] = (0.0, 0.0)
     elements: int = 0
+    scale: float = 0.0  # the largest |x * slope| of an element x, as backward gives it
 
     def prepare(self) -> None:
         """Run forward twice and backward once."""
@@ -157,13 +169,27 @@ class _Check:
             if grad is None:
                 self.without.add(k)
             self.gradients[k] = np.zeros(leaves[k].shape) if grad is None else grad.numpy()
+            for at in np.argwhere(~np.isfinite(self.gradients[k])):
+                raise GradientError(
+                    f"check_gradients: input {k}, element {at.tolist()}: backward gives "
+                    f"{self.gradients[k][tuple(at)]}"
+                )
+            with np.errstate(over="ignore", under="ignore"):
+                weighed = np.abs(self.gradients[k] * self.values[k])
+            self.scale = max(self.scale, float(weighed.max(initial=0.0)))
 
-    def along(self, position: int, v: Array) -> None:
+    def along(self, position: int, direction: Array, narrowing: bool = False) -> None:
         """Compare both sides of <J v, u> = <v, J^T u>, where one input moves along v.
 
-        Where they differ, the elements are halved until one is left. Errors: GradientError.
+        v: the direction times the size of the steps. Where the sides differ, the elements are
+        halved until one is left; while `narrowing` so, a half may drown. Errors: GradientError.
         """
-        found, reverse, allowed = self._sides(position, v)
+        try:
+            v, found, reverse, allowed = self._first_that_shows(position, direction)
+        except _NothingShown as error:
+            if error.drowned and narrowing:
+                return
+            raise GradientError(str(error)) from None
         difference = abs(found.value - reverse)
         if difference <= allowed:
             if not self.worst[1] or difference * self.worst[1] > self.worst[0] * allowed:
@@ -173,10 +199,10 @@ class _Check:
         if len(places) > 1:
             for half in np.array_split(places, 2):
                 part = np.zeros(v.size)
-                part[half] = v.reshape(-1)[half]
-                self.along(position, part.reshape(v.shape))
+                part[half] = direction.reshape(-1)[half]
+                self.along(position, part.reshape(v.shape), narrowing=True)
         at = list(map(int, np.unravel_index(places[0], v.shape))) if len(places) == 1 else None
-        size = float(v.reshape(-1)[places[0]]) if at is not None else 1.0
+        size = _size(v)
         where = f"element {at}" if at is not None else "a random direction"
         slope = f"the forward pass {found.value / size:.12g}"
         if position in self.without:
@@ -190,34 +216,66 @@ class _Check:
             f"{reverse / size + 0.0:.12g}, {slope}; allowed difference {allowed / abs(size):.3g}"
         )
 
+    def _first_that_shows(
+        self, position: int, direction: Array
+    ) -> tuple[Array, Slope, float, float]:
+        """v, and what `_sides` gives along it, for the first sizes of steps that show something."""
+        problems = []
+        for sizes in _step_sizes(self.values[position], direction != 0):
+            v = direction * sizes
+            try:
+                return v, *self._sides(position, v)
+            except _NothingShown as problem:
+                problems.append(problem)
+        raise problems[0]
+
     def _sides(self, position: int, v: Array) -> tuple[Slope, float, float]:
         """The derivative from values, <v, gradient>, and how much they may differ."""
-        x, gradient = self.values[position], self.gradients[position]
-        moving = v != 0
-        scale = float(np.abs(x[moving]).max(initial=0.0)) or 1.0
-        phi = self._phi(position, v)
-        if np.count_nonzero(v) == v.size or position not in self.noise:
-            self.noise[position] = measure_noise(phi, scale) + self._last_rounding
-        noise = self.noise[position]
-        found = slope(phi, noise, scale)
         where = f"check_gradients: input {position}"
+        gradient, phi = self.gradients[position], self._phi(position, v)
+        if np.count_nonzero(v) == v.size or position not in self.noise:
+            self.noise[position] = measure_noise(phi) + self._last_rounding
+        found = slope(phi, self.noise[position])
         if found is None:
-            raise GradientError(f"{where}: fn has values that are not finite beside the inputs")
-        reverse = math.fsum((v * gradient).ravel().tolist())
+            raise _NothingShown(f"{where}: fn has values that are not finite beside the inputs")
+        where = f"{where}, {_shown(v)}"
+        products = (v * gradient).ravel().tolist()
+        reverse = exact_sum(products)
+        allowed = found.error + len(products) * UNIT * exact_sum(list(map(abs, products)))
+        if not (found.finite and math.isfinite(reverse) and math.isfinite(allowed)):
+            raise _NothingShown(
+                f"{where}: nothing can be shown at this magnitude: the differences of fn or their "
+                "allowed error overflow; scale the inputs or the function"
+            )
         if found.kink:
-            raise GradientError(
-                f"{where}, {_shown(v)}: fn is not differentiable here: its slope is "
-                f"{found.left:.6g} on one side and {found.right:.6g} on the other, backward gives "
-                f"{reverse:.6g}; move the inputs away from the kink (relu at 0, a tie of a maximum)"
+            raise _NothingShown(
+                f"{where}: fn is not differentiable here: its slope is "
+                f"{found.left / _size(v):.6g} on one side and {found.right / _size(v):.6g} on the "
+                f"other, backward gives {reverse / _size(v):.6g}; move the inputs away from the "
+                "kink (relu at 0, a tie of a maximum)"
             )
-        largest = max(abs(found.value), abs(reverse))
-        if not found.truncation <= USELESS * largest + noise / scale:
-            raise GradientError(
-                f"{where}, {_shown(v)}: the differences of fn do not settle ({found.value:.6g}, "
-                f"give or take {found.error:.3g}); it has no derivative that could be checked"
+        # A slope of 0 is known well where its error is small beside the slopes that fn has nearby,
+        # or along other inputs (a bias before batch norm), which are checked themselves.
+        largest = max(abs(found.value), abs(reverse), found.beside, self.scale)
+        both_zero = found.value == 0 and not gradient[v != 0].any()
+        if not (both_zero or (largest > 0 and found.error <= USELESS * largest)):
+            self._nothing_shown(where, found, v, abs(found.value - reverse) > allowed)
+        return found, reverse, allowed
+
+    def _nothing_shown(self, where: str, found: Slope, v: Array, differs: bool) -> None:
+        """Say why the estimate is useless, unless it still excludes what backward gives."""
+        value = f"({found.value / _size(v):.6g}, give or take {found.error / _size(v):.3g})"
+        if found.truncation > found.error - found.truncation:
+            raise _NothingShown(
+                f"{where}: the differences of fn do not settle {value}; it has no derivative that "
+                "could be checked"
             )
-        rounding = len(v.ravel()) * UNIT * math.fsum(np.abs(v * gradient).ravel().tolist())
-        return found, reverse, found.error + rounding
+        if not differs:
+            raise _NothingShown(
+                f"{where}: the slope drowns in rounding of fn's values {value}; scale the "
+                "function, or its parts, so that the slope counts",
+                drowned=True,
+            )
 
     def _phi(self, position: int, v: Array) -> Callable[[float], float]:
         """t -> <fn(inputs + t*v), u>, summed without rounding."""
@@ -227,8 +285,9 @@ class _Check:
             outputs = self._run(self._copies(moved))
             terms = [x for z, u in zip(outputs, self.cotangents, strict=True)
                      for x in (z.numpy() * u).ravel().tolist()]  # fmt: skip
-            self._last_rounding = 2 * UNIT * math.fsum(map(abs, terms))
-            return math.fsum(terms) if all(map(math.isfinite, terms)) else math.nan
+            below = len(terms) * math.ulp(0.0)  # what a product loses that is no normal number
+            self._last_rounding = 2 * (UNIT * exact_sum(list(map(abs, terms))) + below)
+            return exact_sum(terms)
 
         return phi
 
@@ -280,6 +339,25 @@ def _equal(a: Array, b: Array) -> bool:
 def _signs(rng: np.random.Generator, like: Array) -> Array:
     signs: Array = rng.choice([-1.0, 1.0], like.shape)
     return signs
+
+
+def _step_sizes(x: Array, moving: Array) -> list[Array]:
+    """Sizes of the steps to try, powers of 2 to round little: see `check_gradients`."""
+    size = np.where(np.abs(x) < TINY, 0.0, np.ldexp(0.5, np.frexp(np.abs(x))[1]))
+    largest = float(size.max(initial=0.0)) or 1.0
+    common = float(size[moving].max(initial=0.0)) or 1.0
+    tried: list[Array] = []
+    for wanted in (common, np.where(size == 0, largest, size), largest):
+        sizes = np.where(moving, wanted, 0.0)
+        if not any(np.array_equal(sizes, t) for t in tried):
+            tried.append(sizes)
+    return tried
+
+
+def _size(v: Array) -> float:
+    """What derivatives along v are divided by in messages: one element's slope is a gradient."""
+    moved = v[v != 0]
+    return float(moved[0]) if moved.size == 1 else 1.0
 
 
 def _basis(like: Array, element: tuple[int, ...]) -> Array:

@@ -28,7 +28,8 @@ UNIT = 2.0**-53
 class Slope:
     """A derivative at 0: its value and an estimate of its error; one-sided ones beside it.
 
-    `truncation`: the part of `error` that is not rounding.
+    `truncation`: the part of `error` that is not rounding. `beside`: how steep phi certainly is
+    within the steps, the largest |phi(h) - phi(0)| / |h| less what rounding may add to it.
     """
 
     value: float
@@ -37,6 +38,12 @@ class Slope:
     left: float
     right: float
     kink: bool
+    beside: float
+
+    @property
+    def finite(self) -> bool:
+        """Whether nothing overflowed on the way."""
+        return all(map(math.isfinite, (self.value, self.error, self.left, self.right)))
 
 
 @dataclass(frozen=True)
@@ -50,10 +57,10 @@ class _Estimate:
         return self.truncation + self.rounding
 
 
-def slope(phi: Callable[[float], float], noise: float, scale: float = 1.0) -> Slope | None:
+def slope(phi: Callable[[float], float], noise: float) -> Slope | None:
     """The derivative of phi at 0; None where phi has too few finite values beside 0.
 
-    noise: how far a value of phi may be off by rounding. scale: of the argument; steps are parts.
+    noise: how far a value of phi may be off by rounding. The steps are parts of 1.
 
     >>> found = slope(math.exp, noise=1e-16)
     >>> abs(found.value - 1) <= found.error < 1e-10
@@ -62,7 +69,7 @@ def slope(phi: Callable[[float], float], noise: float, scale: float = 1.0) -> Sl
     True
     """
     middle = phi(0.0)
-    steps = [scale * FIRST_STEP / STEP_RATIO**k for k in range(LEVELS)]
+    steps = [FIRST_STEP / STEP_RATIO**k for k in range(LEVELS)]
     ends = [(h, phi(-h), phi(h)) for h in steps]
     ends = [e for e in ends if math.isfinite(e[1]) and math.isfinite(e[2])]
     if not math.isfinite(middle) or len(ends) < 3:
@@ -72,7 +79,11 @@ def slope(phi: Callable[[float], float], noise: float, scale: float = 1.0) -> Sl
     left = _extrapolate([(middle - a) / h for h, a, _ in ends], steps, 1, 2 * noise)
     right = _extrapolate([(b - middle) / h for h, _, b in ends], steps, 1, 2 * noise)
     kink = abs(left.value - right.value) > left.error + right.error
-    return Slope(central.value, central.error, central.truncation, left.value, right.value, kink)
+    rises = [(abs(z - middle) - 2 * noise) / h for h, a, b in ends for z in (a, b)]
+    return Slope(
+        central.value, central.error, central.truncation, left.value, right.value, kink,
+        max(0.0, *rises),
+    )  # fmt: skip
 
 
 def _extrapolate(
@@ -101,7 +112,7 @@ def _extrapolate(
     return best
 
 
-def measure_noise(phi: Callable[[float], float], scale: float = 1.0) -> float:
+def measure_noise(phi: Callable[[float], float]) -> float:
     """How far rounding may move a value of phi near 0: DEVIATIONS times its standard deviation.
 
     The k-th difference of values with independent errors of variance s**2 has the variance
@@ -110,8 +121,8 @@ def measure_noise(phi: Callable[[float], float], scale: float = 1.0) -> float:
     >>> measure_noise(lambda t: 1.0)
     0.0
     """
-    start = -NOISE_STEP * scale * (NOISE_POINTS // 2)
-    values = [phi(start + NOISE_STEP * scale * k) for k in range(NOISE_POINTS + 1)]
+    start = -NOISE_STEP * (NOISE_POINTS // 2)
+    values = [phi(start + NOISE_STEP * k) for k in range(NOISE_POINTS + 1)]
     if not all(map(math.isfinite, values)):
         return 0.0
     found = []
@@ -119,5 +130,19 @@ def measure_noise(phi: Callable[[float], float], scale: float = 1.0) -> float:
         values = [b - a for a, b in pairwise(values)]
         if k > 2:  # the lowest differences still hold the slope of the function itself
             gamma = math.factorial(k) ** 2 / math.factorial(2 * k)
-            found.append(math.sqrt(gamma * sum(v * v for v in values) / len(values)))
+            # hypot: the squares themselves may overflow or vanish
+            found.append(math.sqrt(gamma / len(values)) * math.hypot(*values))
     return DEVIATIONS * max(found)
+
+
+def exact_sum(terms: Sequence[float]) -> float:
+    """The sum, rounded once; not a number where it or a term is not finite.
+
+    >>> exact_sum([1e16, 1.0, -1e16]), exact_sum([1e308, 1e308])
+    (1.0, nan)
+    """
+    try:
+        total = math.fsum(terms)
+    except (OverflowError, ValueError):
+        return math.nan
+    return total if math.isfinite(total) else math.nan

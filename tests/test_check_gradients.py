@@ -260,3 +260,113 @@ def test_too_few_finite_values_give_no_slope():
 
 def test_it_is_public():
     assert gp.check_gradients is check.check_gradients
+
+
+# --- magnitudes: what is shown, and what is refused ---
+
+
+def wrong(text):
+    """fn(x, x) of an operator whose y is constant: half of its gradient is missing."""
+    fn = gp.compile(gp.operator("wrong", text, {"x": "N", "y": "N"}, constant=("y",)))
+    return lambda x: fn(x, x)
+
+
+def right(text):
+    return gp.compile(gp.operator("right", text, {"x": "N"}))
+
+
+NEAR_ONE = [1.25, -0.75, 1.5]
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("x[i] + y[i]", 1e150), ("x[i] + y[i]", 1e200), ("x[i] * y[i]", 1e100),
+     ("x[i] * y[i]", 1e-100), ("x[i] + y[i]", 1e-290)],
+)  # fmt: skip
+def test_a_wrong_gradient_is_caught_at_any_magnitude(text, size):
+    x = gp.tensor(size * np.array(NEAR_ONE))
+    with pytest.raises(GradientError, match=r"element \[0\]: backward gives"):
+        check_gradients(wrong(f"z[i] = {text}"), x)
+
+
+def test_right_gradients_pass_at_large_magnitude():
+    for size in (1e100, 1e150):
+        check_gradients(right("z[i] = x[i]**2"), gp.tensor(size * np.array(NEAR_ONE)))
+
+
+def test_an_allowance_that_overflows_shows_nothing():
+    with pytest.raises(GradientError, match="nothing can be shown at this magnitude"):
+        check_gradients(wrong("z[i] = x[i] + y[i]"), gp.tensor(np.full(4, 4.4e307)))
+
+
+@pytest.mark.parametrize(
+    ("offset", "slope"), [(6, "1e-8"), (6, "1e-10"), (6, "1e-13"), (12, "1e-3"), (12, "1e-9")]
+)
+def test_a_slope_that_drowns_is_not_passed(offset, slope):
+    with pytest.raises(GradientError, match=r"drowns in rounding|backward gives"):
+        check_gradients(wrong(f"z[i] = 1e{offset} + {slope} * x[i] * y[i]"), gp.tensor(NEAR_ONE))
+    with pytest.raises(GradientError, match="drowns in rounding"):
+        check_gradients(right(f"z[i] = 1e{offset} + {slope}*1e-3 * x[i]"), gp.tensor(NEAR_ONE))
+
+
+def test_slopes_that_are_exactly_zero_do_not_drown():
+    assert (
+        check_gradients(right("z[i] = 1e12 + where(x[i] > 9, x[i], 0)"), gp.tensor(NEAR_ONE)).share
+        == 0
+    )
+
+
+@pytest.mark.parametrize("size", [5e-324, 1e-310, 1e-300])
+def test_inputs_too_small_for_steps_count_as_zero(size):
+    x = gp.tensor(np.full(2, size))
+    check_gradients(right("z[i] = x[i]**2"), x)
+    check_gradients(right("z[i] = 3 * x[i]"), x)
+    with pytest.raises(
+        GradientError, match=r"not finite beside|backward gives inf|backward gives -inf"
+    ):
+        check_gradients(right("z[i] = log(x[i])"), x)
+
+
+def test_values_too_small_to_be_seen_drown():
+    with pytest.raises(GradientError, match="drowns in rounding"):
+        check_gradients(right("z[i] = x[i]**2"), gp.tensor(np.array([1e-200, -1e-200])))
+
+
+@pytest.mark.parametrize("power", [2, 3, 4])
+def test_a_slope_of_zero_between_others_passes(power):
+    assert check_gradients(right(f"z[i] = x[i]**{power}"), gp.tensor(np.zeros(3))).share <= 1
+
+
+@pytest.mark.parametrize("text", ["log(x[i])", "sqrt(x[i])", "x[i]**2", "3 * x[i]"])
+def test_inputs_of_mixed_scale_pass(text):
+    x = gp.tensor([1e-8, 1.0, 1e8])
+    assert check_gradients(right(f"z[i] = {text}"), x).share <= 1
+
+
+def test_a_wrong_gradient_is_caught_at_mixed_scale():
+    x = gp.tensor([1e-8, 1.0, 1e8])
+    with pytest.raises(GradientError, match=r"input 0, element \[\d\]: backward gives"):
+        check_gradients(wrong("z[i] = log(x[i] * y[i])"), x)
+
+
+def test_a_small_element_beside_large_ones_does_not_drown():
+    x = gp.tensor([[1e-17, 1.0, 3.0]])
+    x.requires_grad = True
+    assert check_gradients(F.linear, x, data(2, 3)).elements == 3
+
+
+def test_a_gradient_that_is_not_finite_is_named():
+    x = gp.tensor([4.0, 1.0])
+    with pytest.raises(GradientError, match=r"element \[1\]: backward gives -?inf"):
+        check_gradients(lambda x: with_wrong_gradient(x, [1.0, math.inf]), x)
+
+
+def test_a_bias_that_batch_norm_takes_away_is_seen_beside_the_other_inputs():
+    """Its slope is 0 but for rounding: small beside the weight's, which is checked too."""
+    rng = np.random.default_rng(0)
+    x, w, b = (gp.tensor(rng.normal(size=s)) for s in ((2, 2, 4, 4), (3, 2, 3, 3), (3,)))
+
+    def block(x, w, b):
+        return gp.functional.batch_norm(gp.functional.conv2d(x, w, b), None, None, training=True)
+
+    assert check_gradients(block, x, w, b).share <= 1
