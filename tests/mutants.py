@@ -277,12 +277,12 @@ def answer(module: Any, name: str, value: Any) -> Callable[[], Iterable[Patch]]:
 def split_the_wrong_way() -> Iterable[Patch]:
     original = eliminate.State.put
 
-    def put(self: Any, mapping: Any, solved: Any = None) -> Any:
+    def put(self: Any, mapping: Any, solved: Any = None, loop: Any = ()) -> Any:
         first = next(iter(mapping.values()))
         if solved is None and first.is_Add and len(mapping) == 1:  # v = m*q + r
             q, r = _halves(first)
             mapping = {v: e.xreplace({q: r, r: q}) for v, e in mapping.items()}
-        return original(self, mapping, solved)
+        return original(self, mapping, solved, loop)
 
     yield eliminate.State, "put", put
 

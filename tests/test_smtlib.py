@@ -68,9 +68,10 @@ def with_cvc5(text: str) -> str:
 SOLVERS = [pytest.param(with_z3, id="z3"), pytest.param(with_cvc5, id="cvc5")]
 each_solver = pytest.mark.parametrize("solve", SOLVERS)
 SOON = ("closed forms", "conv2d", "batch_norm", "max_pool2d", "softmax_cross_entropy", "cat")
+LATER = ("linear", "avg_pool2d", "adaptive_avg_pool2d", "dropout", "conv_transpose1d", "softmax",
+         "pad_reflect", "upsample_nearest", "cross_entropy", "sigmoid_backward")  # fmt: skip
 each_operator = pytest.mark.parametrize(
-    "name",
-    [*SOON, *(pytest.param(n, marks=pytest.mark.slow) for n in MANIFEST if n not in SOON)],
+    "name", [*SOON, *(pytest.param(n, marks=pytest.mark.slow) for n in LATER)]
 )
 
 
