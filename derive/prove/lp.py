@@ -209,7 +209,7 @@ def solve(columns: list[tuple[Any, bool, Poly]]) -> list[Fraction] | None:
     for m, row in rows.items():
         terms = " ".join(f"(* {smt(c)} x{j})" for j, c in row)
         text.append(f"(assert (= (+ {terms} 0) {'(- 1)' if not m else '0'}))")
-    solver = z3.SolverFor("QF_LRA")
+    solver = z3.SolverFor("QF_LRA", ctx=z3.Context())  # of its own: nothing done before counts
     solver.set("random_seed", 0)
     solver.set("rlimit", RESOURCES)
     solver.from_string("\n".join(text))

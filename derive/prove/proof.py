@@ -77,7 +77,7 @@ class Proof:
                 put(c, self.bound(m), *indices)
             put(c * self.facts.bound(m), *indices)
 
-        put_monomial(1, found.weight, -1)
+        put_monomial(*found.weight, -1)
         for move in found.moves:
             self.write_move(move, put, put_monomial, eq)
         pairs = self.pairs(found.rest)

@@ -25,6 +25,7 @@ from gradproof.derive.prove.facts import (
     whole,
 )
 
+Weight = tuple[int, Monomial]  # their product, at least 1
 NODES = 240  # states looked at per goal
 FREE = 3  # how much an atom without a bound counts
 
@@ -33,7 +34,7 @@ FREE = 3  # how much an atom without a bound counts
 class Found:
     """weight * p + weight - 1 = sum of moves + rest, with `rest` shifted and non-negative."""
 
-    weight: Monomial
+    weight: Weight
     moves: list[Move]
     rest: Poly
 
@@ -79,21 +80,24 @@ def apply(facts: Facts, p: Poly, move: Move) -> Poly:
     return add_scaled(p, multiply(factor, fact), -move.multiplier)
 
 
-def weights(facts: Facts, p: Poly, most: int = 4) -> list[Monomial]:
+def weights(facts: Facts, p: Poly, most: int = 4) -> list[Weight]:
     """Factors w >= 1 to try: over the integers p >= 0 follows from w p + w - 1 >= 0.
 
-    They are what stands beside an atom of p in some fact, as S in t == S q + r beside q.
+    They are what stands beside an atom of p in some fact, as S in t == S q + r beside q, or a
+    number, as 2 in t == 2 q + r; the numbers come last.
     """
-    count: dict[Monomial, int] = {}
+    count: dict[Weight, int] = {}
     for m in p:
         if not m:
             continue
         for i, (kind, fact) in enumerate(facts.items):
-            for n in fact if i not in facts.auxiliary else ():
+            for n, c in fact.items() if i not in facts.auxiliary else ():
                 w = divide(n, m) if len(n) > len(m) else None
                 if w and all(v in facts.lower and facts.lower[v][0] >= 1 for v in w):
-                    count[w] = count.get(w, 0) + (2 if kind == "==" else 1)
-    return sorted(count, key=lambda w: (-count[w], w))[:most]
+                    count[1, w] = count.get((1, w), 0) + (2 if kind == "==" else 1)
+                elif n == m and abs(c) > 1 and isinstance(c, int) and kind == "==":
+                    count[abs(c), ()] = count.get((abs(c), ()), 0) + 2
+    return sorted(count, key=lambda w: (w[0] > 1, -count[w], w))[:most]
 
 
 def cost(facts: Facts, bad: list[Monomial], depth: int) -> int:
@@ -104,10 +108,10 @@ def cost(facts: Facts, bad: list[Monomial], depth: int) -> int:
 class Frontier:
     """The states reached from weight * p + weight - 1, the most promising one next."""
 
-    def __init__(self, facts: Facts, p: Poly, weight: Monomial) -> None:
-        goal = p
-        if weight:
-            goal = add_scaled(multiply({weight: 1}, p), {weight: 1, (): -1}, 1)
+    def __init__(self, facts: Facts, p: Poly, weight: Weight) -> None:
+        scale, factor = weight
+        goal = add_scaled(multiply({factor: scale}, p), {factor: scale}, 1)
+        goal = add_scaled(goal, {(): 1}, -1)
         self.facts, self.weight = facts, weight
         self.highest = 1 + max(3, *(len(m) for m in goal), 0)
         self.queue: list[tuple[int, int, Poly, tuple[Move, ...]]] = []
@@ -147,7 +151,7 @@ def search(facts: Facts, p: Poly, nodes: int = NODES) -> Found | None:
     """
     facts.refresh()
     frontiers = []
-    for weight in [(), *weights(facts, p)]:
+    for weight in [(1, ()), *weights(facts, p)]:
         frontiers.append(Frontier(facts, p, weight))
         if frontiers[-1].found:
             return frontiers[-1].found
