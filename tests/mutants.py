@@ -86,6 +86,9 @@ DEFINITIONS = [
     Edit("weight transposed", "linear", "w[o,k]", "w[o,K-1-k]"),
     Edit("weight decay with the wrong sign", "sgd", "g[i] + weight", "g[i] - weight"),
     Edit("no look-ahead", "sgd_nesterov", "momentum * v_new[i])", "momentum * v[i])"),
+    Edit("the old average", "adam", "rate * m_new[i]", "rate * m[i]"),
+    Edit("no root", "adam", "sqrt(v_new[i])", "v_new[i]"),
+    Edit("the decay is added", "adamw", "p[i] - lr * weight", "p[i] + lr * weight"),
     Edit("windows overlap", "adaptive_avg_pool2d", "x*H//OH <= u", "x*H//OH - 1 <= u"),
 ]
 EQUIVALENT_DEFINITIONS = [

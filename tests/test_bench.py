@@ -9,22 +9,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradproof.cli import bench, steps
+from gradproof.cli import bench, record, steps
 from gradproof.runtime.device import choose
 from gradproof.runtime.errors import GradproofError, RunError
 
 
 def test_a_record_is_never_overwritten(tmp_path: Path) -> None:
-    written = [bench._write({"date": "2030-01-02", "k": k}, tmp_path, choose()) for k in range(3)]
+    written = [record.write({"date": "2030-01-02", "k": k}, tmp_path, choose()) for k in range(3)]
     assert [json.loads(p.read_text("utf-8"))["k"] for p in written] == [0, 1, 2]
     assert all(p.name.startswith("2030-01-02-") for p in written)
 
 
 def test_more_threads_than_cores_are_refused() -> None:
-    if not bench._cores(1):
+    if not record.usable_cores(1):
         pytest.skip("the system cannot pin a process")
     with pytest.raises(GradproofError, match="10000 threads, but"):
-        bench._cores(10_000)
+        record.usable_cores(10_000)
 
 
 def test_a_failed_measurement_says_why() -> None:

@@ -31,6 +31,8 @@ from gradproof.derive.prove.record import definition_record
 from gradproof.derive.registry import operators
 
 NAMES = [
+    "adam",
+    "adamw",
     "adaptive_avg_pool2d",
     "add",
     "avg_pool2d",
@@ -338,6 +340,9 @@ MUTANTS: list[tuple[str, str, str, Callable[[Record], None]]] = [
         "twice the logits",
         right("softmax(a)", "softmax(matrix_scaled(a, 2))"),
     ),
+    ("adam", "T1 Adam", "eps under the root", right("scale, eps", "scale + eps, 0")),
+    ("adam", "T1 Adam square", "not squared", right("vector_times", "vector_sum")),
+    ("adamw", "T1 AdamW", "the decay not times lr", right("1 - lr*weight", "1 - weight")),
     ("sgd", "T1 weight decay", "sign", right("vector_minus", "vector_sum")),
     ("sgd_momentum", "T1 momentum", "the old velocity", right("momentum)", "1)")),
     (

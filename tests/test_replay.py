@@ -43,10 +43,11 @@ class Training:
         return loss
 
     def state(self, loss: gp.Tensor) -> State:
-        velocity = self.optimizer.state_dict()["velocity"]
+        kept = self.optimizer.state_dict()["state"]
+        averages = {f"{n} of {k}": v for k, entry in kept.items() for n, v in entry.items()}
         gradients = {f"grad {n}": p.grad.numpy() for n, p in self.model.named_parameters()}
         state = {n: np.array(v) for n, v in self.model.state_dict().items()}
-        return {"loss": loss.numpy(), **gradients, **velocity, **state}
+        return {"loss": loss.numpy(), **gradients, **averages, **state}
 
 
 def batch(k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -181,7 +182,7 @@ def test_an_optimizer_restored_after_the_recording_goes_on_from_there() -> None:
         gp.functional.mse_loss(p, gp.tensor([0.0])).backward()
         optimizer.step()  # v = 2, p = 0
     state = optimizer.state_dict()
-    state["velocity"] = {"0": np.array([4.0], np.float32)}
+    state["state"][0]["momentum_buffer"] = np.array([4.0], np.float32)
     optimizer.load_state_dict(state)
     tape.replay()  # g = 0, v = 0.5 * 4, p = 0 - 0.5 * 2
     assert p.item() == -1.0

@@ -321,7 +321,9 @@ def test_a_tiled_kernel_equals_its_reference_kernel(kernel: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("kernel", tiled_kernels())
 def test_a_tiled_kernel_equals_its_reference_kernel_for_many_choices(kernel: str) -> None:
-    result = tiled_comparison(kernel, cases=12, seed=11)
+    """Every case compiles a kernel of its own: the most for two operators, some for all."""
+    cases = 12 if tiled_kernels()[kernel][0].name in TILED else 4
+    result = tiled_comparison(kernel, cases=cases, seed=11)
     assert result.passed, result.difference
 
 
