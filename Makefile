@@ -2,7 +2,7 @@
 #   make demo            train a network on the CPU
 #   make test            the tests (make test-all: the slow ones too)
 #   make check           ruff and mypy
-#   make bench           timings
+#   make bench           timings, beside PyTorch where .venv has it (ARGS=layers: a part)
 #   make generate        rewrite generated/ from the definitions
 #   make clean           remove what these targets wrote, .venv included
 # PYTHON chooses the interpreter of a new .venv; ARGS is handed to the command that runs.
@@ -38,7 +38,7 @@ check: .venv/stamp-dev
 	$(BIN)/mypy
 
 bench: .venv/stamp-run
-	$(BIN)/gradproof bench $(ARGS)
+	$(BIN)/python benchmarks/vs_torch.py $(ARGS)
 
 generate: .venv/stamp-dev
 	$(BIN)/gradproof generate $(ARGS)

@@ -1,9 +1,9 @@
 """Train convolutional networks on any OpenCL device, with gradients that are derived.
 
-The names of PyTorch are reached from here: `gp.nn`, `gp.optim`, `gp.data`, `gp.functional`,
-`gp.tensor`, `gp.no_grad`, `gp.save`, `gp.load`. An operator of your own is stated by `gp.operator`
-and becomes a function on tensors by `gp.compile`. Importing the package loads none of them; each is
-imported when it is first used, so that `gradproof --help` needs no OpenCL.
+The names of PyTorch are reached from here: `gp.nn`, `gp.optim`, `gp.models`, `gp.data`,
+`gp.functional`, `gp.tensor`, `gp.no_grad`, `gp.save`, `gp.load`. An operator of your own is stated
+by `gp.operator` and becomes a function on tensors by `gp.compile`. Importing the package loads none
+of them; each is imported when it is first used, so that `gradproof --help` needs no OpenCL.
 
 >>> import gradproof as gp
 >>> gp.__version__
@@ -27,6 +27,7 @@ _WHERE = {
     "grad": "gradproof.runtime.grad:grad",
     "load": "gradproof.runtime.serialization:load",
     "manual_seed": "gradproof.runtime.random:manual_seed",
+    "models": "gradproof.runtime.models",
     "nn": "gradproof.runtime.nn",
     "no_grad": "gradproof.runtime.tensor:no_grad",
     "operator": "gradproof.derive.language:operator",
@@ -49,6 +50,7 @@ __all__ = [
     "grad",
     "load",
     "manual_seed",
+    "models",
     "nn",
     "no_grad",
     "operator",
@@ -61,7 +63,7 @@ __all__ = [
 
 if TYPE_CHECKING:  # the same table for type checkers and editors
     from gradproof.derive.language import Definition, operator
-    from gradproof.runtime import data, functional, nn, optim
+    from gradproof.runtime import data, functional, models, nn, optim
     from gradproof.runtime.check import check_gradients
     from gradproof.runtime.compile import compile
     from gradproof.runtime.device import list_devices as devices

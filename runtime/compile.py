@@ -13,7 +13,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -80,15 +80,9 @@ def compile_backward(operator: Operator) -> Operator:
     >>> compile_backward(operators()["linear"]).without().outputs
     ('Ybar', 'wbar', 'bbar')
     """
-    from gradproof.derive.registry import operators as shipped
     from gradproof.derive.second import backward_definition
 
-    definition = _definitions.get(operator)
-    if definition is None and operators().get(operator.name) is operator:
-        definition = shipped().get(operator.name)
-    if definition is None:
-        raise GradproofError(f"{operator.name}: its definition is not known, so it is not derived")
-    return compile_definition(backward_definition(definition))
+    return compile_definition(backward_definition(_definition(operator)))
 
 
 def operators_folder() -> Path:
@@ -188,3 +182,28 @@ def _formulas(definition: Definition) -> str:
     lines += [f"{size} = {text(value)}" for size, value in definition.derived]
     lines += [f"needs {text(r.guard)}: else {r.message}" for r in definition.requires]
     return "\n".join([*lines, *([definition.doc] if definition.doc else [])])
+
+
+def plan_graph(
+    graph: Mapping[str, Any], used: Sequence[Operator], precision: str
+) -> dict[str, Any]:
+    """The plan of a recorded step, as `codegen.fast.planner` gives it: from the cache, or made.
+
+    graph: plain data; used: the operators of its calls, in order.
+    """
+    from gradproof.codegen.fast.planner import Planner
+
+    definitions = {op.name: op for op in used}
+    return Planner(precision).plan(graph, lambda name: _definition(definitions[name]))
+
+
+def _definition(operator: Operator) -> Definition:
+    """The definition that an operator was made from. Errors: GradproofError where it is unknown."""
+    from gradproof.derive.registry import operators as shipped
+
+    found = _definitions.get(operator)
+    if found is None and operators().get(operator.name) is operator:
+        found = shipped().get(operator.name)
+    if found is None:
+        raise GradproofError(f"{operator.name}: its definition is not known, so it is not derived")
+    return found

@@ -21,6 +21,7 @@ from gradproof.runtime.errors import DeviceError, DTypeError, GradproofError
 from gradproof.runtime.layout import ROW_MAJOR
 from gradproof.runtime.manifest import Argument, KernelSpec, Operator
 from gradproof.runtime.schedule import REALS, Plan, choose_phases, plan_tiles
+from gradproof.runtime.trace import Scalar, active_trace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from gradproof.runtime.device import Device
     from gradproof.runtime.tensor import Tensor
 
-Scalar = float | int | Callable[[], float | int]
 # Work-group sizes: one group runs on one core, so a CPU gets small groups where elements are few.
 CPU_GROUPS, CPU_SMALL, GPU_GROUP, SIMULATOR_GROUP = 64, 8, 64, 16
 
@@ -75,6 +75,10 @@ class Tape:
 
 
 _tapes: list[Tape] = []
+STALE = (
+    "record: a parameter has a gradient from before the recording; "
+    "call zero_grad() inside the recorded block"
+)
 
 
 @contextmanager
@@ -104,23 +108,31 @@ def whole_programs() -> Iterator[None]:
         _whole.pop()
 
 
-def note_gradient(old: Tensor | None, new: Tensor) -> None:
-    """Called when a leaf's gradient becomes `new`; `old` is what it was before, if anything.
+def note_gradient(leaf: Tensor, old: Tensor | None, new: Tensor) -> None:
+    """Called when the gradient of `leaf` becomes `new`; `old` is what it was before, if anything.
 
     Errors: GradproofError where a recorded step would add to a gradient from before the
     recording: every replay would add the same old values.
     """
+    trace = active_trace()
+    if trace is not None:
+        if old is not None and not any(leaf is other for other in trace.leaves):
+            raise GradproofError(STALE)
+        trace.leaves.append(leaf)
     for tape in _tapes:
         if old is not None and not any(old is g for g in tape.gradients):
-            raise GradproofError(
-                "record: a parameter has a gradient from before the recording; "
-                "call zero_grad() inside the recorded block"
-            )
+            raise GradproofError(STALE)
         tape.gradients.append(new)
 
 
 def host_effect(action: Callable[[], None]) -> None:
-    """Do something on the host now, and again at every replay of a step that is being recorded."""
+    """Do something on the host now, and again at every replay of a step that is being recorded.
+
+    While a step is planned nothing runs, so the action waits for the first run."""
+    trace = active_trace()
+    if trace is not None:
+        trace.order.append(action)
+        return
     action()
     for tape in _tapes:
         tape.actions.append(action)
@@ -144,6 +156,9 @@ def execute(
 
     specs = tuple(kernels)
     dtype, device = _common(binding, operands, label)
+    trace = active_trace()
+    if trace is not None:
+        return trace.defer(binding, specs, operands, scalars, into or {}, dtype, device, label)
     run = _Run(binding, dict(operands), scalars, dtype, device, label)
     plans = {spec.name: plan_tiles(binding, spec, dtype, device) for spec in specs}
     forms = {s.name: choose_phases(binding, s) for s in specs if plans[s.name] is None}
@@ -248,6 +263,27 @@ def _launch(
     launch()
     for tape in _tapes:
         tape.actions.append(launch)
+
+
+def reference_launch(
+    binding: Binding,
+    spec: KernelSpec,
+    buffers: Mapping[str, Any],
+    dtype: str,
+    device: Device,
+) -> Launch:
+    """The reference kernel of one equation on row-major buffers, all but its scalars set."""
+    form = choose_phases(binding, spec)
+    built = _reference.__wrapped__(binding.operator, (form.name,), dtype, device)
+    kernel = built[form.name]
+    keep = []
+    for position, a in enumerate(form.arguments):
+        if a.kind != "scalar":
+            sizes = a.kind == "sizes"
+            keep.append(_sizes(binding, device) if sizes else buffers[a.name])
+            kernel.set_arg(position, keep[-1])
+    global_size, local_size = _geometry(binding.work_items(form), device)
+    return Launch(device, kernel, global_size, local_size, tuple(keep))
 
 
 def _objects(build: Any, *arguments: Any) -> Mapping[str, cl.Kernel]:

@@ -83,7 +83,7 @@ def backward(root: Tensor, gradient: Tensor | None, create_graph: bool = False) 
             if isinstance(leaf, Tensor):
                 first = g if create_graph else g.detach()
                 new = first if leaf.grad is None else sum_of(leaf.grad, g)
-                note_gradient(leaf.grad, new)
+                note_gradient(leaf, leaf.grad, new)
                 leaf.grad = new
 
 

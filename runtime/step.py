@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gradproof.runtime.dispatch import Tape, record
 from gradproof.runtime.nn import Module
-from gradproof.runtime.optim import SGD
+from gradproof.runtime.optim import Optimizer
 from gradproof.runtime.tensor import Tensor, tensor
 
 
@@ -41,7 +41,7 @@ class TrainingStep:
     """
 
     def __init__(
-        self, model: Module, optimizer: SGD, loss: Callable[[Tensor, Tensor], Tensor]
+        self, model: Module, optimizer: Optimizer, loss: Callable[[Tensor, Tensor], Tensor]
     ) -> None:
         self.model, self.optimizer, self.loss = model, optimizer, loss
         self._recordings: dict[tuple[tuple[int, ...], bool], _Recording] = {}

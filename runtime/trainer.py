@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from gradproof.runtime.data import Dataset, batches
 from gradproof.runtime.errors import RunError, ShapeError
 from gradproof.runtime.nn import Module
-from gradproof.runtime.optim import SGD
+from gradproof.runtime.optim import Optimizer
 from gradproof.runtime.step import TrainingStep
 from gradproof.runtime.tensor import Tensor, no_grad, tensor
 
@@ -98,7 +98,7 @@ class Trainer:
     def __init__(
         self,
         model: Module,
-        optimizer: SGD,
+        optimizer: Optimizer,
         loss: Loss,
         dataset: Dataset,
         *,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from gradproof.codegen.fast.kernel import FastKernel
+from gradproof.codegen.fast.values import lanewise
+from gradproof.codegen.fast.values import lanewise
 
 LANES = 16
 
@@ -22,9 +24,10 @@ PRELUDE = """\
 
 
 def fast_program(kernels: Iterable[FastKernel]) -> str:
-    """The text of a program: the prelude and every kernel once."""
+    """The text of a program: the prelude, the helpers that are called, and every kernel once."""
     texts = dict.fromkeys(k.text.strip() for k in kernels)
-    return "\n\n".join([PRELUDE.rstrip(), *texts]) + "\n"
+    helpers = [h for h in [lanewise(texts)] if h]
+    return "\n\n".join([PRELUDE.rstrip(), *helpers, *texts]) + "\n"
 
 
 def fast_options(dtype: str) -> tuple[str, ...]:

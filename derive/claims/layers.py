@@ -183,6 +183,22 @@ VECTORS: Operators = {
         "c",
         "u[c] - v[c]",
     ),
+    "vector_times": named(
+        "the products, element by element",
+        {"u": ["C"], "v": ["C"]},
+        "",
+        ["C"],
+        "c",
+        "u[c]*v[c]",
+    ),
+    "over_root": named(
+        "u/(q*sqrt(v) + e), element by element",
+        {"u": ["C"], "v": ["C"]},
+        "q e",
+        ["C"],
+        "c",
+        "u[c]*inv(q*sqrt(v[c]) + e)",
+    ),
     "dot": named(
         "the sum of the products, element by element",
         {"u": ["C"], "v": ["C"]},

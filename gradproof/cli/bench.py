@@ -5,33 +5,25 @@ from __future__ import annotations
 import datetime
 import json
 import os
-import platform
-import re
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
-from gradproof import __version__
 from gradproof.cli import options
+from gradproof.cli import record as records
+from gradproof.cli.record import environment, usable_cores
 from gradproof.cli.screen import Screen
 from gradproof.cli.steps import ratios
 from gradproof.runtime.device import DeviceInfo, choose
-from gradproof.runtime.errors import GradproofError, RunError
+from gradproof.runtime.errors import RunError
 
-PACKAGES = ("numpy", "pyopencl", "pocl-binary-distribution", "torch")
-# glibc would give PyTorch's buffers back to the system and fetch them again in every step
-MALLOC = {
-    "MALLOC_MMAP_THRESHOLD_": "1073741824",
-    "MALLOC_TRIM_THRESHOLD_": "4294967296",
-}
 WARM_STARTS = 3
 
 
@@ -53,25 +45,24 @@ def bench(
     screen = Screen(as_json=as_json)
     info = choose(device)
     screen.device(info)
-    cores = _cores(threads)
+    cores = usable_cores(threads)
     with tempfile.TemporaryDirectory() as folder:
-        environment = _environment(threads, folder)
-        starts = _starts(info, cores, environment)
+        variables = _environment(threads, folder)
+        starts = _starts(info, cores, variables)
         more = {"rounds": rounds, "threads": threads}
-        measured = _child("speed", {"device": str(info.index), "cores": cores, **more}, environment)
+        measured = _child("speed", {"device": str(info.index), "cores": cores, **more}, variables)
     record = {
         "date": datetime.date.today().isoformat(),
-        "machine": _machine(cores),
-        "device": {"name": info.name, "kind": info.kind, "driver": info.driver}
-        | {"platform": info.platform_version},
-        "versions": _versions(),
-        "environment": {n: v for n, v in environment.items() if n not in _LOCAL},
+        "machine": records.machine(cores),
+        "device": records.device(info),
+        "versions": records.versions(),
+        "environment": {n: v for n, v in variables.items() if n not in _LOCAL},
         "startup_seconds": starts,
         **measured,
         "summary": summarise(measured),
     }
     _show(screen, record)
-    path = _write(record, out, info)
+    path = records.write(record, out, info)
     screen.line(f"Record   {path}")
     screen.result(record)
 
@@ -132,55 +123,7 @@ def _environment(threads: int, folder: str) -> dict[str, str]:
     caches = {name: str(Path(folder) / name.lower()) for name in _LOCAL}
     for path in caches.values():
         Path(path).mkdir()
-    counts = ("OMP_NUM_THREADS", "POCL_MAX_PTHREAD_COUNT", "POCL_CPU_MAX_CU_COUNT")
-    return MALLOC | caches | dict.fromkeys(counts, str(threads))
-
-
-def _cores(threads: int) -> list[int]:
-    """The last cores that this process may use; none where the system cannot pin a process."""
-    if not hasattr(os, "sched_getaffinity"):
-        return []
-    usable = sorted(os.sched_getaffinity(0))
-    if threads > len(usable):
-        raise GradproofError(f"bench: {threads} threads, but {len(usable)} cores are usable")
-    return usable[-threads:]
-
-
-def _machine(cores: list[int]) -> dict[str, Any]:
-    model, cpuinfo = platform.processor(), Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        found = re.search(r"model name\s*:\s*(.+)", cpuinfo.read_text("utf-8"))
-        model = found[1] if found else model
-    load = list(os.getloadavg()) if hasattr(os, "getloadavg") else []
-    return {"cpu": model, "cores": os.cpu_count(), "pinned_to": cores, "load_average": load} | {
-        "system": platform.platform()
-    }
-
-
-def _versions() -> dict[str, str]:
-    found = {"gradproof": __version__, "python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def _write(record: dict[str, Any], folder: Path, info: DeviceInfo) -> Path:
-    """A new file; a record is never overwritten."""
-    slug = re.sub(r"[^a-z0-9]+", "-", info.name.lower()).strip("-")
-    stem, number = f"{record['date']}-{slug}", 1
-    folder.mkdir(parents=True, exist_ok=True)
-    while True:
-        path = folder / (f"{stem}.json" if number == 1 else f"{stem}-{number}.json")
-        try:
-            with path.open("x", encoding="utf-8") as file:
-                json.dump(record, file, indent=1)
-                file.write("\n")
-            return path
-        except FileExistsError:
-            number += 1
+    return environment(threads) | caches
 
 
 def _show(screen: Screen, record: dict[str, Any]) -> None:

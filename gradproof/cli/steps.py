@@ -70,7 +70,7 @@ def speed(device: str | None, rounds: int, threads: int) -> dict[str, Any]:
     errors: dict[str, float] = {}
     for make in sides:
         try:
-            with _limit(COMPILE_SECONDS):
+            with time_limit(COMPILE_SECONDS):
                 side = make()
                 errors[side.name] = _error(_after(side, batches), expected)
         except (RuntimeError, TimeoutError) as error:
@@ -231,7 +231,7 @@ def _error(found: dict[str, Any], expected: dict[str, Any]) -> float:
 
 
 @contextmanager
-def _limit(seconds: int) -> Iterator[None]:
+def time_limit(seconds: int) -> Iterator[None]:
     """TimeoutError after so many seconds, where the system has such a timer."""
 
     def stop(*_: object) -> None:

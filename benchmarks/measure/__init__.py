@@ -1,0 +1,1 @@
+"""Timing beside PyTorch: contests, interleaved rounds, probes, tables and pictures."""

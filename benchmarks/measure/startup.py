@@ -1,0 +1,67 @@
+"""Start-up: from a new process to the end of its first training step, with and without caches.
+
+python benchmarks/measure/startup.py NETWORK   (in the environment that `starts` sets)
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+CACHES = ("GRADPROOF_CACHE_DIR", "POCL_CACHE_DIR")
+WARM = 3
+# seconds: floor and target of the first step with empty and with full caches
+LIMITS = {"cold": (15.0, 8.0), "cached": (1.5, 0.7)}
+
+
+def starts(network: str = "resnet20") -> dict[str, float]:
+    """Seconds with empty caches, and the median of some starts after it.
+
+    Raises:
+        RuntimeError: the process failed; what it said last.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        paths = {name: str(Path(folder) / name.lower()) for name in CACHES}
+        for path in paths.values():
+            Path(path).mkdir()
+        seconds = [_start(network, paths) for _ in range(1 + WARM)]
+    return {"cold": seconds[0], "cached": statistics.median(seconds[1:])}
+
+
+def _start(network: str, caches: dict[str, str]) -> float:
+    begin = time.time()
+    done = subprocess.run(
+        [sys.executable, __file__, network],
+        env={**os.environ, **caches},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError((done.stderr.strip().splitlines() or ["no message"])[-1])
+    return float(done.stdout.strip().splitlines()[-1]) - begin
+
+
+def main() -> None:
+    """One step; prints when it ended."""
+    sys.path.insert(0, str(ROOT))
+    from benchmarks.measure.networks import NETWORKS
+
+    network = next(n for n in NETWORKS if n.name == sys.argv[1])
+    import numpy as np
+
+    network.ours(network.draw(np.random.default_rng(0)))
+    from gradproof.runtime.device import current_device
+
+    current_device().synchronize()
+    sys.stdout.write(f"\n{time.time()}\n")
+
+
+if __name__ == "__main__":
+    main()

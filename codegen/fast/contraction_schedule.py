@@ -1,0 +1,159 @@
+"""Around a register tile: which loops are work-groups, which reductions run outside, in what order.
+
+    work-groups / hoisted sums in pieces / output loops / tiles / sums, the last steps unrolled
+
+A sum is hoisted in pieces until what a tile reads stays in the first-level cache; the target holds
+the partial sums meanwhile. Sums longer than `PART` terms add partial sums, so that rounding errors
+grow like the sum of the extents and not like their product.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+from gradproof.codegen.fast.affine import Affine
+from gradproof.codegen.fast.nest import Loop
+from gradproof.codegen.fast.tiles import (
+    LINE,
+    Problem,
+    Read,
+    Region,
+    Sum,
+    Tiling,
+    balanced,
+    innermost,
+    unrollings,
+)
+
+CACHE = 28 * 1024  # bytes of the first-level cache for what a tile reads
+GROUPS = 8
+PART = 256  # terms of a partial sum
+
+
+@dataclass(frozen=True)
+class Around:
+    """A sum in its order: `outer` loops add partial sums of the `inner` ones; the last inner loop
+    steps by `unroll`. Loops are (name, steps)."""
+
+    sum: Sum
+    outer: tuple[Loop, ...]
+    inner: tuple[Loop, ...]
+    unroll: int
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """grid: (loop, first, count, step); hoisted: (loop, extent, piece); inner: (loop, extent,
+    step); tiled: the loop with regions, "" for none; factors: steps of the other tiled loops."""
+
+    grid: tuple[tuple[str, int, int, int], ...]
+    hoisted: tuple[tuple[str, int, int], ...]
+    inner: tuple[tuple[str, int, int], ...]
+    tiled: str
+    regions: tuple[Region, ...]
+    factors: tuple[tuple[str, int], ...]
+    sums: tuple[Around, ...]
+
+    @property
+    def groups(self) -> int:
+        """Work-groups."""
+        return prod(count for _, _, count, _ in self.grid)
+
+
+def schedules(p: Problem, t: Tiling, hoist: bool) -> tuple[Schedule, ...]:
+    """The loops around a tile; more than one where the regions of a loop are groups of their own.
+    hoist: the target may hold partial sums."""
+    tiled, steps = t.tile[0] if t.tile else ("", 1)
+    extents, tile = dict(p.loops), dict(t.tile)
+    order = sorted(p.loops, key=lambda x: -abs(p.out.coefficient(x[0])))
+    rest = [(v, n, tile.get(v, 1)) for v, n in order if v != tiled and n > tile.get(v, 1)]
+    grid: list[tuple[str, int, int, int]] = []
+    while rest and prod(g[2] for g in grid) < GROUPS:
+        v, n, step = rest.pop(0)
+        grid.append((v, 0, n // step, step))
+    regions = balanced(extents[tiled], steps) if tiled else ((0, 1, 1),)
+    alone = bool(tiled) and prod(g[2] for g in grid) < GROUPS and extents[tiled] > steps
+    reused = bool(rest) or (extents.get(tiled, 1) > steps and not alone)
+    hoisted = _hoisted(p, t) if hoist and reused and len(p.sums) == 1 else ()
+    pieces = {v: piece for v, _, piece in hoisted}
+    sums = tuple(_around(s, t if s is p.main else None, tile, pieces) for s in p.sums)
+    factors = t.tile[1:]
+    if not alone:
+        return (Schedule(tuple(grid), hoisted, tuple(rest), tiled, regions, factors, sums),)
+    return tuple(
+        Schedule(
+            (*grid, (tiled, first, count, n)), hoisted, tuple(rest), "", ((0, 1, n),),
+            ((tiled, n), *factors), sums,
+        )
+        for first, count, n in regions
+    )  # fmt: skip
+
+
+def _order(s: Sum, unroll: str) -> tuple[Loop, ...]:
+    loops = innermost(s)
+    return (*(x for x in loops if x[0] != unroll), *(x for x in loops if x[0] == unroll))
+
+
+def _around(s: Sum, t: Tiling | None, tile: dict[str, int], pieces: dict[str, int]) -> Around:
+    loop, steps = t.unroll if t else next(unrollings(s, prod(tile.values())))
+    order = [(v, pieces.get(v, n)) for v, n in _order(s, loop)]
+    inner: list[Loop] = []
+    while order and (not inner or prod(n for _, n in inner) * order[-1][1] <= PART):
+        inner.insert(0, order.pop())
+    return Around(s, tuple(order), tuple(inner), steps)
+
+
+def _hoisted(p: Problem, t: Tiling) -> tuple[tuple[str, int, int], ...]:
+    """Loops of the sum and their pieces, so that what a tile reads fits the cache."""
+    s = p.main
+    if s is None:
+        return ()
+    order = _order(s, t.unroll[0])
+    extents = dict(order) | dict(t.tile)
+    found = []
+    for v, n in order[:-1]:
+        if _footprint(s, p.lane, extents) <= CACHE:
+            break
+        fits = [
+            k
+            for k in range(1, n + 1)
+            if n % k == 0 and _footprint(s, p.lane, {**extents, v: k}) <= CACHE
+        ]
+        piece = max(fits, default=1)
+        if piece < n:
+            found.append((v, n, piece))
+            extents[v] = piece
+    return tuple(found)
+
+
+def _footprint(s: Sum, lane: str, extents: dict[str, int]) -> int:
+    return 4 * sum(_elements(r, lane, extents) for r in s.reads)
+
+
+def _elements(r: Read, lane: str, extents: dict[str, int]) -> int:
+    """Elements that a read brings into the cache, in whole lines."""
+    strides = [
+        (abs(k), extents[v]) for v, k in r.address.terms if v != lane and extents.get(v, 1) > 1
+    ]
+    unit = LINE if r.vector or min((k for k, _ in strides), default=1) >= LINE else 1
+    span = sum(k * (n - 1) for k, n in strides) + unit
+    return min(prod(n for _, n in strides) * unit, span)
+
+
+def chunked(p: Problem) -> Problem:
+    """Long loops of sums in two, v = c*v_c + v, so that partial sums can end within them."""
+    sums = []
+    for s in p.sums:
+        loops: list[Loop] = []
+        where: dict[str, Affine] = {}
+        for v, n in s.loops:
+            piece = max(k for k in range(1, PART + 1) if n % k == 0)
+            if n > PART and piece >= PART // 8:
+                loops += [(f"{v}_c", n // piece), (v, piece)]
+                where[v] = Affine.of(f"{v}_c") * piece + Affine.of(v)
+            else:
+                loops.append((v, n))
+        reads = tuple(Read(r.index, r.address.substitute(where), r.vector) for r in s.reads)
+        sums.append(Sum(tuple(loops), reads, s.term))
+    return Problem(p.loops, p.out, tuple(sums), p.lane, p.reduced)

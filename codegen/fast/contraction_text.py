@@ -1,0 +1,232 @@
+"""The text of a register tile: loads, multiply-adds, and what is done with the finished sums."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+
+import sympy as sp
+
+from gradproof.codegen.fast.affine import Affine
+from gradproof.codegen.fast.contraction_schedule import Around, Schedule
+from gradproof.codegen.fast.tiles import LINE, Problem, Read, Tile
+from gradproof.codegen.fast.values import value_text
+
+Point = Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Store:
+    """A value and where it goes; `stored` is False for one that only others read."""
+
+    tensor: str
+    address: Affine
+    value: sp.Expr
+    stored: bool = True
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A problem with its reads (tensor, address) by number and its stores in order; in their values
+    `acc` is the sum, `r_k` a read, `v_k` the k-th value."""
+
+    problem: Problem
+    reads: tuple[tuple[str, Affine], ...]
+    stores: tuple[Store, ...]
+
+
+def section(p: Phase, s: Schedule, first: int) -> dict[str, object]:
+    """What the template needs for one schedule of a phase; `first`: its first work-group."""
+    return {
+        "first": first,
+        "end": first + s.groups,
+        "schedule": s,
+        "regions": [
+            _region(p, s, base, count, steps) for base, count, steps in s.regions
+        ],
+    }  # fmt: skip
+
+
+def _region(p: Phase, s: Schedule, base: int, count: int, steps: int) -> dict[str, object]:
+    tile: Tile = (((s.tiled, steps),) if s.tiled else ()) + s.factors
+    return {
+        "first": base,
+        "end": base + count * steps,
+        "steps": steps,
+        "accumulators": [f"acc_{k}" for k in range(prod(n for _, n in tile))],
+        "sums": [_sum(p, s, a, tile) for a in s.sums],
+        "finish": list(_finish(p, s, tile)),
+    }
+
+
+def points(tile: Tile) -> list[dict[str, int]]:
+    """The places of a tile, in order."""
+    names = [v for v, _ in tile]
+    return [
+        dict(zip(names, x, strict=True)) for x in product(*[range(n) for _, n in tile])
+    ]  # fmt: skip
+
+
+def offset(address: Affine, point: Point) -> int:
+    """What a place of the tile adds to an address."""
+    return sum(address.coefficient(v) * k for v, k in point.items())
+
+
+def _base(p: Phase, s: Schedule, address: Affine) -> str:
+    """The address of the tile's first place; loops that the tile covers have no variable."""
+    live = {v for v, *_ in (*s.grid, *s.inner)} | {s.tiled}
+    live |= {v for a in s.sums for v, _ in a.sum.loops}
+    return str(Affine(address.const) + address.only(live))
+
+
+# -- sums ---------------------------------------------------------------------------------------
+def _sum(p: Phase, s: Schedule, a: Around, tile: Tile) -> dict[str, object]:
+    hoisted = {v: piece for v, _, piece in s.hoisted}
+    last = a.inner[-1][0] if a.inner else ""
+
+    def bounds(v: str, n: int) -> tuple[str, int | str, int | str, int]:
+        step = a.unroll if v == last else 1
+        return (v, f"{v}_h", f"{v}_h + {hoisted[v]}", step) if v in hoisted else (v, 0, n, step)
+
+    lines = [
+        f"__global const REAL *p_{r.index} = m_{p.reads[r.index][0]} + {_base(p, s, r.address)};"
+        for r in a.sum.reads
+    ]
+    return {
+        "outer": [bounds(*x) for x in a.outer],
+        "inner": [bounds(*x) for x in a.inner],
+        "lines": [*lines, *_multiply_adds(p, a, tile, last)],
+    }
+
+
+def _multiply_adds(p: Phase, a: Around, tile: Tile, last: str) -> Iterator[str]:
+    """Loads at first use. Vectors of a step, or of all unrolled steps where no operand is a
+    scalar, stay in registers; the operand with the most loads streams by."""
+    places = points(tile)
+    steps = [[(k, {**x, last: u}) for k, x in enumerate(places)] for u in range(a.unroll)]
+    if a.sum.shared:
+        steps = [[x for step in steps for x in step]]
+    number = 0
+    for step in steps:
+        names: dict[tuple[int, int], str] = {}
+        stream = max(a.sum.reads, key=lambda r: (not r.vector, len(_offsets(r, step))))
+        for k, point in sorted(step, key=lambda x: offset(stream.address, x[1])):
+            for r in a.sum.reads:
+                at = (r.index, offset(r.address, point))
+                if at not in names:
+                    names[at] = f"x_{number}"
+                    number += 1
+                    yield f"{_declared(names[at], r.vector)} = {_load(r, at[1])};"
+            here = {f"r{r.index}": names[r.index, offset(r.address, point)] for r in a.sum.reads}
+            vectors = frozenset(f"r{r.index}" for r in a.sum.reads if r.vector)
+            yield f"acc_{k} += {value_text(a.sum.term, here, vectors)};"
+
+
+def _offsets(r: Read, step: Iterable[tuple[int, Point]]) -> set[int]:
+    return {offset(r.address, point) for _, point in step}
+
+
+def _load(r: Read, at: int) -> str:
+    if not r.vector:
+        return f"p_{r.index}[{at}]"
+    return vector_load(f"p_{r.index}", str(at), aligned(r.address, at))
+
+
+def aligned(address: Affine, more: int = 0) -> bool:
+    """Whether every address is a multiple of the lanes, but for the lane itself."""
+    return (address.const + more) % LINE == 0 and all(
+        k % LINE == 0 or abs(k) == 1 for _, k in address.terms
+    )
+
+
+def vector_load(pointer: str, place: str, is_aligned: bool) -> str:
+    """A vector from memory."""
+    return f"VECTOR({pointer}, {place})" if is_aligned else f"vload16(0, {pointer} + {place})"
+
+
+def _declared(name: str, vector: bool) -> str:
+    return f"const {'REALV' if vector else 'REAL'} {name}"
+
+
+# -- values -------------------------------------------------------------------------------------
+def _finish(p: Phase, s: Schedule, tile: Tile) -> Iterator[str]:
+    """Sums over the lane, partial sums of hoisted loops, then the values and their stores."""
+    target = p.stores[0]
+    for k, point in enumerate(points(tile)):
+        if p.problem.reduced:
+            yield from _across(k)
+        if s.hoisted:
+            first = " && ".join(f"{v}_h == 0" for v, _, _ in s.hoisted)
+            last = " && ".join(f"{v}_h + {n} == {extent}" for v, extent, n in s.hoisted)
+            place = _place(p, s, target.address, point)
+            whole = _element(p, target.tensor, target.address, place)
+            yield f"if (!({first})) {_sum_name(p, k)} += {whole};"
+            yield f"if (!({last})) {_stored(p, target, place, _sum_name(p, k))} else {{"
+        else:
+            yield "{"
+        yield from (f"    {line}" for line in _values(p, s, k, point))
+        yield "}"
+
+
+def _across(k: int) -> Iterator[str]:
+    yield f"const JOIN(REAL, 8) half_{k} = acc_{k}.lo + acc_{k}.hi;"
+    yield f"const JOIN(REAL, 4) quarter_{k} = half_{k}.lo + half_{k}.hi;"
+    yield f"const JOIN(REAL, 2) pair_{k} = quarter_{k}.lo + quarter_{k}.hi;"
+    yield f"REAL sum_{k} = pair_{k}.lo + pair_{k}.hi;"
+
+
+def _sum_name(p: Phase, k: int) -> str:
+    return f"sum_{k}" if p.problem.reduced else f"acc_{k}"
+
+
+def _place(p: Phase, s: Schedule, address: Affine, point: Point) -> str:
+    moved = address.without({p.problem.lane}) + Affine(offset(address, point))
+    return _base(p, s, moved)
+
+
+def _is_vector(p: Phase, address: Affine) -> bool:
+    return not p.problem.reduced and address.coefficient(p.problem.lane) != 0
+
+
+def _element(p: Phase, tensor: str, address: Affine, place: str) -> str:
+    if _is_vector(p, address):
+        return vector_load(f"m_{tensor}", place, _aligned_without_lane(p, address))
+    return f"m_{tensor}[{place}]"
+
+
+def _aligned_without_lane(p: Phase, address: Affine) -> bool:
+    rest = address.without({p.problem.lane})
+    return all(k % LINE == 0 for k in (rest.const, *(k for _, k in rest.terms)))
+
+
+def _stored(p: Phase, store: Store, place: str, value: str) -> str:
+    if p.problem.reduced:
+        return f"m_{store.tensor}[{place}] = {value};"
+    if _aligned_without_lane(p, store.address):
+        return f"STORED(m_{store.tensor}, {place}) = {value};"
+    return f"vstore16({value}, 0, m_{store.tensor} + {place});"
+
+
+def _values(p: Phase, s: Schedule, k: int, point: Point) -> Iterator[str]:
+    names = {"acc": _sum_name(p, k)}
+    vectors = set() if p.problem.reduced else {"acc"}
+    for j, store in enumerate(p.stores):
+        used = {str(x) for x in store.value.free_symbols}
+        for i, (tensor, address) in enumerate(p.reads):
+            r = f"r{i}"
+            if r in used and r not in names:
+                names[r] = f"y_{i}"
+                place = _place(p, s, address, point)
+                vector = _is_vector(p, address)
+                vectors |= {r} if vector else set()
+                yield f"{_declared(names[r], vector)} = {_element(p, tensor, address, place)};"
+        scalars = {x: f"s_{x}" for x in used if x not in names}
+        text = value_text(store.value, {**names, **scalars}, frozenset(vectors))
+        names[f"v{j}"] = f"v_{j}"
+        vectors |= set() if p.problem.reduced else {f"v{j}"}
+        yield f"{_declared(names[f'v{j}'], not p.problem.reduced)} = {text};"
+        if store.stored:
+            place = _place(p, s, store.address, point)
+            yield _stored(p, store, place, names[f"v{j}"])

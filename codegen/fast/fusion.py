@@ -1,0 +1,325 @@
+"""Which equations of a step become one kernel.
+
+Decided by access patterns and by what lies in memory, in this order:
+
+1. equations whose result nobody reads leave;
+2. a copy is another name;
+3. an elementwise equation is written into its consumers where that saves passes over memory;
+4. an elementwise equation behind a sum of products becomes that one's last step;
+5. equations that reduce over the same loops share one pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from math import prod
+
+import sympy as sp
+
+from gradproof.codegen.fast.affine import Affine
+from gradproof.codegen.fast.graph import Shape
+from gradproof.codegen.fast.inline import composed, elementwise, inlined, renamed, with_loops_of
+from gradproof.codegen.fast.nest import Nest
+
+SMALL = 4096  # elements: below, a pass over memory does not count
+
+
+@dataclass(frozen=True)
+class Task:
+    """What becomes one kernel (or a few): `nests` compute `out`, `also` the targets beside it.
+
+    kind: "contract", "vector" (also: a group over the same loops) or "opaque", the reference kernel
+    of recorded call `call`. `store`: whether `out` itself is stored.
+    """
+
+    kind: str
+    call: int
+    out: str
+    nests: tuple[Nest, ...] = ()
+    also: tuple[Nest, ...] = ()
+    opaque_reads: frozenset[str] = frozenset()
+    store: bool = True
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """All targets that are stored."""
+        own = (self.out,) if self.store else ()
+        return tuple(dict.fromkeys((*own, *(n.out.tensor for n in self.also))))
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """All buffers that it reads from memory."""
+        inside = {n.out.tensor for n in self.also} | {self.out}
+        found = {r.tensor for n in self.nests for r in n.reads}
+        found |= {r.tensor for n in self.also for r in n.reads if r.tensor not in inside}
+        return self.opaque_reads | found
+
+
+@dataclass(frozen=True)
+class Step:
+    """Tasks in order; `shapes`, `external`: of the buffers; `kept`: those that must be computed."""
+
+    tasks: tuple[Task, ...]
+    shapes: Mapping[str, Shape]
+    external: frozenset[str]
+
+    def size(self, buffer: str) -> int:
+        """Elements of a buffer."""
+        return prod(self.shapes[buffer])
+
+
+def kind_of(nests: tuple[Nest, ...] | None) -> str:
+    """ "contract" for a sum of a product of different reads, else "vector"."""
+    if nests is None:
+        return "opaque"
+    return "contract" if all(map(is_contraction, nests)) else "vector"
+
+
+def is_contraction(n: Nest) -> bool:
+    """Whether the nest is a function of one sum of a product of two or more reads.
+
+    >>> from gradproof.codegen.fast.specialise import specialise
+    >>> from gradproof.derive.ops.linear import linear
+    >>> is_contraction(*specialise(linear, linear.equations[0], {"N": 2, "K": 8, "O": 16}))
+    True
+    """
+    if len(n.reductions) != 1:
+        return False
+    (r,) = n.reductions
+    factors = sp.Mul.make_args(r.term)
+    names = {f"r{k}" for k in range(len(n.reads))}
+    return (
+        r.kind == "sum"
+        and len(factors) >= 2
+        and all(f.is_Symbol and str(f) in names for f in factors)
+        and not r.conditions
+        and prod(e for _, e in r.loops) > 1
+    )
+
+
+def fused(step: Step) -> Step:
+    """All five, in order."""
+    step = without_unused(step)
+    step = without_copies(step)
+    step = with_producers_inlined(step)
+    step = with_epilogues(step)
+    return with_shared_reductions(step)
+
+
+# -- 1, 2 ---------------------------------------------------------------------------------------
+def without_unused(step: Step) -> Step:
+    """Only the tasks that an external buffer needs."""
+    needed, kept = set(step.external), []
+    for t in reversed(step.tasks):
+        if any(w in needed for w in t.writes):
+            kept.append(t)
+            needed |= t.reads
+    return replace(step, tasks=tuple(reversed(kept)))
+
+
+def without_copies(step: Step) -> Step:
+    """A temporary that equals another one, element by element, is that one."""
+    names: dict[str, str] = {}
+    tasks = []
+    for t in step.tasks:
+        t = _renamed(t, names)
+        source = _copied(t, step)
+        if source is None:
+            tasks.append(t)
+        else:
+            names[t.out] = source
+    return replace(step, tasks=tuple(tasks))
+
+
+def _copied(t: Task, step: Step) -> str | None:
+    if t.kind != "vector" or t.out in step.external or len(t.nests) != 1:
+        return None
+    (n,) = t.nests
+    if not elementwise(n) or len(n.reads) != 1 or str(n.value) != "r0":
+        return None
+    (source,) = n.reads
+    same = source.subscripts == n.out.subscripts
+    same = same and step.shapes[source.tensor] == step.shapes[t.out]
+    return source.tensor if same and source.tensor not in step.external else None
+
+
+def _renamed(t: Task, names: Mapping[str, str]) -> Task:
+    return replace(
+        t,
+        nests=tuple(renamed(n, names) for n in t.nests),
+        opaque_reads=frozenset(names.get(b, b) for b in t.opaque_reads),
+    )
+
+
+# -- 3 ------------------------------------------------------------------------------------------
+def with_producers_inlined(step: Step) -> Step:
+    """Elementwise tasks written into all their consumers, one after the other."""
+    tasks = list(step.tasks)
+    for producer in step.tasks:
+        at = next((k for k, t in enumerate(tasks) if t.out == producer.out), None)
+        if at is None:
+            continue
+        changed = _into_consumers(step, tasks, at)
+        if changed is not None:
+            tasks = changed
+    return replace(step, tasks=tuple(tasks))
+
+
+def _into_consumers(step: Step, tasks: list[Task], at: int) -> list[Task] | None:
+    p = tasks[at]
+    if p.kind != "vector" or p.out in step.external or len(p.nests) != 1:
+        return None
+    (nest,) = p.nests
+    consumers = [k for k, t in enumerate(tasks) if p.out in t.reads]
+    if not elementwise(nest) or _costly(nest) or not consumers:
+        return None
+    if any(tasks[k].kind != "vector" for k in consumers):
+        return None
+    if _overwritten(tasks, at, max(consumers), p.reads):
+        return None
+    new = list(tasks)
+    before = after = 0
+    for k in consumers:
+        nests = [inlined(nest, n) if _mentions(n, p.out) else n for n in tasks[k].nests]
+        if any(n is None for n in nests):
+            return None
+        new[k] = replace(tasks[k], nests=tuple(n for n in nests if n is not None))
+        before += _traffic(step, tasks[k])
+        after += _traffic(step, new[k])
+    if after > before + _traffic(step, p) and step.size(p.out) > SMALL:
+        return None
+    del new[at]
+    return new
+
+
+def _costly(n: Nest) -> bool:
+    """Transcendental functions of full tensors are computed once."""
+    full = {v for v, _ in n.loops}
+    for f in n.value.atoms(sp.exp, sp.log, sp.tanh, sp.erf):
+        names = {str(s) for s in f.free_symbols}
+        if any(f"r{k}" in names and r.loops == full for k, r in enumerate(n.reads)):
+            return True
+    return False
+
+
+def _mentions(n: Nest, buffer: str) -> bool:
+    return any(r.tensor == buffer for r in n.reads)
+
+
+def _traffic(step: Step, t: Task) -> int:
+    return sum(step.size(b) for b in {*t.reads, *t.writes})
+
+
+def _overwritten(tasks: list[Task], first: int, last: int, reads: Iterable[str]) -> bool:
+    """Whether some task after `first` and before the end of `last` writes what was read."""
+    wanted = set(reads)
+    return any(wanted & set(t.writes) for t in tasks[first + 1 : last])
+
+
+# -- 4 ------------------------------------------------------------------------------------------
+def with_epilogues(step: Step) -> Step:
+    """Elementwise tasks behind a sum of products, as long as there are any."""
+    tasks = list(step.tasks)
+    k = 0
+    while k < len(tasks):
+        changed = _with_epilogue(step, tasks, k) if tasks[k].kind == "contract" else None
+        if changed is None:
+            k += 1
+        else:
+            tasks = changed
+    return replace(step, tasks=tuple(tasks))
+
+
+def _with_epilogue(step: Step, tasks: list[Task], k: int) -> list[Task] | None:
+    """The contraction k with one more consumer at its end, moved to where that one stood."""
+    t = tasks[k]
+    if len(t.nests) != 1 or t.also or t.out in step.external:
+        return None
+    consumers = [j for j, c in enumerate(tasks) if t.out in c.reads]
+    if len(consumers) != 1 or tasks[consumers[0]].kind != "vector":
+        return None
+    (j,) = consumers
+    c = tasks[j]
+    if len(c.nests) != 1 or c.also or not elementwise(c.nests[0]):
+        return None
+    then = with_loops_of(c.nests[0], t.nests[0])
+    if then is None or _overwritten(tasks, k, j, t.reads):
+        return None
+    new = list(tasks)
+    new[j] = replace(t, out=c.out, nests=(composed(t.nests[0], then),))
+    del new[k]
+    return new
+
+
+# -- 5 ------------------------------------------------------------------------------------------
+def with_shared_reductions(step: Step) -> Step:
+    """Reductions over the same loops together, where the first of them stands."""
+    tasks: list[Task] = []
+    for t in step.tasks:
+        home = next((k for k, other in enumerate(tasks) if _share(tasks, k, other, t)), None)
+        if home is None:
+            tasks.append(t)
+        else:
+            first = tasks[home]
+            (own,) = t.nests
+            aligned = _over_loops(own, first.nests[0])
+            tasks[home] = replace(first, also=(*first.also, aligned))
+    return replace(step, tasks=tuple(tasks))
+
+
+def _share(tasks: list[Task], k: int, first: Task, t: Task) -> bool:
+    if first.kind != "vector" or t.kind != "vector" or t.also:
+        return False
+    if len(first.nests) != 1 or len(t.nests) != 1:
+        return False
+    a, b = first.nests[0], t.nests[0]
+    if not a.reductions or not b.reductions or _signature(a) != _signature(b):
+        return False
+    written = {w for other in tasks[k:] for w in other.writes}
+    read = {r for other in tasks[k + 1 :] for r in other.reads}
+    return not (t.reads & written) and not (set(t.writes) & (written | read | set(first.reads)))
+
+
+def _signature(n: Nest) -> tuple[object, ...]:
+    """Extents of the output loops in the order of the target, and of the sums' loops."""
+    order = [s.plain for s in n.out.subscripts if s != Affine()]
+    extents = dict(n.loops)
+    if None in order or len(order) != len(n.loops):
+        return (id(n),)
+    inner = {tuple(e for _, e in r.loops) for r in n.reductions}
+    return (tuple(extents[str(v)] for v in order), tuple(sorted(inner)))
+
+
+def _over_loops(n: Nest, other: Nest) -> Nest:
+    """The nest with the names of another one's loops, in the order of the targets' subscripts."""
+    mine = [str(s.plain) for s in n.out.subscripts if s != Affine()]
+    theirs = [str(s.plain) for s in other.out.subscripts if s != Affine()]
+    names = dict(zip(mine, theirs, strict=True))
+    for a, b in zip(n.reductions, other.reductions[:1] * len(n.reductions), strict=True):
+        names |= dict(zip((v for v, _ in a.loops), (v for v, _ in b.loops), strict=True))
+    where = {v: Affine.of(w) for v, w in names.items()}
+    symbols: dict[sp.Basic, sp.Basic] = {
+        sp.Symbol(v, integer=True): sp.Symbol(w, integer=True) for v, w in names.items()
+    }
+    moved = [
+        replace(a, subscripts=tuple(s.substitute(where) for s in a.subscripts)) for a in n.reads
+    ]
+    return Nest(
+        replace(n.out, subscripts=tuple(s.substitute(where) for s in n.out.subscripts)),
+        other.loops,
+        tuple(moved),
+        tuple(
+            replace(
+                r,
+                loops=tuple((names[v], e) for v, e in r.loops),
+                term=r.term.xreplace(symbols),
+                guards=tuple(g.substitute(where) for g in r.guards),
+                conditions=tuple(c.xreplace(symbols) for c in r.conditions),
+                place=None if r.place is None else r.place.substitute(where),
+            )
+            for r in n.reductions
+        ),
+        n.value.xreplace(symbols),
+        n.scalars,
+    )

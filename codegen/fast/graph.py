@@ -1,0 +1,136 @@
+"""A recorded step as equations on buffers: what the planner plans.
+
+The runtime records which equation was applied to which buffers (`Graph`, plain data). `nodes` turns
+every call into nests whose tensors are buffers (`b3`) and whose scalars are slots (`s1`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import sympy as sp
+
+from gradproof.codegen.fast.nest import Access, Nest
+from gradproof.codegen.fast.specialise import specialise
+from gradproof.derive.expr import Read, reads
+from gradproof.derive.language import Definition, Equation
+from gradproof.derive.system import derive
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One equation applied: `variant` of `operator` computes `target`.
+
+    tensors: name in the definition -> buffer; scalars: name -> slot.
+    """
+
+    operator: str
+    variant: str
+    target: str
+    sizes: Mapping[str, int]
+    tensors: Mapping[str, str]
+    scalars: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """kind "external": a tensor that lives outside the step, row-major; "temporary": made and used
+    up inside. dtype "real" or "int"."""
+
+    shape: Shape
+    dtype: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Calls in order, and the buffers that they name."""
+
+    calls: tuple[Call, ...]
+    buffers: Mapping[str, Buffer]
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> Graph:
+        """From plain data, as the runtime gives it."""
+        buffers = {
+            name: Buffer(tuple(b["shape"]), b["dtype"], b["kind"])
+            for name, b in data["buffers"].items()
+        }
+        return cls(tuple(Call(**c) for c in data["calls"]), buffers)
+
+
+@dataclass(frozen=True)
+class Node:
+    """One call as nests on buffers (None: only the reference kernel computes it). `shapes`: in which
+    shape the call sees each buffer; `call`: its number."""
+
+    call: int
+    out: str
+    reads: frozenset[str]
+    nests: tuple[Nest, ...] | None
+    shapes: Mapping[str, Shape]
+
+
+def nodes(graph: Graph, definition: Callable[[str], Definition]) -> list[Node]:
+    """Every call as a node. definition: of an operator, by name."""
+    return [_node(k, c, definition(c.operator)) for k, c in enumerate(graph.calls)]
+
+
+def _node(number: int, call: Call, d: Definition) -> Node:
+    variant = next(v for v in d.variants() if v.name == call.variant)
+    part, equation = _equation(variant, call.target)
+    known = {sp.Symbol(s, integer=True): sp.Integer(v) for s, v in call.sizes.items()}
+    used = {call.target, *(r.tensor for r in reads(equation.body))}
+    used |= {r.tensor for r in equation.body.atoms(Read)}
+    shapes: dict[str, Shape] = {
+        call.tensors[t]: tuple(int(n.xreplace(known)) for n in part.tensor(t).shape) for t in used
+    }
+    sizes = {str(s): call.sizes[str(s)] for s in part.sizes}
+    sizes |= {str(s): int(sp.sympify(v).xreplace(known)) for s, v in part.derived}
+    found = specialise(part, equation, sizes)
+    nests = None if found is None else tuple(_renamed(n, call) for n in found)
+    reading = frozenset(call.tensors[t] for t in used - {call.target})
+    if any(r.tensor == call.target for r in equation.body.atoms(Read)):
+        reading |= {call.tensors[call.target]}
+    return Node(number, call.tensors[call.target], reading, nests, shapes)
+
+
+def _equation(variant: Definition, target: str) -> tuple[Definition, Equation]:
+    system = derive(variant)
+    for part in (system.forward, system.backward):
+        if part is not None and any(e.target == target for e in part.equations):
+            return part, part.equation(target)
+    raise KeyError(f"{variant.name} computes no {target!r}")
+
+
+def _renamed(n: Nest, call: Call) -> Nest:
+    """Buffers in place of tensors, slots in place of scalars."""
+
+    def access(a: Access) -> Access:
+        return replace(a, tensor=call.tensors[a.tensor])
+
+    slots: dict[sp.Basic, sp.Basic] = {}
+    for name, kind in n.scalars:
+        for symbol in n.value.free_symbols.union(*(r.term.free_symbols for r in n.reductions)):
+            if str(symbol) == name:
+                slots[symbol] = sp.Symbol(call.scalars[name], **symbol.assumptions0)
+        _ = kind
+    return Nest(
+        access(n.out),
+        n.loops,
+        tuple(map(access, n.reads)),
+        tuple(
+            replace(
+                r,
+                term=r.term.xreplace(slots),
+                conditions=tuple(c.xreplace(slots) for c in r.conditions),
+            )
+            for r in n.reductions
+        ),
+        n.value.xreplace(slots),
+        tuple((call.scalars[name], kind) for name, kind in n.scalars),
+    )

@@ -1,0 +1,376 @@
+"""A recorded step as a fixed list of launches: fused, placed, scheduled, its memory shared.
+
+Graph -> nodes -> one shape per buffer -> tasks, fused -> layouts -> kernels -> memory -> Plan
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from math import prod
+from typing import Any
+
+import sympy as sp
+
+from gradproof.codegen.fast.affine import Affine
+from gradproof.codegen.fast.contraction import contraction_kernel, contraction_layouts
+from gradproof.codegen.fast.fusion import Step, Task, fused, kind_of
+from gradproof.codegen.fast.graph import Graph, nodes
+from gradproof.codegen.fast.inline import renamed
+from gradproof.codegen.fast.kernel import FastKernel
+from gradproof.codegen.fast.layout import Layout
+from gradproof.codegen.fast.memory import Need, share
+from gradproof.codegen.fast.moments import moments_kernel
+from gradproof.codegen.fast.nest import Access, Nest
+from gradproof.codegen.fast.placement import Wish, place
+from gradproof.codegen.fast.program import fast_options, fast_program
+from gradproof.codegen.fast.vector import vector_kernel
+from gradproof.codegen.fast.views import canonical, on_canonical
+from gradproof.codegen.fast.winograd import winograd_kernels, winograd_layouts
+from gradproof.derive.language import Definition
+
+TILES = {"fast": 4, "accurate": 2}  # outputs per axis of a fused Winograd tile
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One kernel on buffers (`buffers` in the order of its arguments), or, where `kernel` is empty,
+    the reference kernel of recorded call `call`."""
+
+    kernel: str
+    buffers: tuple[str, ...]
+    scalars: tuple[tuple[str, str], ...] = ()
+    groups: int = 0
+    call: int = -1
+    writes: tuple[str, ...] = ()
+    flops: int = 0
+    note: str = ""
+
+
+@dataclass
+class _Program:
+    """Kernels of equal text are one kernel."""
+
+    kernels: dict[str, FastKernel] = field(default_factory=dict)  # by their text without name
+    launches: list[Launch] = field(default_factory=list)
+    sizes: dict[str, int] = field(default_factory=dict)  # scratch and copies, in elements
+    layouts: dict[str, Layout] = field(default_factory=dict)
+
+    def add(self, found: tuple[FastKernel, ...], base: str, tensors: Mapping[str, str]) -> None:
+        """Launches of kernels whose names begin with `base`; tensors: argument -> buffer."""
+        own = f"#{len(self.launches)}."
+        buffers = dict(tensors)
+        for k in found:
+            for name, size in k.scratch:
+                buffers.setdefault(name, own + name)
+                self.sizes[buffers[name]] = size
+        for k in found:
+            text = re.sub(rf"\b{base}", "@", k.text)
+            kernel = self.kernels.setdefault(text, k)
+            self.launches.append(
+                Launch(
+                    kernel.name,
+                    tuple(buffers[t] for t, _ in k.tensors),
+                    tuple((buffers[s], kind) for s, kind in k.scalars),
+                    k.groups,
+                    writes=tuple(buffers[t] for t, written in k.tensors if written),
+                    flops=k.flops,
+                    note=k.note,
+                )
+            )
+
+    @property
+    def next_name(self) -> str:
+        """Begins the names of the next kernels."""
+        return f"k{len(self.kernels)}_"
+
+
+@dataclass(frozen=True)
+class Planner:
+    """How to plan: `precision` "fast" or "accurate", `workers` cores."""
+
+    precision: str = "fast"
+    workers: int = 2
+
+    def plan(
+        self, data: Mapping[str, Any], definition: Callable[[str], Definition]
+    ) -> dict[str, Any]:
+        """The plan of a recorded step as plain data. data: see `Graph.of`."""
+        graph = Graph.of(data)
+        step = fused(step_of(graph, definition))
+        whole = frozenset(b for b, x in graph.buffers.items() if x.dtype == "int")
+        wishes = [w for t in step.tasks if (w := self._wish(t, step)) is not None]
+        home = place(step, wishes)
+        asked = {id(w.task): w.layouts for w in wishes}
+        program = _Program(layouts=dict(home))
+        for task in _with_moments(step.tasks):
+            self._emit(program, task, step, home, asked.get(id(task)), whole)
+        return _as_data(program, step, home, whole)
+
+    def _wish(self, t: Task, step: Step) -> Wish | None:
+        if t.kind != "contract":
+            return None
+        found = None
+        if len(t.nests) == 1:
+            found = winograd_layouts(t.nests[0], step.shapes, TILES[self.precision])
+        found = found or contraction_layouts(t.nests, step.shapes)
+        return None if found is None else Wish(t, found, work(t.nests))
+
+    def _emit(
+        self,
+        program: _Program,
+        t: Task,
+        step: Step,
+        home: Mapping[str, Layout],
+        asked: Mapping[str, Layout] | None,
+        whole: frozenset[str],
+    ) -> None:
+        if t.kind == "opaque":
+            self._emit_opaque(program, t, step, home)
+            return
+        if t.kind == "contract" and asked is not None:
+            if self._contract(program, t, dict(home)):
+                return
+            local = {b: home[b] for b in {*t.reads, *t.writes}} | dict(asked)
+            moved = {b: f"{b}~{len(program.launches)}" for b in asked if local[b] != home[b]}
+            names = {b: moved.get(b, b) for b in local}
+            trial = _Program(dict(program.kernels), [], {}, {})
+            named = {names[b]: layout for b, layout in local.items()}
+            renamed_task = _on_copies(t, names)
+            if self._contract(trial, renamed_task, named):
+                for b, copy in moved.items():
+                    program.layouts[copy] = local[b]
+                    if b in t.reads:
+                        self._copy(program, b, copy, step, home[b], local[b], whole)
+                self._contract(program, renamed_task, named)
+                for b, copy in moved.items():
+                    if b in t.writes:
+                        self._copy(program, copy, b, step, local[b], home[b], whole)
+                return
+        self._vector(program, t, home, whole)
+
+    def _contract(
+        self, program: _Program, t: Task, layouts: Mapping[str, Layout]
+    ) -> tuple[FastKernel, ...] | None:
+        base = program.next_name
+        nests, back = _canonical_names((*t.nests, *t.also))
+        local = {name: layouts[b] for name, b in back.items() if b in layouts}
+        main, also = nests[: len(t.nests)], nests[len(t.nests) :]
+        found = None
+        if len(main) == 1:
+            found = winograd_kernels(base, main[0], local, TILES[self.precision], also, t.store)
+        if found is None:
+            one = contraction_kernel(base, main, local, also, t.store)
+            found = None if one is None else (one,)
+        if found is not None:
+            program.add(found, base, back)
+        return found
+
+    def _vector(
+        self, program: _Program, t: Task, home: Mapping[str, Layout], whole: frozenset[str]
+    ) -> None:
+        base = program.next_name
+        nests, back = _canonical_names((*t.nests, *t.also))
+        local = {name: home[b] for name, b in back.items() if b in home}
+        ints = frozenset(name for name, b in back.items() if b in whole)
+        if t.kind == "moments":
+            one = moments_kernel(base, nests[0], nests[1], local)
+            if one is None:
+                for n in (*t.nests, *t.also):
+                    self._vector(program, Task("vector", t.call, n.out.tensor, (n,)), home, whole)
+                return
+            program.add((one,), base, back)
+            return
+        groups = (nests,) if t.also else tuple((n,) for n in nests)
+        for k, group in enumerate(groups):
+            if k:
+                base = program.next_name
+            program.add((vector_kernel(base, group, local, ints),), base, back)
+
+    def _emit_opaque(
+        self, program: _Program, t: Task, step: Step, home: Mapping[str, Layout]
+    ) -> None:
+        names: dict[str, str] = {}
+        for b in sorted({*t.reads, *t.writes}):
+            plain = Layout.row_major(step.shapes[b])
+            if home[b].axes != plain.axes:
+                names[b] = f"{b}~{len(program.launches)}"
+                program.layouts[names[b]] = plain
+                if b in t.reads:
+                    self._copy(program, b, names[b], step, home[b], plain, frozenset())
+        buffers = tuple(sorted({*t.reads, *t.writes}))
+        program.launches.append(
+            Launch(
+                "",
+                tuple(names.get(b, b) for b in buffers),
+                call=t.call,
+                writes=tuple(names.get(b, b) for b in t.writes),
+                note=",".join(buffers),
+            )
+        )
+        for b in t.writes:
+            if b in names:
+                plain = program.layouts[names[b]]
+                self._copy(program, names[b], b, step, plain, home[b], frozenset())
+
+    def _copy(
+        self,
+        program: _Program,
+        source: str,
+        target: str,
+        step: Step,
+        from_layout: Layout,
+        to_layout: Layout,
+        whole: frozenset[str],
+    ) -> None:
+        """The same elements in another layout."""
+        loops = tuple((f"i{d}", n) for d, n in enumerate(from_layout.shape) if n > 1)
+        subscripts = tuple(
+            Affine.of(f"i{d}") if n > 1 else Affine() for d, n in enumerate(from_layout.shape)
+        )
+        nest = Nest(
+            Access("t0", subscripts),
+            loops,
+            (Access("t1", subscripts),),
+            (),
+            sp.Symbol("r0", real=True),
+        )
+        base = program.next_name
+        ints = frozenset(["t0", "t1"]) if {source, target} & whole else frozenset()
+        kernel = vector_kernel(base, (nest,), {"t0": to_layout, "t1": from_layout}, ints)
+        program.add((kernel,), base, {"t0": target, "t1": source})
+
+
+def step_of(graph: Graph, definition: Callable[[str], Definition]) -> Step:
+    """The graph's calls as tasks on buffers of one shape each."""
+    found = nodes(graph, definition)
+    shapes = canonical(found, {b: x.shape for b, x in graph.buffers.items()})
+    tasks = []
+    for node in found:
+        nests = on_canonical(node, shapes)
+        kind = kind_of(nests)
+        tasks.append(
+            Task(kind, node.call, node.out, nests or (), opaque_reads=frozenset())
+            if nests is not None
+            else Task(kind, node.call, node.out, opaque_reads=node.reads)
+        )
+    external = frozenset(b for b, x in graph.buffers.items() if x.kind == "external")
+    return Step(tuple(tasks), shapes, external)
+
+
+def work(nests: tuple[Nest, ...]) -> int:
+    """Multiplications and additions of a sum of products."""
+    return sum(2 * prod(n.extents.values()) for n in nests)
+
+
+def _with_moments(tasks: tuple[Task, ...]) -> Iterator[Task]:
+    """A sum and a sum of squared deviations from it that follow each other, as one task."""
+    waiting: Task | None = None
+    for t in tasks:
+        if waiting is not None and _pair(waiting, t):
+            yield Task("moments", waiting.call, waiting.out, waiting.nests, t.nests)
+            waiting = None
+            continue
+        if waiting is not None:
+            yield waiting
+        waiting = t
+    if waiting is not None:
+        yield waiting
+
+
+def _pair(a: Task, b: Task) -> bool:
+    if a.kind != "vector" or b.kind != "vector" or a.also or b.also:
+        return False
+    if len(a.nests) != 1 or len(b.nests) != 1 or a.out not in b.reads:
+        return False
+    first, second = a.nests[0].reductions, b.nests[0].reductions
+    return len(first) == len(second) == 1 and first[0].loops == second[0].loops
+
+
+def _canonical_names(nests: tuple[Nest, ...]) -> tuple[tuple[Nest, ...], dict[str, str]]:
+    """The nests with tensors t0, t1, ... and scalars u0, u1, ...; and what they stand for.
+
+    So equal work has equal text, whichever buffers it is on."""
+    names: dict[str, str] = {}
+    slots: dict[str, str] = {}
+    for n in nests:
+        for a in (n.out, *n.reads):
+            names.setdefault(a.tensor, f"t{len(names)}")
+        for slot, _ in n.scalars:
+            slots.setdefault(slot, f"u{len(slots)}")
+    found = tuple(_with_slots(renamed(n, names), slots) for n in nests)
+    return found, {short: long for long, short in (names | slots).items()}
+
+
+def _with_slots(n: Nest, slots: Mapping[str, str]) -> Nest:
+    """Other names for scalars."""
+    mapping: dict[sp.Basic, sp.Basic] = {
+        s: sp.Symbol(slots[str(s)], **s.assumptions0)
+        for e in (n.value, *(r.term for r in n.reductions))
+        for s in e.free_symbols
+        if str(s) in slots
+    }
+    return replace(
+        n,
+        value=n.value.xreplace(mapping),
+        reductions=tuple(
+            replace(
+                r,
+                term=r.term.xreplace(mapping),
+                conditions=tuple(c.xreplace(mapping) for c in r.conditions),
+            )
+            for r in n.reductions
+        ),
+        scalars=tuple((slots[s], kind) for s, kind in n.scalars),
+    )
+
+
+def _on_copies(t: Task, names: Mapping[str, str]) -> Task:
+    return replace(
+        t,
+        out=names.get(t.out, t.out),
+        nests=tuple(renamed(n, names) for n in t.nests),
+        also=tuple(renamed(n, names) for n in t.also),
+    )
+
+
+def _as_data(
+    program: _Program, step: Step, home: Mapping[str, Layout], whole: frozenset[str]
+) -> dict[str, Any]:
+    """Launches with their buffers' slots; the text of the program."""
+    first: dict[str, int] = {}
+    last: dict[str, int] = {}
+    for k, launch in enumerate(program.launches):
+        for b in launch.buffers:
+            first.setdefault(b, k)
+            last[b] = k
+    needs = {}
+    for b in first:
+        if b in step.external:
+            continue
+        layout = program.layouts.get(b)
+        size = program.sizes[b] if layout is None else layout.size
+        key = "" if layout is None or not layout.has_border else str((layout.axes, layout.low))
+        kind = "int" if b.split("~")[0] in whole else "real"
+        needs[b] = Need(size, kind, first[b], last[b], key)
+    memory = share(needs)
+    return {
+        "source": fast_program(program.kernels.values()),
+        "options": {d: list(fast_options(d)) for d in ("float32", "float64")},
+        "kernels": [k.name for k in program.kernels.values()],
+        "launches": [
+            {
+                "kernel": x.kernel,
+                "buffers": list(x.buffers),
+                "scalars": [list(s) for s in x.scalars],
+                "groups": x.groups,
+                "call": x.call,
+                "flops": x.flops,
+                "note": x.note,
+            }
+            for x in program.launches
+        ],
+        "slots": [list(s) for s in memory.slots],
+        "slot": dict(memory.slot),
+    }

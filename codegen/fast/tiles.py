@@ -1,0 +1,221 @@
+"""Register tiles of a sum of products: which output loops, how many steps of each, at what cost.
+
+A tile holds the vectors of its output elements in registers through the reduction. Its cost is
+counted in instructions for each multiply-add: loads that the tile shares are counted once, a loop
+that its steps do not divide is cut into nearly equal tiles, and few accumulators wait for each
+other. The model only orders the tiles; any tile is exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import combinations
+from math import prod
+
+import sympy as sp
+
+from gradproof.codegen.fast.affine import Affine
+from gradproof.codegen.fast.nest import Loop
+
+REGISTERS = 28  # of 32 vector registers, for accumulators and operands
+LATENCY = 8  # multiply-adds under way at once
+UNROLLED = 112  # multiply-adds in the innermost loop's text
+LINE = 16  # elements of a cache line
+
+Tile = tuple[tuple[str, int], ...]
+Region = tuple[int, int, int]  # first step, number of tiles, steps of a tile
+
+
+@dataclass(frozen=True)
+class Read:
+    """A factor: which read of the nest, its address, and whether it is a vector along the lane."""
+
+    index: int
+    address: Affine
+    vector: bool
+
+
+@dataclass(frozen=True)
+class Sum:
+    """One sum into the accumulators, over `loops`."""
+
+    loops: tuple[Loop, ...]
+    reads: tuple[Read, ...]
+    term: sp.Expr
+
+    @property
+    def steps(self) -> int:
+        """Terms of one element."""
+        return prod(n for _, n in self.loops)
+
+    @property
+    def shared(self) -> bool:
+        """All operands are vectors: their loads are shared between unrolled steps."""
+        return all(r.vector for r in self.reads)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Sums over output loops; the lane is not among the loops. reduced: the lane is summed."""
+
+    loops: tuple[Loop, ...]
+    out: Affine
+    sums: tuple[Sum, ...]
+    lane: str
+    reduced: bool
+
+    @property
+    def main(self) -> Sum | None:
+        """The longest sum, which decides the tile."""
+        return max(self.sums, key=lambda s: s.steps, default=None)
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """Steps for each tiled loop; only the first loop may leave a remainder. `unroll`: of the
+    longest sum, its innermost loop and steps."""
+
+    lane: str
+    tile: Tile
+    unroll: tuple[str, int]
+    cost: float = 0.0
+
+    def __str__(self) -> str:
+        tile = " ".join(f"{v}={n}" for v, n in self.tile)
+        return f"lane {self.lane} tile {tile or '1'} unroll {self.unroll[0]}={self.unroll[1]}"
+
+
+def balanced(extent: int, steps: int) -> tuple[Region, ...]:
+    """Tiles of at most `steps`, as few and as equal as they can be.
+
+    >>> balanced(14, 6)
+    ((0, 2, 5), (10, 1, 4))
+    """
+    tiles = -(-extent // steps)
+    small, more = divmod(extent, tiles)
+    regions = ((0, more, small + 1), (more * (small + 1), tiles - more, small))
+    return tuple(r for r in regions if r[1])
+
+
+@lru_cache(maxsize=65536)
+def distinct(box: tuple[tuple[int, int], ...]) -> int:
+    """How many addresses sum(stride * i), i < steps, there are; box: (stride, steps)."""
+    offsets = {0}
+    for stride, steps in box:
+        offsets = {o + stride * i for o in offsets for i in range(steps)}
+    return len(offsets)
+
+
+def loads(r: Read, tile: Tile) -> int:
+    """Different elements of a read within a tile."""
+    return distinct(tuple(sorted((k, n) for v, n in tile if (k := r.address.coefficient(v)))))
+
+
+def innermost(s: Sum) -> tuple[Loop, ...]:
+    """The loops of a sum, the longest strides outermost: those of vectors, then of scalars."""
+
+    def strides(x: Loop) -> tuple[int, int]:
+        of = [abs(r.address.coefficient(x[0])) for r in s.reads if r.vector]
+        rest = [abs(r.address.coefficient(x[0])) for r in s.reads if not r.vector]
+        return -min(of, default=0), -max(rest, default=0)
+
+    return tuple(sorted(s.loops, key=strides))
+
+
+def unrollings(s: Sum, accumulators: int) -> Iterator[tuple[str, int]]:
+    """Innermost loops and steps worth a try."""
+    order = innermost(s)
+    most = max(1, UNROLLED // accumulators)
+    if not order:
+        yield "", 1
+    elif s.shared:
+        for v, n in order:
+            yield from ((v, u) for u in range(1, 17) if n % u == 0 and u <= most)
+    else:
+        v, n = order[-1]
+        yield v, next(u for u in (n if n <= 7 else 4, 4, 2, 1) if n % u == 0 and u <= most)
+
+
+def tilings(p: Problem) -> tuple[Tiling, ...]:
+    """All tiles that fit the registers, the cheapest first."""
+    s = p.main
+    if s is None:
+        return (Tiling(p.lane, (), ("", 1)),)
+    found = []
+    for tile in _tiles(p.loops):
+        for unroll in unrollings(s, prod(n for _, n in tile)):
+            cost = _cost(p, s, tile, unroll)
+            if cost is not None:
+                stride = sum(abs(p.out.coefficient(v)) for v, _ in tile)
+                found.append((round(cost, 4), stride, Tiling(p.lane, tile, unroll, cost)))
+    return tuple(t for _, _, t in sorted(found, key=lambda x: (x[0], x[1], str(x[2]))))
+
+
+def _tiles(loops: tuple[Loop, ...]) -> Iterator[Tile]:
+    """Up to three loops; steps of the first cover it evenly, those of the others divide it."""
+    yield ()
+    for a, n in loops:
+        others = [x for x in loops if x[0] != a]
+        for t in range(2, min(n, REGISTERS - 2) + 1):
+            if -(-n // -(-n // t)) != t:
+                continue
+            yield ((a, t),)
+            for (b, nb), (c, nc) in combinations([*others, ("", 1)], 2):
+                for f in _divisors(nb, REGISTERS // t):
+                    for g in (1,) if c == "" else _divisors(nc, REGISTERS // t // f):
+                        yield ((a, t), (b, f), *(((c, g),) if c else ()))
+
+
+def _divisors(n: int, most: int) -> Iterator[int]:
+    return (k for k in range(2, min(n, most) + 1) if n % k == 0)
+
+
+def _cost(p: Problem, s: Sum, tile: Tile, unroll: tuple[str, int]) -> float | None:
+    """Instructions for each multiply-add; None where the registers do not suffice."""
+    extents = dict(p.loops)
+    accumulators = prod(n for _, n in tile)
+    if accumulators + _operands(s, tile, unroll) > REGISTERS:
+        return None
+    if not tile:
+        return _cycles(s, tile, unroll) / unroll[1]
+    (a, t), rest = tile[0], tile[1:]
+    done = sum(
+        count * _cycles(s, ((a, steps), *rest), unroll)
+        for _, count, steps in balanced(extents[a], t)
+    )
+    factor = extents[a] * prod(n for _, n in rest) * unroll[1]
+    return done / factor * _lines(s, tile)
+
+
+def _operands(s: Sum, tile: Tile, unroll: tuple[str, int]) -> int:
+    """Registers for operands: one read streams by, the others stay."""
+    if s.shared:
+        counts = sorted(loads(r, (*tile, unroll)) for r in s.reads)
+        return sum(counts[:-1]) + 1
+    return sum(loads(r, tile) for r in s.reads if r.vector) + 1
+
+
+def _cycles(s: Sum, tile: Tile, unroll: tuple[str, int]) -> float:
+    """Of the innermost loop's text, with a share of what surrounds it."""
+    u = unroll[1]
+    accumulators = prod(n for _, n in tile)
+    if s.shared:
+        vectors, scalars = sum(loads(r, (*tile, unroll)) for r in s.reads), 0
+    else:
+        vectors = u * sum(loads(r, tile) for r in s.reads if r.vector)
+        scalars = u * sum(loads(r, tile) for r in s.reads if not r.vector)
+    busy = max(u * accumulators, vectors + scalars, u * LATENCY)
+    around = (12 + 2 * accumulators) * u / max(1, s.steps)
+    return busy + 0.15 * vectors + 0.5 + around
+
+
+def _lines(s: Sum, tile: Tile) -> float:
+    """Scalars that lie a cache line apart cost more."""
+    near = {v for v, _ in (*tile, *innermost(s)[-2:])}
+    for r in s.reads:
+        strides = [abs(r.address.coefficient(v)) for v in near if r.address.coefficient(v)]
+        if not r.vector and strides and min(strides) >= LINE:
+            return 1.3
+    return 1.0

@@ -1,0 +1,166 @@
+"""The tiles of a Winograd schedule: names of the loops, addresses, transforms into local memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+
+from gradproof.codegen.fast.affine import Affine
+from gradproof.codegen.fast.layout import Layout
+from gradproof.codegen.fast.nest import Access, Nest
+from gradproof.codegen.fast.program import LANES
+from gradproof.codegen.fast.transforms import Index, separable, transposed
+from gradproof.codegen.fast.winograd_pattern import Pattern
+from gradproof.codegen.render import environment
+from gradproof.derive.winograd import Transform
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """A pattern cut into tiles of m, with the names that the kernels use for its loops:
+    `at0`, ... (shared), `tile0`, ... and `step0`, ... (axes), `tap0`, ..., `near`, `lane` (blocks
+    of channels) and `near_i`, `lane_i` (channels in a block)."""
+
+    nest: Nest
+    pattern: Pattern
+    m: int
+    transforms: tuple[Transform, ...]
+    layouts: Mapping[str, Layout]
+
+    @cached_property
+    def extents(self) -> dict[str, int]:
+        """The range of every name."""
+        p, extents = self.pattern, self.nest.extents
+        found = {f"at{k}": extents[v] for k, v in enumerate(p.shared)}
+        for k, (a, t) in enumerate(zip(p.axes, self.transforms, strict=True)):
+            found |= {f"tile{k}": a.tiles(self.m), f"step{k}": t.n, f"tap{k}": a.taps}
+        for name, loop in (("near", p.near), ("lane", p.lane)):
+            found |= {name: extents[loop] // LANES, f"{name}_i": LANES}
+        return found
+
+    @property
+    def tiles(self) -> int:
+        """All tiles of all shared places."""
+        return prod(n for name, n in self.extents.items() if name.startswith(("at", "tile")))
+
+    @property
+    def products(self) -> Index:
+        """m + taps - 1 per axis."""
+        return tuple(t.n for t in self.transforms)
+
+    @cached_property
+    def loops(self) -> dict[str, Affine]:
+        """Every loop of the nest in these names; the window has its own way."""
+        p = self.pattern
+        found = {v: Affine.of(f"at{k}") for k, v in enumerate(p.shared)}
+        for k, a in enumerate(p.axes):
+            found[a.position] = Affine.of(f"tile{k}") * self.m + Affine.of(f"step{k}")
+            tap = Affine.of(f"tap{k}")
+            found[a.tap] = Affine(a.taps - 1) - tap if a.flipped else tap
+        for name, loop in (("near", p.near), ("lane", p.lane)):
+            found[loop] = Affine.of(name) * LANES + Affine.of(f"{name}_i")
+        return found
+
+    def place(self, a: Access) -> Affine | None:
+        """The address of an access to the data, to the weights or to what an epilogue reads."""
+        subscripts = tuple(s.substitute(self.loops) for s in a.subscripts)
+        return self.layouts[a.tensor].address(subscripts, self.extents)
+
+    @cached_property
+    def window(self) -> Affine | None:
+        """The address in the window; None where a tile would leave the tensor and its border."""
+        p, layout = self.pattern, self.layouts[self.pattern.window.tensor]
+        starts = {a.position: Affine(a.start) for a in p.axes}
+        subscripts = []
+        for d, s in enumerate(p.window.subscripts):
+            along = [v for v in starts if v in s.loops]
+            place = self.loops[along[0]] + starts[along[0]] if along else s.substitute(self.loops)
+            low, high = place.limits(self.extents)
+            if low < -layout.low[d] or high >= layout.shape[d] + layout.high[d]:
+                return None
+            subscripts.append(place)
+        return layout.address(tuple(subscripts), self.extents)
+
+    @property
+    def fits(self) -> bool:
+        """Whether tiles can be loaded and stored on these layouts: whole vectors of channels."""
+        data, weights = self.place(self.pattern.data), self.place(self.pattern.weights)
+        vectors = ((self.window, "near_i"), (data, "lane_i"))
+        return weights is not None and all(
+            a is not None and vector_kind(a, lane) == "vector" for a, lane in vectors
+        )
+
+    def decode(self) -> list[str]:
+        """The names of a tile's place from its number, `tile`."""
+        lines: list[str] = []
+        names = [v for v in self.extents if v.startswith("at")]
+        names += [f"tile{k}" for k in range(len(self.products))]
+        below = 1
+        for k, name in reversed(list(enumerate(names))):
+            quotient = "tile" if below == 1 else f"tile / {below}"
+            n = self.extents[name]
+            lines.append(f"const int {name} = {quotient}{f' % {n}' if k else ''};")
+            below *= n
+        return lines[::-1]
+
+    @property
+    def flops(self) -> int:
+        """Operations of the sum, computed directly."""
+        return 2 * prod(self.nest.extents.values())
+
+
+def vector_kind(address: Affine, lane: str) -> str:
+    """How 16 lanes of an address lie: "vector", "same" (one value) or "apart"."""
+    stride = address.coefficient(lane)
+    rest = address.without({lane})
+    aligned = not rest.const % LANES and not any(k % LANES for _, k in rest.terms)
+    return "same" if stride == 0 else "vector" if stride == 1 and aligned else "apart"
+
+
+def stepped(address: Affine, stem: str, lane: str, count: int) -> tuple[str, Affine]:
+    """The address without its steps (and lanes), as text, and those steps."""
+    steps = {f"{stem}{k}" for k in range(count)}
+    return str(address.without(steps | {lane})), address.only(steps)
+
+
+def offset(steps: Affine, stem: str, index: Index) -> int:
+    """The steps' part of an address at one index."""
+    return sum(steps.coefficient(f"{stem}{k}") * i for k, i in enumerate(index))
+
+
+def flat(index: Index, extents: Sequence[int]) -> int:
+    """The number of a product: row-major."""
+    out = 0
+    for i, n in zip(index, extents, strict=True):
+        out = out * n + i
+    return out
+
+
+def loaded(pointer: str, address: Affine, at: int, lane: str) -> str:
+    """A vector of lanes at `pointer + at`, however they lie."""
+    kind, stride = vector_kind(address, lane), address.coefficient(lane)
+    if kind == "vector":
+        return f"VECTOR({pointer}, {at})"
+    if kind == "same":
+        return f"(REALV)({pointer}[{at}])"
+    return f"(REALV)({', '.join(f'{pointer}[{at + k * stride}]' for k in range(LANES))})"
+
+
+def into_local(t: Tiling, address: Affine, lane: str, forms: str, row: int) -> tuple[str, list[str]]:
+    """The address of a tile, and the text that transforms it: forms "B" (window) or "A" (data)."""
+    count = len(t.products)
+    base, steps = stepped(address, "step", lane, count)
+    matrices = [transposed(f.B) if forms == "B" else f.A for f in t.transforms]
+    lines = separable(
+        matrices,
+        lambda i: f"VECTOR(from, {offset(steps, 'step', i)})",
+        lambda i, name: [f"to[{flat(i, t.products) * row}] = {name};"],
+        "x" if forms == "B" else "y",
+    )
+    return base, lines
+
+
+def render_part(part: str, **values: object) -> str:
+    return environment().get_template(f"fast_winograd_{part}.cl.j2").render(**values)

@@ -1,0 +1,91 @@
+"""Gradient descent, as the lecture writes it and with PyTorch's options.
+
+    theta <- theta - eta * g
+
+g is the gradient of the loss. A loss that takes the mean over the batch has divided by num_sample
+already; the optimizer does not divide again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+from gradproof.runtime.dispatch import Scalar, host_effect
+from gradproof.runtime.errors import GradproofError
+from gradproof.runtime.optim.optimizer import Optimizer
+from gradproof.runtime.tensor import Tensor
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent, as torch.optim.SGD.
+
+    params: tensors that require gradients. With d = g + weight_decay * p and momentum > 0:
+    v <- momentum * v + (1 - dampening) * d (v <- d in the first step), p <- p - lr * v, or with
+    nesterov p <- p - lr * (d + momentum * v). Errors: GradproofError for an empty list of
+    parameters or options outside their range.
+
+    >>> import gradproof as gp
+    >>> p = gp.tensor([1.0], requires_grad=True)
+    >>> optimizer = SGD([p], lr=0.1)
+    >>> gp.functional.mse_loss(p, gp.tensor([0.0])).backward()
+    >>> optimizer.step()
+    >>> round(p.item(), 6)
+    0.8
+    """
+
+    _options: ClassVar[tuple[str, ...]] = (
+        "lr",
+        "momentum",
+        "dampening",
+        "weight_decay",
+        "nesterov",
+    )
+    _kept: ClassVar[tuple[str, ...]] = ("momentum_buffer",)
+
+    def __init__(
+        self,
+        params: Iterable[Tensor],
+        lr: float,
+        momentum: float = 0.0,
+        dampening: float = 0.0,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+    ) -> None:
+        super().__init__(params)
+        self._configure(lr, momentum, dampening, weight_decay, nesterov)
+
+    def _configure(
+        self, lr: float, momentum: float, dampening: float, weight_decay: float, nesterov: bool
+    ) -> None:
+        self._numbers({"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+        if nesterov and (momentum <= 0.0 or dampening != 0.0):
+            raise GradproofError("SGD: nesterov needs momentum above 0 and no dampening")
+        self.lr, self.momentum, self.dampening = lr, momentum, dampening
+        self.weight_decay, self.nesterov = weight_decay, nesterov
+
+    def _update(self, k: int, p: Tensor, g: Tensor) -> None:
+        scalars: dict[str, Scalar] = {
+            "lr": lambda: self.lr,
+            "weight_decay": lambda: self.weight_decay,
+        }
+        if not self.momentum:
+            self._launch("sgd", p, g, {}, scalars)
+            return
+        scalars |= {"momentum": lambda: self.momentum, "keep": self._keep(k)}
+        velocity: Any = self.state[k]["momentum_buffer"]
+        name = "sgd_nesterov" if self.nesterov else "sgd_momentum"
+        self._launch(name, p, g, {"v": velocity}, scalars)
+
+    def _keep(self, k: int) -> Scalar:
+        """1 in the first step, where the velocity is 0; 1 - dampening after it."""
+        first = {"step": k not in self.state}
+        self._start(k)
+        value = {"keep": 0.0}
+
+        def advance() -> None:
+            value["keep"] = 1.0 if first["step"] else 1.0 - self.dampening
+            first["step"] = False
+
+        host_effect(advance)
+        return lambda: value["keep"]

@@ -1,0 +1,272 @@
+"""A step planned once and run many times: a fixed list of launches on memory that is reused.
+
+`plan(step, *examples)` calls `step` once without running anything, and hands what it would do to
+the planner: equations are fused, temporaries get the layouts that fast kernels want and share
+memory. What comes back is kept in the user's cache, so the next process need not plan again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gradproof.runtime.device import Device
+from gradproof.runtime.dispatch import Launch, reference_launch
+from gradproof.runtime.errors import ArgumentError, GradproofError, ShapeError
+from gradproof.runtime.tensor import Storage, Tensor
+from gradproof.runtime.trace import Deferred, Trace, tracing
+
+PRECISIONS = ("fast", "accurate")
+Outputs = tuple[Tensor, ...]
+
+
+def plan(step: Callable[..., Any], *examples: Tensor, precision: str = "fast") -> PlannedStep:
+    """Plan a function of tensors: a model's forward pass, or a whole training step.
+
+    step: called once with `examples`; it returns a tensor or a tuple of tensors, and may update
+    parameters in place (`optimizer.step()`). It must not read values. examples: tensors; later
+    calls take arrays or tensors of the same shapes, which are copied into these. precision:
+    "fast" allows fused Winograd transforms of 4 outputs per axis, "accurate" of 2.
+    Errors: GradproofError where the step reads a value; ArgumentError for another precision.
+
+    >>> import gradproof as gp
+    >>> layer = gp.nn.Linear(4, 2)
+    >>> x = gp.tensor([[1.0, 2.0, 3.0, 4.0]])
+    >>> planned = plan(lambda t: gp.functional.relu(layer(t)), x)
+    >>> bool((planned(x).numpy() == gp.functional.relu(layer(x)).numpy()).all())
+    True
+    """
+    if precision not in PRECISIONS:
+        raise ArgumentError(f"plan: precision={precision!r}, expected one of {PRECISIONS}")
+    for k, t in enumerate(examples):
+        if not isinstance(t, Tensor):
+            raise ArgumentError(f"plan: example {k} is {type(t).__name__}, expected a Tensor")
+    with tracing() as trace:
+        result = step(*examples)
+    for leaf in trace.leaves:
+        leaf.grad = None  # it has no memory; the plan uses it and lets it go
+    single = isinstance(result, Tensor)
+    outputs: Outputs = (result,) if single else tuple(result)
+    return PlannedStep(trace, examples, outputs, single, precision)
+
+
+@dataclass(frozen=True)
+class _Slot:
+    """A scalar of a recorded call: a number, or a function that is asked before every run."""
+
+    call: int
+    name: str
+    value: Any
+
+
+class PlannedStep:
+    """What `plan` returns. `launches`: kernels of one run; `bytes_planned`: memory of its
+    temporaries, in bytes."""
+
+    def __init__(
+        self,
+        trace: Trace,
+        inputs: tuple[Tensor, ...],
+        outputs: Outputs,
+        single: bool,
+        precision: str,
+    ) -> None:
+        from gradproof.runtime.compile import plan_graph
+
+        if not trace.calls:
+            raise GradproofError("plan: the step launches no kernel")
+        self._trace, self._inputs, self._single = trace, inputs, single
+        self.device = next(iter(trace.calls[0].tensors.values())).device
+        self.outputs = tuple(t.detach() for t in outputs)
+        _give_memory(self.outputs, self.device)
+        graph = _Graph(trace)
+        self.plan = plan_graph(graph.data, [c.binding.operator for c in trace.calls], precision)
+        self.dtype = graph.dtype
+        self._memory = _Memory(self.plan, graph, self.device)
+        self._slots = graph.slots
+        self._bound = [self._bind(x, graph) for x in self._kernels()]
+        self._written = graph.written
+        self._values: dict[str, float | int] = {}
+
+    # -- running ----------------------------------------------------------------------------------
+    def __call__(self, *arrays: Tensor | np.ndarray[Any, Any]) -> Any:
+        """Copy new inputs in, run the step, and give its outputs, the same tensors every time.
+
+        Errors: ShapeError for another number of inputs; those of `Tensor.copy_`.
+        """
+        if len(arrays) != len(self._inputs):
+            raise ShapeError(f"the step takes {len(self._inputs)} inputs, {len(arrays)} were given")
+        for own, given in zip(self._inputs, arrays, strict=True):
+            if given is not own:
+                own.copy_(given)
+        self.run()
+        return self.outputs[0] if self._single else self.outputs
+
+    def run(self) -> None:
+        """Run the step on what its inputs hold now; does not wait for the device."""
+        self._ask()
+        for launch, scalars in self._bound:
+            for position, kind, slot in scalars:
+                launch.kernel.set_arg(position, kind(self._values[slot]))
+            launch()
+        for storage in self._written:
+            storage.version += 1
+
+    def _ask(self) -> None:
+        """Host effects and changing scalars, in the order in which they were recorded."""
+        by_call: dict[int, list[str]] = self._asked
+        for item in self._trace.order:
+            if callable(item):
+                item()
+                continue
+            for slot in by_call.get(item, ()):
+                self._values[slot] = self._slots[slot].value()
+
+    # -- binding ----------------------------------------------------------------------------------
+    def _kernels(self) -> list[Mapping[str, Any]]:
+        self._asked: dict[int, list[str]] = {}
+        for name, slot in self._slots.items():
+            if callable(slot.value):
+                self._asked.setdefault(slot.call, []).append(name)
+        names = sorted({x["kernel"] for x in self.plan["launches"] if x["kernel"]})
+        self._program = None
+        if names:
+            options = tuple(self.plan["options"][self.dtype])
+            built = self.device.build(self.plan["source"], options, names, label="planned step")
+            self._program = next(iter(built.values())).program
+        launches: list[Mapping[str, Any]] = self.plan["launches"]
+        return launches
+
+    def _bind(self, x: Mapping[str, Any], graph: _Graph) -> tuple[Launch, tuple[Any, ...]]:
+        import pyopencl as cl
+
+        buffers = [self._memory.buffer(b) for b in x["buffers"]]
+        if not x["kernel"]:
+            call = self._trace.calls[x["call"]]
+            named = dict(zip(x["note"].split(","), buffers, strict=True))
+            tensors = {n: named[graph.name(t)] for n, t in call.tensors.items()}
+            return reference_launch(call.binding, call.spec, tensors, self.dtype, self.device), (
+                self._reference_scalars(x["call"])
+            )
+        kernel = cl.Kernel(self._program, x["kernel"])
+        for position, buffer in enumerate(buffers):
+            kernel.set_arg(position, buffer)
+        changing = []
+        for k, (slot, dtype) in enumerate(x["scalars"]):
+            kind = np.uint32 if dtype == "uint" else np.dtype(self.dtype).type
+            value = self._slots[slot].value
+            if callable(value):
+                changing.append((len(buffers) + k, kind, slot))
+            else:
+                kernel.set_arg(len(buffers) + k, kind(value))
+        launch = Launch(self.device, kernel, (x["groups"],), (1,), tuple(buffers))
+        return launch, tuple(changing)
+
+    def _reference_scalars(self, number: int) -> tuple[Any, ...]:
+        call = self._trace.calls[number]
+        slots = {s.name: n for n, s in self._slots.items() if s.call == number}
+        found = []
+        for position, a in enumerate(call.spec.arguments):
+            if a.kind == "scalar":
+                kind = np.uint32 if a.dtype == "uint" else np.dtype(self.dtype).type
+                found.append((position, kind, slots[a.name]))
+                value = self._slots[slots[a.name]].value
+                if not callable(value):
+                    self._constant(slots[a.name], value)
+        return tuple(found)
+
+    def _constant(self, slot: str, value: float | int) -> None:
+        self.__dict__.setdefault("_values", {})[slot] = value
+
+    @property
+    def launches(self) -> int:
+        """Kernels that one run launches."""
+        return len(self._bound)
+
+    @property
+    def bytes_planned(self) -> int:
+        """Memory of the temporaries, in bytes."""
+        return self._memory.nbytes
+
+
+class _Graph:
+    """A trace as plain data for the planner, and what its names stand for."""
+
+    def __init__(self, trace: Trace) -> None:
+        self.storages: dict[str, Storage] = {}
+        self._names: dict[int, str] = {}
+        self.slots: dict[str, _Slot] = {}
+        buffers: dict[str, Any] = {}
+        calls = []
+        self.dtype = ""
+        for number, call in enumerate(trace.calls):
+            tensors = {}
+            for name, t in call.tensors.items():
+                tensors[name] = b = self._add(t)
+                kept = not isinstance(t.storage, Deferred) or t.storage._buffer is not None
+                kind = "external" if kept else "temporary"
+                dtype = "int" if t.dtype.kind == "i" else "real"
+                buffers.setdefault(b, {"shape": list(t.shape), "dtype": dtype, "kind": kind})
+                if dtype == "real":
+                    self.dtype = str(t.dtype)
+            scalars = {}
+            for name, value in call.scalars.items():
+                scalars[name] = slot = f"s{len(self.slots)}"
+                self.slots[slot] = _Slot(number, name, value)
+            variant = call.binding.variant
+            calls.append(
+                {
+                    "operator": call.binding.operator.name,
+                    "variant": variant.name,
+                    "target": call.spec.target,
+                    "sizes": call.binding.sizes,
+                    "tensors": tensors,
+                    "scalars": scalars,
+                }
+            )
+        self.data = {"calls": calls, "buffers": buffers}
+        targets = [c.tensors[c.spec.target].storage for c in trace.calls]
+        self.written = [s for s in dict.fromkeys(targets) if not isinstance(s, Deferred)]
+
+    def _add(self, t: Tensor) -> str:
+        key = id(t.storage)
+        if key not in self._names:
+            self._names[key] = f"b{len(self._names)}"
+            self.storages[self._names[key]] = t.storage
+        return self._names[key]
+
+    def name(self, t: Tensor) -> str:
+        """The buffer of a tensor."""
+        return self._names[id(t.storage)]
+
+
+class _Memory:
+    """The slots of a plan as buffers, zeroed once: borders stay zero."""
+
+    def __init__(self, plan: Mapping[str, Any], graph: _Graph, device: Device) -> None:
+        self._graph, self._slot = graph, plan["slot"]
+        sizes = {"real": np.dtype(graph.dtype).itemsize, "int": 4}
+        self._buffers = [_zeros(n * sizes[kind], device) for n, kind in plan["slots"]]
+        self.nbytes = sum(n * sizes[kind] for n, kind in plan["slots"])
+
+    def buffer(self, name: str) -> Any:
+        """The OpenCL buffer of a buffer of the plan."""
+        if name in self._slot:
+            return self._buffers[self._slot[name]]
+        return self._graph.storages[name].buffer
+
+
+def _zeros(nbytes: int, device: Device) -> Any:
+    from gradproof.runtime.tensor import upload
+
+    return upload(np.zeros(nbytes + 64, np.uint8), device)
+
+
+def _give_memory(outputs: Sequence[Tensor], device: Device) -> None:
+    """Outputs of the step are kept: they get memory of their own."""
+    for t in outputs:
+        if isinstance(t.storage, Deferred) and t.storage._buffer is None:
+            t.storage.buffer = device.pool.allocate(max(1, t.size) * t.dtype.itemsize, "output")
