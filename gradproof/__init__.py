@@ -32,6 +32,7 @@ _WHERE = {
     "no_grad": "gradproof.runtime.tensor:no_grad",
     "operator": "gradproof.derive.language:operator",
     "optim": "gradproof.runtime.optim",
+    "plan": "gradproof.runtime.plan:plan",
     "record": "gradproof.runtime.dispatch:record",
     "save": "gradproof.runtime.serialization:save",
     "tensor": "gradproof.runtime.tensor:tensor",
@@ -55,6 +56,7 @@ __all__ = [
     "no_grad",
     "operator",
     "optim",
+    "plan",
     "record",
     "save",
     "tensor",
@@ -70,6 +72,7 @@ if TYPE_CHECKING:  # the same table for type checkers and editors
     from gradproof.runtime.device import use_device
     from gradproof.runtime.dispatch import record
     from gradproof.runtime.grad import grad
+    from gradproof.runtime.plan import plan
     from gradproof.runtime.random import manual_seed
     from gradproof.runtime.serialization import load, save
     from gradproof.runtime.tensor import Tensor, no_grad, tensor

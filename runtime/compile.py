@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 LIBRARIES = ("sympy", "jinja2")  # their versions may change the text of a kernel
 _compiled: dict[str, Operator] = {}
 _definitions: dict[Operator, Definition] = {}  # of the operators that were compiled here
+_keys: dict[Operator, str] = {}
 
 
 def compile(definition: Definition) -> Function:
@@ -65,9 +66,11 @@ def compile_definition(definition: Definition) -> Operator:
     """
     key = definition_key(definition)
     if key not in _compiled:
-        stored = _load(key, definition.name) or _derive(key, definition)
+        path = operators_folder() / f"{key}.json"
+        stored = _load(path, key, definition.name) or _derive(path, key, definition)
         _compiled[key] = parse_operator(definition.name, stored["entry"], stored["files"])
         _definitions[_compiled[key]] = definition
+        _keys[_compiled[key]] = key
     return _compiled[key]
 
 
@@ -126,7 +129,7 @@ def _sources() -> str:
     return total.hexdigest()
 
 
-def _derive(key: str, definition: Definition) -> dict[str, Any]:
+def _derive(path: Path, key: str, definition: Definition) -> dict[str, Any]:
     """Derive and render a definition, and store the result."""
     from gradproof.codegen.program import build_program
     from gradproof.derive.names import check_names
@@ -137,15 +140,18 @@ def _derive(key: str, definition: Definition) -> dict[str, Any]:
     program = build_program(definition)
     log.info("%s: derived in %.1f s", definition.name, time.perf_counter() - start)
     stored = {"entry": program.entry, "files": program.files}
-    try:
-        write_atomically(operators_folder() / f"{key}.json", _encoded(key, stored))
-    except OSError as error:
-        log.warning("%s: cannot be kept in %s (%s)", definition.name, operators_folder(), error)
+    _keep(path, key, stored, definition.name)
     return stored
 
 
-def _load(key: str, name: str) -> dict[str, Any] | None:
-    path = operators_folder() / f"{key}.json"
+def _keep(path: Path, key: str, stored: Mapping[str, Any], name: str) -> None:
+    try:
+        write_atomically(path, _encoded(key, stored))
+    except OSError as error:
+        log.warning("%s: cannot be kept in %s (%s)", name, path.parent, error)
+
+
+def _load(path: Path, key: str, name: str) -> dict[str, Any] | None:
     try:
         content = path.read_bytes()
         stored: dict[str, Any] = json.loads(content)["operator"]
@@ -155,9 +161,9 @@ def _load(key: str, name: str) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        log.warning("%s: %s cannot be read (%s); deriving it again", name, path, error)
+        log.warning("%s: %s cannot be read (%s); making it again", name, path, error)
     except (ValueError, KeyError, TypeError) as error:
-        log.warning("%s: %s is damaged (%s); deriving it again", name, path, error)
+        log.warning("%s: %s is damaged (%s); making it again", name, path, error)
     return None
 
 
@@ -187,14 +193,44 @@ def _formulas(definition: Definition) -> str:
 def plan_graph(
     graph: Mapping[str, Any], used: Sequence[Operator], precision: str
 ) -> dict[str, Any]:
-    """The plan of a recorded step, as `codegen.fast.planner` gives it: from the cache, or made.
+    """The plan of a recorded step, as `codegen.fast.planner` makes it, or from the cache.
 
-    graph: plain data; used: the operators of its calls, in order.
+    graph: plain data, see `codegen.fast.graph`; used: the operators of its calls, in order.
     """
+    shipped = operators()
+    names = {op: op.name if shipped.get(op.name) is op else f"{op.name}#{_keys[op]}" for op in used}
+    calls = [c | {"operator": names[op]} for c, op in zip(graph["calls"], used, strict=True)]
+    data = {"calls": calls, "buffers": graph["buffers"]}
+    versions = {name: version(name) for name in LIBRARIES}
+    parts = [FORMAT, _sources(), versions, precision, data]
+    key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    path = plans_folder() / f"{key}.json"
+    found = _load(path, key, "planned step")
+    if found is None:
+        found = _planned(data, {name: op for op, name in names.items()}, precision)
+        _keep(path, key, found, "planned step")
+    return found
+
+
+def plans_folder() -> Path:
+    """Folder of the plans, beside that of the program binaries.
+
+    >>> plans_folder().name
+    'plans'
+    """
+    return cache_folder().parent / "plans"
+
+
+def _planned(
+    data: Mapping[str, Any], used: Mapping[str, Operator], precision: str
+) -> dict[str, Any]:
     from gradproof.codegen.fast.planner import Planner
 
-    definitions = {op.name: op for op in used}
-    return Planner(precision).plan(graph, lambda name: _definition(definitions[name]))
+    log.info("planning a step of %d equations; kept for the next time", len(data["calls"]))
+    start = time.perf_counter()
+    plan = Planner(precision).plan(data, lambda name: _definition(used[name]))
+    log.info("planned in %.1f s", time.perf_counter() - start)
+    return plan
 
 
 def _definition(operator: Operator) -> Definition:

@@ -132,7 +132,7 @@ class PlannedStep:
             if callable(slot.value):
                 self._asked.setdefault(slot.call, []).append(name)
         names = sorted({x["kernel"] for x in self.plan["launches"] if x["kernel"]})
-        self._program = None
+        self._program: Any = None
         if names:
             options = tuple(self.plan["options"][self.dtype])
             built = self.device.build(self.plan["source"], options, names, label="planned step")
@@ -189,7 +189,8 @@ class PlannedStep:
     @property
     def bytes_planned(self) -> int:
         """Memory of the temporaries, in bytes."""
-        return self._memory.nbytes
+        nbytes: int = self._memory.nbytes
+        return nbytes
 
 
 class _Graph:

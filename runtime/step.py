@@ -1,4 +1,4 @@
-"""One training step, recorded once for each shape of batch and replayed on new data."""
+"""One training step, planned once for each shape of batch and run on new data."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from gradproof.runtime.dispatch import Tape, record
 from gradproof.runtime.nn import Module
 from gradproof.runtime.optim import Optimizer
+from gradproof.runtime.plan import PlannedStep, plan
 from gradproof.runtime.tensor import Tensor, tensor
 
 
@@ -20,15 +21,24 @@ class _Recording:
     labels: Tensor
     loss: Tensor
     logits: Tensor
-    tape: Tape
+    tape: Tape | PlannedStep
+
+    def again(self) -> None:
+        """The step once more, on what images and labels hold now."""
+        if isinstance(self.tape, Tape):
+            self.tape.replay()
+        else:
+            self.tape.run()
 
 
 class TrainingStep:
-    """Forward, backward and update; the first batch of a shape is recorded while it runs.
+    """Forward, backward and update, for each shape of batch planned once, before the first one.
 
-    Replaying spares the host the work between launches, so small networks train faster. The step
-    holds the buffers of its recordings; drop it when the model is converted or its optimizer's
-    state replaced, since the recordings would go on with the old buffers.
+    On a CPU the whole step is planned (`gradproof.plan`): fused kernels on layouts of their own, a
+    fixed list of launches, memory that is shared; gradients are not kept, `.grad` is None after it.
+    On other devices, or where `planned` is False, the first batch is recorded while it runs, and
+    the recording is replayed. The step holds its buffers; drop it when the model is converted or
+    its optimizer's state replaced, since it would go on with the old ones.
 
     >>> import numpy as np, gradproof as gp
     >>> model = gp.nn.Linear(2, 2)
@@ -41,9 +51,16 @@ class TrainingStep:
     """
 
     def __init__(
-        self, model: Module, optimizer: Optimizer, loss: Callable[[Tensor, Tensor], Tensor]
+        self,
+        model: Module,
+        optimizer: Optimizer,
+        loss: Callable[[Tensor, Tensor], Tensor],
+        *,
+        planned: bool = True,
+        precision: str = "fast",
     ) -> None:
         self.model, self.optimizer, self.loss = model, optimizer, loss
+        self.planned, self.precision = planned, precision
         self._recordings: dict[tuple[tuple[int, ...], bool], _Recording] = {}
 
     def __call__(self, images: NDArray[Any], labels: NDArray[Any]) -> tuple[float, NDArray[Any]]:
@@ -56,21 +73,30 @@ class TrainingStep:
         kind = (images.shape, ignoring)
         found = self._recordings.get(kind)
         if found is None:
-            found = self._recordings[kind] = self._record(images, labels)
+            found = self._recordings[kind] = self._first(images, labels)
         else:
             found.images.copy_(images)
             found.labels.copy_(labels)
-            found.tape.replay()
+            found.again()
         # Read last: only now does the host wait for the device.
         return float(found.loss.item()), found.logits.numpy()
 
-    def _record(self, images: NDArray[Any], labels: NDArray[Any]) -> _Recording:
+    def _first(self, images: NDArray[Any], labels: NDArray[Any]) -> _Recording:
         dtype = next(iter(self.model.parameters())).dtype
         x, y = tensor(images, dtype), tensor(labels)
+        if self.planned and x.device.info.kind == "cpu":
+            step = plan(self._step, x, y, precision=self.precision)
+            step.run()
+            loss, logits = step.outputs
+            return _Recording(x, y, loss, logits, step)
         with record() as tape:
-            self.optimizer.zero_grad()
-            logits = self.model(x)
-            loss = self.loss(logits, y)
-            loss.backward()
-            self.optimizer.step()
+            loss, logits = self._step(x, y)
         return _Recording(x, y, loss.detach(), logits.detach(), tape)
+
+    def _step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        self.optimizer.zero_grad()
+        logits = self.model(images)
+        loss = self.loss(logits, labels)
+        loss.backward()
+        self.optimizer.step()
+        return loss, logits

@@ -118,8 +118,9 @@ def _multiply_adds(p: Phase, a: Around, tile: Tile, last: str) -> Iterator[str]:
                 if at not in names:
                     names[at] = f"x_{number}"
                     number += 1
-                    yield f"{_declared(names[at], r.vector)} = {_load(r, at[1])};"
+                    yield f"{_declared(names[at], r.vector)} = {_load(p, r, at[1])};"
             here = {f"r{r.index}": names[r.index, offset(r.address, point)] for r in a.sum.reads}
+            here |= {str(x): f"s_{x}" for x in a.sum.term.free_symbols if str(x) not in here}
             vectors = frozenset(f"r{r.index}" for r in a.sum.reads if r.vector)
             yield f"acc_{k} += {value_text(a.sum.term, here, vectors)};"
 
@@ -128,17 +129,16 @@ def _offsets(r: Read, step: Iterable[tuple[int, Point]]) -> set[int]:
     return {offset(r.address, point) for _, point in step}
 
 
-def _load(r: Read, at: int) -> str:
+def _load(p: Phase, r: Read, at: int) -> str:
     if not r.vector:
         return f"p_{r.index}[{at}]"
-    return vector_load(f"p_{r.index}", str(at), aligned(r.address, at))
+    return vector_load(f"p_{r.index}", str(at), aligned(p, r.address))
 
 
-def aligned(address: Affine, more: int = 0) -> bool:
-    """Whether every address is a multiple of the lanes, but for the lane itself."""
-    return (address.const + more) % LINE == 0 and all(
-        k % LINE == 0 or abs(k) == 1 for _, k in address.terms
-    )
+def aligned(p: Phase, address: Affine) -> bool:
+    """Whether every vector begins at a multiple of the lanes."""
+    rest = address.without({p.problem.lane})
+    return all(k % LINE == 0 for k in (rest.const, *(k for _, k in rest.terms)))
 
 
 def vector_load(pointer: str, place: str, is_aligned: bool) -> str:
@@ -192,19 +192,14 @@ def _is_vector(p: Phase, address: Affine) -> bool:
 
 def _element(p: Phase, tensor: str, address: Affine, place: str) -> str:
     if _is_vector(p, address):
-        return vector_load(f"m_{tensor}", place, _aligned_without_lane(p, address))
+        return vector_load(f"m_{tensor}", place, aligned(p, address))
     return f"m_{tensor}[{place}]"
-
-
-def _aligned_without_lane(p: Phase, address: Affine) -> bool:
-    rest = address.without({p.problem.lane})
-    return all(k % LINE == 0 for k in (rest.const, *(k for _, k in rest.terms)))
 
 
 def _stored(p: Phase, store: Store, place: str, value: str) -> str:
     if p.problem.reduced:
         return f"m_{store.tensor}[{place}] = {value};"
-    if _aligned_without_lane(p, store.address):
+    if aligned(p, store.address):
         return f"STORED(m_{store.tensor}, {place}) = {value};"
     return f"vstore16({value}, 0, m_{store.tensor} + {place});"
 

@@ -6,7 +6,8 @@ Decided by access patterns and by what lies in memory, in this order:
 2. a copy is another name;
 3. an elementwise equation is written into its consumers where that saves passes over memory;
 4. an elementwise equation behind a sum of products becomes that one's last step;
-5. equations that reduce over the same loops share one pass.
+5. equations that reduce over the same loops share one pass, and so do elementwise equations of
+   which one goes on with the other's result.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from gradproof.codegen.fast.graph import Shape
 from gradproof.codegen.fast.inline import composed, elementwise, inlined, renamed, with_loops_of
 from gradproof.codegen.fast.nest import Nest
 
+LANES = 16
 SMALL = 4096  # elements: below, a pass over memory does not count
 
 
@@ -246,10 +248,18 @@ def _with_epilogue(step: Step, tasks: list[Task], k: int) -> list[Task] | None:
     then = with_loops_of(c.nests[0], t.nests[0])
     if then is None or _overwritten(tasks, k, j, t.reads):
         return None
+    if c.out in step.external and not _row_by_row(t.nests[0]):
+        return None
     new = list(tasks)
     new[j] = replace(t, out=c.out, nests=(composed(t.nests[0], then),))
     del new[k]
     return new
+
+
+def _row_by_row(n: Nest) -> bool:
+    """Whether vectors along the last dimension of the target suit a row-major buffer."""
+    last = n.out.subscripts[-1].plain if n.out.subscripts else None
+    return last is not None and dict(n.loops)[last] >= LANES
 
 
 # -- 5 ------------------------------------------------------------------------------------------
@@ -274,11 +284,27 @@ def _share(tasks: list[Task], k: int, first: Task, t: Task) -> bool:
     if len(first.nests) != 1 or len(t.nests) != 1:
         return False
     a, b = first.nests[0], t.nests[0]
-    if not a.reductions or not b.reductions or _signature(a) != _signature(b):
+    if bool(a.reductions) != bool(b.reductions) or _signature(a) != _signature(b):
         return False
-    written = {w for other in tasks[k:] for w in other.writes}
-    read = {r for other in tasks[k + 1 :] for r in other.reads}
-    return not (t.reads & written) and not (set(t.writes) & (written | read | set(first.reads)))
+    if not a.reductions and not (elementwise(b) and _goes_on(first, b)):
+        return False
+    between = tasks[k + 1 :]
+    written = {w for other in between for w in other.writes}
+    read = {r for other in between for r in other.reads}
+    own = set() if not a.reductions else set(first.writes)
+    return not (t.reads & (written | own)) and not (set(t.writes) & (written | read | own))
+
+
+def _goes_on(first: Task, n: Nest) -> bool:
+    """Whether an elementwise nest reads what the task has just written, at the same element, and
+    writes nothing that the task reads elsewhere."""
+    aligned = _over_loops(n, first.nests[0])
+    targets = {m.out for m in (*first.nests, *first.also)}
+    inside = [r for r in aligned.reads if r.tensor in {t.tensor for t in targets}]
+    reads = {r for m in (*first.nests, *first.also) for r in m.reads}
+    clash = [r for r in reads if r.tensor == n.out.tensor and r != aligned.out]
+    places = [t.subscripts for t in targets]
+    return bool(inside) and all(r.subscripts in places for r in inside) and not clash
 
 
 def _signature(n: Nest) -> tuple[object, ...]:
@@ -296,7 +322,7 @@ def _over_loops(n: Nest, other: Nest) -> Nest:
     mine = [str(s.plain) for s in n.out.subscripts if s != Affine()]
     theirs = [str(s.plain) for s in other.out.subscripts if s != Affine()]
     names = dict(zip(mine, theirs, strict=True))
-    for a, b in zip(n.reductions, other.reductions[:1] * len(n.reductions), strict=True):
+    for a, b in zip(n.reductions, other.reductions[:1] * len(n.reductions), strict=False):
         names |= dict(zip((v for v, _ in a.loops), (v for v, _ in b.loops), strict=True))
     where = {v: Affine.of(w) for v, w in names.items()}
     symbols: dict[sp.Basic, sp.Basic] = {

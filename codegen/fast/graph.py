@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import sympy as sp
 
 from gradproof.codegen.fast.nest import Access, Nest
 from gradproof.codegen.fast.specialise import specialise
-from gradproof.derive.expr import Read, reads
+from gradproof.derive.expr import Read
 from gradproof.derive.language import Definition, Equation
 from gradproof.derive.system import derive
 
@@ -65,8 +66,9 @@ class Graph:
 
 @dataclass(frozen=True)
 class Node:
-    """One call as nests on buffers (None: only the reference kernel computes it). `shapes`: in which
-    shape the call sees each buffer; `call`: its number."""
+    """One call as nests on buffers (None: only the reference kernel computes it).
+
+    `shapes`: in which shape the call sees each buffer; `call`: its number."""
 
     call: int
     out: str
@@ -80,25 +82,34 @@ def nodes(graph: Graph, definition: Callable[[str], Definition]) -> list[Node]:
     return [_node(k, c, definition(c.operator)) for k, c in enumerate(graph.calls)]
 
 
+@lru_cache(maxsize=4096)
+def _specialised(
+    d: Definition, variant: str, target: str, sizes: tuple[tuple[str, int], ...]
+) -> tuple[tuple[Nest, ...] | None, tuple[tuple[str, Shape], ...]]:
+    """The nests of one equation, and the shapes of its tensors, the target first."""
+    part, equation = _equation(next(v for v in d.variants() if v.name == variant), target)
+    known = {sp.Symbol(s, integer=True): sp.Integer(v) for s, v in sizes}
+    used = sorted({r.tensor for r in equation.body.atoms(Read)} - {target})
+    shapes = tuple(
+        (t, tuple(int(n.xreplace(known)) for n in part.tensor(t).shape)) for t in (target, *used)
+    )
+    values = {str(s): dict(sizes)[str(s)] for s in part.sizes}
+    values |= {str(s): int(sp.sympify(v).xreplace(known)) for s, v in part.derived}
+    return specialise(part, equation, values), shapes
+
+
 def _node(number: int, call: Call, d: Definition) -> Node:
-    variant = next(v for v in d.variants() if v.name == call.variant)
-    part, equation = _equation(variant, call.target)
-    known = {sp.Symbol(s, integer=True): sp.Integer(v) for s, v in call.sizes.items()}
-    used = {call.target, *(r.tensor for r in reads(equation.body))}
-    used |= {r.tensor for r in equation.body.atoms(Read)}
-    shapes: dict[str, Shape] = {
-        call.tensors[t]: tuple(int(n.xreplace(known)) for n in part.tensor(t).shape) for t in used
-    }
-    sizes = {str(s): call.sizes[str(s)] for s in part.sizes}
-    sizes |= {str(s): int(sp.sympify(v).xreplace(known)) for s, v in part.derived}
-    found = specialise(part, equation, sizes)
-    nests = None if found is None else tuple(_renamed(n, call) for n in found)
-    reading = frozenset(call.tensors[t] for t in used - {call.target})
-    if any(r.tensor == call.target for r in equation.body.atoms(Read)):
-        reading |= {call.tensors[call.target]}
-    return Node(number, call.tensors[call.target], reading, nests, shapes)
+    nests, shapes = _specialised(d, call.variant, call.target, tuple(sorted(call.sizes.items())))
+    return Node(
+        number,
+        call.tensors[call.target],
+        frozenset(call.tensors[t] for t, _ in shapes[1:]),
+        None if nests is None else tuple(_renamed(n, call) for n in nests),
+        {call.tensors[t]: shape for t, shape in shapes},
+    )
 
 
+@lru_cache(maxsize=4096)
 def _equation(variant: Definition, target: str) -> tuple[Definition, Equation]:
     system = derive(variant)
     for part in (system.forward, system.backward):
@@ -114,11 +125,10 @@ def _renamed(n: Nest, call: Call) -> Nest:
         return replace(a, tensor=call.tensors[a.tensor])
 
     slots: dict[sp.Basic, sp.Basic] = {}
-    for name, kind in n.scalars:
+    for name, _ in n.scalars:
         for symbol in n.value.free_symbols.union(*(r.term.free_symbols for r in n.reductions)):
             if str(symbol) == name:
                 slots[symbol] = sp.Symbol(call.scalars[name], **symbol.assumptions0)
-        _ = kind
     return Nest(
         access(n.out),
         n.loops,

@@ -33,9 +33,9 @@ class Memory:
 def share(needs: Mapping[str, Need]) -> Memory:
     """Greedy, in the order of first use: the free slot that fits best, else a new one.
 
-    >>> m = share({"a": Need(8, "real", 0, 1), "b": Need(8, "real", 2, 3), "c": Need(4, "real", 1, 2)})
-    >>> m.slots, dict(m.slot)
-    (((8, 'real'), (4, 'real')), {'a': 0, 'c': 1, 'b': 0})
+    >>> needs = {"a": Need(8, "real", 0, 1), "b": Need(8, "real", 2, 3), "c": Need(4, "real", 1, 2)}
+    >>> share(needs)
+    Memory(slots=((8, 'real'), (4, 'real')), slot={'a': 0, 'c': 1, 'b': 0})
     """
     sizes: list[int] = []
     kinds: list[tuple[str, str]] = []

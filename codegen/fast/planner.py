@@ -16,7 +16,7 @@ import sympy as sp
 from gradproof.codegen.fast.affine import Affine
 from gradproof.codegen.fast.contraction import contraction_kernel, contraction_layouts
 from gradproof.codegen.fast.fusion import Step, Task, fused, kind_of
-from gradproof.codegen.fast.graph import Graph, nodes
+from gradproof.codegen.fast.graph import Graph, Node, Shape, nodes
 from gradproof.codegen.fast.inline import renamed
 from gradproof.codegen.fast.kernel import FastKernel
 from gradproof.codegen.fast.layout import Layout
@@ -26,11 +26,12 @@ from gradproof.codegen.fast.nest import Access, Nest
 from gradproof.codegen.fast.placement import Wish, place
 from gradproof.codegen.fast.program import fast_options, fast_program
 from gradproof.codegen.fast.vector import vector_kernel
-from gradproof.codegen.fast.views import canonical, on_canonical
-from gradproof.codegen.fast.winograd import winograd_kernels, winograd_layouts
+from gradproof.codegen.fast.views import canonical, on_canonical, reshaping
+from gradproof.codegen.fast.winograd import tile_size, winograd_kernels, winograd_layouts
+from gradproof.codegen.fast.winograd_pattern import pattern
 from gradproof.derive.language import Definition
 
-TILES = {"fast": 4, "accurate": 2}  # outputs per axis of a fused Winograd tile
+LARGEST_TILE = {"fast": 4, "accurate": 2}  # outputs per axis of a fused Winograd tile
 
 
 @dataclass(frozen=True)
@@ -112,10 +113,15 @@ class Planner:
         if t.kind != "contract":
             return None
         found = None
-        if len(t.nests) == 1:
-            found = winograd_layouts(t.nests[0], step.shapes, TILES[self.precision])
+        if len(t.nests) == 1 and (m := self._tile(t.nests[0])):
+            found = winograd_layouts(t.nests[0], step.shapes, m)
         found = found or contraction_layouts(t.nests, step.shapes)
         return None if found is None else Wish(t, found, work(t.nests))
+
+    def _tile(self, n: Nest) -> int:
+        """Outputs per axis of a Winograd tile, 0 where the nest has no such windows."""
+        found = pattern(n)
+        return 0 if found is None else min(LARGEST_TILE[self.precision], tile_size(found))
 
     def _emit(
         self,
@@ -246,17 +252,51 @@ def step_of(graph: Graph, definition: Callable[[str], Definition]) -> Step:
     """The graph's calls as tasks on buffers of one shape each."""
     found = nodes(graph, definition)
     shapes = canonical(found, {b: x.shape for b, x in graph.buffers.items()})
-    tasks = []
-    for node in found:
-        nests = on_canonical(node, shapes)
-        kind = kind_of(nests)
-        tasks.append(
-            Task(kind, node.call, node.out, nests or (), opaque_reads=frozenset())
-            if nests is not None
-            else Task(kind, node.call, node.out, opaque_reads=node.reads)
-        )
     external = frozenset(b for b, x in graph.buffers.items() if x.kind == "external")
+    tasks: list[Task] = []
+    for node in found:
+        before, node, after = _with_flat_operands(node, shapes, external)
+        nests = on_canonical(node, shapes)
+        opaque = node.reads if nests is None else frozenset[str]()
+        task = Task(kind_of(nests), node.call, node.out, nests or (), opaque_reads=opaque)
+        tasks += [*before, task, *after]
     return Step(tuple(tasks), shapes, external)
+
+
+def _with_flat_operands(
+    node: Node, shapes: dict[str, Shape], external: frozenset[str]
+) -> tuple[list[Task], Node, list[Task]]:
+    """A sum of products with an operand that outweighs the others by far works on flat copies of
+    these, as it sees them: the large one then needs no copy of its own."""
+    if kind_of(node.nests) != "contract":
+        return [], node, []
+    size = {b: prod(shape) for b, shape in node.shapes.items()}
+    heavy = max(size.values())
+    names = {
+        b: f"{b}|{node.call}"
+        for b, shape in node.shapes.items()
+        if b not in external
+        and len(shape) < len(shapes[b])
+        and 4 * size[b] < heavy
+        and sum(n > 1 for n in shape) < sum(n > 1 for n in shapes[b])
+    }
+    before, after = [], []
+    for b, flat in names.items():
+        shapes[flat] = node.shapes[b]
+        if b == node.out:
+            back = reshaping(flat, b, shapes[b], shapes[flat], to_coarser=False)
+            after.append(Task("vector", node.call, b, (back,)))
+        else:
+            there = reshaping(b, flat, shapes[b], shapes[flat], to_coarser=True)
+            before.append(Task("vector", node.call, flat, (there,)))
+    moved = replace(
+        node,
+        out=names.get(node.out, node.out),
+        reads=frozenset(names.get(b, b) for b in node.reads),
+        nests=tuple(renamed(n, names) for n in node.nests or ()),
+        shapes={names.get(b, b): shape for b, shape in node.shapes.items()},
+    )
+    return before, moved, after
 
 
 def work(nests: tuple[Nest, ...]) -> int:

@@ -125,7 +125,10 @@ def _pair_rows(rows: list[Row], steps: list[tuple[str, Row]], stem: str) -> None
         first, second = rows[p], rows[q]
         sources = list(dict.fromkeys((*first, *second)))
         halves = [
-            {s: (first.get(s, Fraction(0)) + sign * second.get(s, Fraction(0))) / 2 for s in sources}
+            {
+                s: (first.get(s, Fraction(0)) + sign * second.get(s, Fraction(0))) / 2
+                for s in sources
+            }
             for sign in (1, -1)
         ]
         even, odd = ({s: v for s, v in half.items() if v} for half in halves)

@@ -1,7 +1,7 @@
 """One shape for every buffer, whatever shapes its users see it in.
 
-A reshape shares memory, so a buffer of shape (N, C, H, W) is also read as (N, C, H*W) or (N*C*H*W,).
-Its canonical shape is the finest; a loop that runs over merged dimensions is split into one loop for
+A reshape shares memory, so a buffer of shape (N, C, H, W) is also read as (N, C, H*W). Its
+canonical shape is the finest; a loop that runs over merged dimensions is split into one loop for
 each. Where that does not work out, the buffer is one flat row.
 """
 
@@ -85,7 +85,7 @@ def groups(view: Shape, shape: Shape) -> list[Group] | None:
 
 
 def on_canonical(node: Node, shapes: Mapping[str, Shape]) -> tuple[Nest, ...] | None:
-    """The node's nests with every buffer in its canonical shape; None where a loop does not split."""
+    """The node's nests, every buffer in its canonical shape; None where a loop does not split."""
     if node.nests is None:
         return None
     found = [_nest(n, node.shapes, shapes) for n in node.nests]
@@ -183,3 +183,17 @@ def _access(a: Access, view: Shape, shape: Shape, extents: Mapping[str, int]) ->
                 return None
             out[d] = digit
     return replace(a, subscripts=tuple(out))
+
+
+def reshaping(source: str, target: str, finer: Shape, coarser: Shape, to_coarser: bool) -> Nest:
+    """The copy of a buffer of one shape to a buffer of a coarser one, or back."""
+    loops = tuple((f"i{d}", n) for d, n in enumerate(finer) if n > 1)
+    own = [Affine.of(f"i{d}") if n > 1 else Affine() for d, n in enumerate(finer)]
+    merged = [Affine()] * len(coarser)
+    for left, right in groups(coarser, finer) or ():
+        for d in right:
+            if left:
+                merged[left[0]] = merged[left[0]] * finer[d] + own[d]
+    one, other = (merged, own) if to_coarser else (own, merged)
+    read = Access(source, tuple(other))
+    return Nest(Access(target, tuple(one)), loops, (read,), (), sp.Symbol("r0", real=True))

@@ -116,9 +116,7 @@ def winograd_error(n: Nest, m: int, points: Sequence[Point] | None = None) -> fl
     return average_error(t, len(p.axes), form=p.form) * float(SINGLE) / float(terms) ** 0.5
 
 
-def _measured(
-    n: Nest, m: int, points: Sequence[Point] | None
-) -> tuple[Pattern, Transform, int]:
+def _measured(n: Nest, m: int, points: Sequence[Point] | None) -> tuple[Pattern, Transform, int]:
     p = pattern(n)
     if p is None:
         raise ValueError(f"{n.out} is no sum of products over unit windows")

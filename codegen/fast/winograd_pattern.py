@@ -133,4 +133,4 @@ def _roles(
     if not (plain and once and right and every and len(near) == len(lane) == 1):
         return None
     order = tuple(v for v in n.extents if v in shared)
-    return Pattern(window, data, weights, axes, order, *near, *lane, gradient)
+    return Pattern(window, data, weights, axes, order, min(near), min(lane), gradient)

@@ -96,7 +96,9 @@ def _tiles_kernel(
     window = t.window
     assert window is not None  # `fits` has seen it
     column_row, sum_row = near * b.tiles + 1, b.lanes * b.tiles + 1
-    base, into = into_local(t, window, "near_i", "B", column_row)
+    base, into = into_local(
+        t, window, "near_i", [transposed(f.B) for f in t.transforms], column_row
+    )
     back = separable(
         [transposed(f.A) for f in t.transforms],
         lambda i: f"from[{flat(i, t.products) * sum_row}]",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -11,10 +11,10 @@ from gradproof.codegen.fast.affine import Affine
 from gradproof.codegen.fast.layout import Layout
 from gradproof.codegen.fast.nest import Access, Nest
 from gradproof.codegen.fast.program import LANES
-from gradproof.codegen.fast.transforms import Index, separable, transposed
+from gradproof.codegen.fast.transforms import Index, separable
 from gradproof.codegen.fast.winograd_pattern import Pattern
 from gradproof.codegen.render import environment
-from gradproof.derive.winograd import Transform
+from gradproof.derive.winograd import Matrix, Transform
 
 
 @dataclass(frozen=True)
@@ -148,19 +148,41 @@ def loaded(pointer: str, address: Affine, at: int, lane: str) -> str:
     return f"(REALV)({', '.join(f'{pointer}[{at + k * stride}]' for k in range(LANES))})"
 
 
-def into_local(t: Tiling, address: Affine, lane: str, forms: str, row: int) -> tuple[str, list[str]]:
-    """The address of a tile, and the text that transforms it: forms "B" (window) or "A" (data)."""
-    count = len(t.products)
-    base, steps = stepped(address, "step", lane, count)
-    matrices = [transposed(f.B) if forms == "B" else f.A for f in t.transforms]
-    lines = separable(
-        matrices,
-        lambda i: f"VECTOR(from, {offset(steps, 'step', i)})",
-        lambda i, name: [f"to[{flat(i, t.products) * row}] = {name};"],
-        "x" if forms == "B" else "y",
-    )
-    return base, lines
+def into_local(
+    t: Tiling,
+    address: Affine,
+    lane: str,
+    matrices: Sequence[Matrix],
+    row: int,
+    inside: Callable[[Index], str] = lambda index: "",
+) -> tuple[str, list[str]]:
+    """The address of a tile, and the text that loads, transforms and stores it in local memory;
+    inside: the condition for a place, where there is one, that is otherwise 0."""
+    base, steps = stepped(address, "step", lane, len(t.products))
+
+    def load(index: Index) -> str:
+        vector = f"VECTOR(from, {offset(steps, 'step', index)})"
+        condition = inside(index)
+        return f"{condition} ? {vector} : (REALV)(0)" if condition else vector
+
+    def keep(index: Index, name: str) -> list[str]:
+        return [f"to[{flat(index, t.products) * row}] = {name};"]
+
+    return base, separable(matrices, load, keep, "x")
+
+
+def scalar_names(n: Nest) -> dict[str, str]:
+    """What the scalars of a nest are called in a kernel."""
+    return {name: f"scalar_{name}" for name, _ in n.scalars}
+
+
+def declared(scalar: tuple[str, str]) -> str:
+    """A scalar as an argument."""
+    name, kind = scalar
+    ctype = {"real": "REAL", "uint": "uint"}[kind]
+    return f"const {ctype} scalar_{name}"
 
 
 def render_part(part: str, **values: object) -> str:
+    """One of this schedule's templates, filled in."""
     return environment().get_template(f"fast_winograd_{part}.cl.j2").render(**values)

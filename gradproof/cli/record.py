@@ -22,6 +22,8 @@ MALLOC = {
     "MALLOC_MMAP_THRESHOLD_": "1073741824",
     "MALLOC_TRIM_THRESHOLD_": "4294967296",
 }
+# a scheduler may leave all threads of a process on one core: each gets a core of its own
+SPREAD = {"POCL_AFFINITY": "1", "OMP_PROC_BIND": "true", "OMP_PLACES": "cores"}
 COUNTS = ("OMP_NUM_THREADS", "POCL_MAX_PTHREAD_COUNT", "POCL_CPU_MAX_CU_COUNT")
 
 
@@ -31,7 +33,8 @@ def environment(threads: int) -> dict[str, str]:
     >>> environment(1)["OMP_NUM_THREADS"]
     '1'
     """
-    return MALLOC | dict.fromkeys(COUNTS, str(threads))
+    spread = SPREAD if threads > 1 else {}
+    return MALLOC | spread | dict.fromkeys(COUNTS, str(threads))
 
 
 def usable_cores(threads: int) -> list[int]:

@@ -1,0 +1,133 @@
+"""The direct schedule: sums of products in register tiles, on the layouts given.
+
+Claimed: a kernel from here computes its nests exactly up to the order of the sums (tests compare
+integer data with ==), writes no border, and is refused (None) where the layouts do not allow it.
+Not claimed: that the chosen tile is the fastest; `contraction_tiles` lists the others for a tuner.
+
+Sixteen neighbours of one loop, the *lane*, are a vector. The lane is an output loop that lies
+together in the target and in at least one factor; factors without it are broadcast. Or it is a loop
+of the sum that lies together in all factors; the vector is then summed at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from math import prod
+
+from gradproof.codegen.fast.contraction_layouts import contraction_layouts, products
+from gradproof.codegen.fast.contraction_phases import phases
+from gradproof.codegen.fast.contraction_schedule import chunked, schedules
+from gradproof.codegen.fast.contraction_text import Phase, section
+from gradproof.codegen.fast.kernel import FastKernel
+from gradproof.codegen.fast.layout import Layout
+from gradproof.codegen.fast.nest import Nest
+from gradproof.codegen.fast.tiles import Tiling, tilings
+from gradproof.codegen.render import environment
+
+__all__ = ["contraction_kernel", "contraction_layouts", "contraction_tiles"]
+
+_BETWEEN = "; "  # the tiles of phases, in a kernel's note
+
+
+def contraction_kernel(
+    name: str,
+    nests: tuple[Nest, ...],
+    layouts: Mapping[str, Layout],
+    epilogue: tuple[Nest, ...] = (),
+    store: bool = True,
+    force: str | None = None,
+) -> FastKernel | None:
+    """The phases of one sum of products as one kernel; None where these layouts do not allow it.
+
+    epilogue: elementwise nests over the target, in order, each stored to its own target; store:
+    whether the target itself is written; force: a tile as the kernel's `note` gives it.
+    Errors: ValueError for a forced tile that is none of this kernel's.
+
+    >>> from gradproof.derive.ops.linear import linear
+    >>> from gradproof.codegen.fast.specialise import specialise
+    >>> nests = specialise(linear, linear.equations[0], {"N": 8, "K": 8, "O": 32})
+    >>> k = contraction_kernel("k", nests, contraction_layouts(nests, {
+    ...     "z": (8, 32), "Y": (8, 8), "w": (32, 8), "b": (32,)}))
+    >>> k.tensors, k.flops
+    ((('Y', False), ('w', False), ('b', False), ('z', True)), 4096)
+    """
+    if not products(nests):
+        return None
+    chosen: list[tuple[Phase, Tiling]] = []
+    forced = force.split(_BETWEEN) if force is not None else [None] * len(nests)
+    if len(forced) != len(nests):
+        raise ValueError(f"the tile {force!r} is for {len(forced)} phases, there are {len(nests)}")
+    for n, wanted in zip(nests, forced, strict=True):
+        found = _ranked(n, layouts, epilogue, store)
+        if not found:
+            return None
+        chosen.append(found[0] if wanted is None else _forced(found, wanted))
+    return _kernel(name, nests, chosen, epilogue, store)
+
+
+def contraction_tiles(
+    nests: tuple[Nest, ...], layouts: Mapping[str, Layout], most: int = 4
+) -> tuple[str, ...]:
+    """The cheapest tiles by the model, to force and to time; for phases, rank by rank."""
+    ranked = [_ranked(n, layouts, (), True) for n in nests]
+    if not all(ranked):
+        return ()
+    count = min(most, max(map(len, ranked)))
+    return tuple(
+        _BETWEEN.join(str(r[min(k, len(r) - 1)][1]) for r in ranked) for k in range(count)
+    )
+
+
+def _forced(found: tuple[tuple[Phase, Tiling], ...], wanted: str) -> tuple[Phase, Tiling]:
+    for phase, tiling in found:
+        if str(tiling) == wanted:
+            return phase, tiling
+    raise ValueError(f"no tile {wanted!r} here; the cheapest is {str(found[0][1])!r}")
+
+
+def _kernel(
+    name: str,
+    nests: tuple[Nest, ...],
+    chosen: list[tuple[Phase, Tiling]],
+    epilogue: tuple[Nest, ...],
+    store: bool,
+) -> FastKernel:
+    sections, first = [], 0
+    for phase, tiling in chosen:
+        for s in schedules(phase.problem, tiling, hoist=phase.stores[0].stored):
+            sections.append(section(phase, s, first))
+            first += s.groups
+    written = dict.fromkeys(s.tensor for p, _ in chosen for s in p.stores if s.stored)
+    read = dict.fromkeys(t for p, _ in chosen for t in _used_tensors(p) if t not in written)
+    tensors = tuple([(t, False) for t in read] + [(t, True) for t in written])
+    scalars = tuple(dict.fromkeys(s for n in (*nests, *epilogue) for s in n.scalars))
+    note = _BETWEEN.join(str(t) for _, t in chosen)
+    arguments = [f"__global {'' if w else 'const '}REAL *restrict m_{t}" for t, w in tensors]
+    arguments += [f"const {'REAL' if kind == 'real' else 'uint'} s_{s}" for s, kind in scalars]
+    about = [f"{n.out} = {n.value}, {[str(r) for r in n.reads]}" for n in nests]
+    template = environment().get_template("fast_contraction.cl.j2")
+    text = template.render(
+        name=name, arguments=arguments, sections=sections, about=[*about, note]
+    )
+    flops = sum(
+        2 * prod(n.extents.values()) for n in nests if n.reductions
+    )  # fmt: skip
+    return FastKernel(name, text, tensors, first, scalars, flops, note=note)
+
+
+def _used_tensors(p: Phase) -> Iterator[str]:
+    used = {f"r{r.index}" for s in p.problem.sums for r in s.reads}
+    used |= {str(x) for s in p.stores for x in s.value.free_symbols}
+    yield from (t for k, (t, _) in enumerate(p.reads) if f"r{k}" in used)
+
+
+def _ranked(
+    n: Nest, layouts: Mapping[str, Layout], epilogue: tuple[Nest, ...], store: bool
+) -> tuple[tuple[Phase, Tiling], ...]:
+    """All lanes and tiles of a phase, the cheapest first."""
+    found = []
+    for phase in phases(n, layouts, epilogue, store):
+        whole = replace(phase, problem=chunked(phase.problem))
+        found += [(whole, t) for t in tilings(whole.problem)]
+    return tuple(sorted(found, key=lambda x: x[1].cost))

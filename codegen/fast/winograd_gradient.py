@@ -1,0 +1,169 @@
+"""The kernels of a Winograd weight gradient: partial sums over chunks of tiles, then the end.
+
+A work-group owns some channels of both operands and one chunk of the tiles. It takes a block of
+tiles at a time, transforms both operands into local memory and adds their products to its partial
+sums, which stay in the second-level cache. A second kernel adds the chunks and transforms back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+from gradproof.codegen.fast.affine import Affine
+from gradproof.codegen.fast.kernel import FastKernel
+from gradproof.codegen.fast.program import LANES
+from gradproof.codegen.fast.transforms import Index, separable, transposed
+from gradproof.codegen.fast.values import value_text
+from gradproof.codegen.fast.winograd_tiles import (
+    Tiling,
+    declared,
+    flat,
+    into_local,
+    offset,
+    render_part,
+    scalar_names,
+    stepped,
+    vector_kind,
+)
+
+CHUNKS = 2  # of the tiles, for as many cores: each has its own partial sums
+_LOCAL_BYTES = 600_000  # of local memory for both operands, in float32
+_MOST_BLOCKS = 4  # of 16 channels, of each operand, that one work-group takes
+_VECTOR = 4 * LANES
+
+
+@dataclass(frozen=True)
+class Shares:
+    """How the sum is divided. "wide" is the operand whose channels are the vectors' lanes, "one"
+    that whose channels are taken one by one; each has blocks of 16 channels per work-group."""
+
+    wide: str  # "near" (the window) or "lane" (the data)
+    tiles: int  # per block
+    chunks: int
+    wide_blocks: int
+    one_blocks: int
+    vectors: int  # wide blocks at once
+    scalars: int  # channels of the other operand at once
+
+    @property
+    def one(self) -> str:
+        """The other operand."""
+        return "lane" if self.wide == "near" else "near"
+
+
+def shares(t: Tiling, weights: Affine) -> Shares:
+    """Lanes are those that lie together in the weights, if there are such."""
+    wide = "near" if vector_kind(weights, "near_i") == "vector" else "lane"
+    one = "lane" if wide == "near" else "near"
+    wide_blocks, one_blocks = (_share(t.extents[v]) for v in (wide, one))
+    vectors = next(b for b in (2, 3, 1) if wide_blocks % b == 0)
+    per_tile = prod(t.products) * _VECTOR * (wide_blocks + one_blocks)
+    tiles = min(max(8, min(32, _LOCAL_BYTES // per_tile // 8 * 8)), t.tiles)
+    chunks = min(CHUNKS, -(-t.tiles // tiles))
+    return Shares(wide, tiles, chunks, wide_blocks, one_blocks, vectors, 8 if vectors > 1 else 16)
+
+
+def _share(blocks: int) -> int:
+    """The greatest divisor that a work-group takes."""
+    return next(b for b in range(min(blocks, _MOST_BLOCKS), 0, -1) if blocks % b == 0)
+
+
+def weight_gradient(name: str, t: Tiling) -> tuple[FastKernel, ...] | None:
+    """The kernel of the partial sums and that of the weights; None where the value of an element
+    needs more than its sum."""
+    weights = t.place(t.pattern.weights)
+    if weights is None or t.nest.used(t.nest.value) or _places(t):
+        return None
+    s = shares(t, weights)
+    scratch = f"{name}_partial"
+    return _partial_kernel(name, t, s, scratch), _last_kernel(f"{name}_last", t, s, scratch)
+
+
+def _places(t: Tiling) -> set[str]:
+    return {str(v) for v in t.nest.value.free_symbols} & set(t.nest.extents)
+
+
+def _row(s: Shares) -> int:
+    """Vectors of partial sums of one product."""
+    return s.wide_blocks * s.one_blocks * LANES + 1
+
+
+def _partial_kernel(name: str, t: Tiling, s: Shares, scratch: str) -> FastKernel:
+    data, window = t.place(t.pattern.data), t.window
+    assert data is not None and window is not None  # `fits` has seen them
+    taken = {s.wide: s.wide_blocks, s.one: s.one_blocks}
+    rows = {v: taken[v] * s.tiles + 1 for v in taken}
+    parts = []
+    forward, back = [transposed(f.B) for f in t.transforms], [f.A for f in t.transforms]
+    for v, address, matrices, inside in (
+        ("near", window, forward, lambda i: ""),
+        ("lane", data, back, lambda i: _inside(t, i)),
+    ):
+        base, lines = into_local(t, address, f"{v}_i", matrices, rows[v], inside)
+        parts.append({"side": v, "base": base, "lines": lines, "blocks": taken[v]})
+    count = prod(t.products)
+    groups = {v: t.extents[v] // taken[v] for v in taken}
+    text = render_part(
+        "partial", name=name, parts=parts, wide=s.wide, one=s.one, rows=rows, products=count,
+        groups=groups, chunks=s.chunks, tiles=t.tiles, block=s.tiles,
+        blocks=-(-t.tiles // s.tiles), taken=taken, vectors=s.vectors, scalars=s.scalars,
+        decode=t.decode(), row=_row(s), LANES=LANES,
+    )  # fmt: skip
+    work = s.chunks * prod(groups.values())
+    tensors = ((t.pattern.window.tensor, False), (t.pattern.data.tensor, False), (scratch, True))
+    size = work * count * _row(s) * LANES
+    return FastKernel(name, text, tensors, work, flops=t.flops, scratch=((scratch, size),))
+
+
+def _inside(t: Tiling, index: Index) -> str:
+    """The condition for a place of the data in a ragged tile, where its border does not hold it."""
+    access = t.pattern.data
+    layout = t.layouts[access.tensor]
+    conditions = []
+    for k, (a, i) in enumerate(zip(t.pattern.axes, index, strict=True)):
+        d = next(d for d, s in enumerate(access.subscripts) if a.position in s.loops)
+        whole = layout.shape[d] == a.extent
+        held = whole and layout.high[d] >= t.m * a.tiles(t.m) - a.extent
+        if not held and 0 < a.extent % t.m <= i:
+            conditions.append(f"{t.m} * tile{k} + {i} < {a.extent}")
+    return " && ".join(conditions)
+
+
+def _last_kernel(name: str, t: Tiling, s: Shares, scratch: str) -> FastKernel:
+    """The chunks' sum, transformed back: one work-group per channel of "one" and 16 of "wide"."""
+    address = t.place(t.pattern.weights)
+    assert address is not None  # `weight_gradient` has seen it
+    lane = f"{s.wide}_i"
+    base, steps = stepped(address, "tap", lane, len(t.products))
+    part = prod(t.extents[v] for v in ("near", "lane")) // (s.wide_blocks * s.one_blocks)
+    chunk = part * prod(t.products) * _row(s)
+    vector = vector_kind(address, lane) == "vector"
+
+    def total(i: Index) -> str:
+        at = flat(i, t.products) * _row(s)
+        return " + ".join(f"from[{at + c * chunk}]" for c in range(s.chunks))
+
+    def value_of(total: str) -> str:
+        names = {"a0": total} | scalar_names(t.nest)
+        return value_text(t.nest.value, names, frozenset({"a0"}))
+
+    def stored(i: Index, v: str) -> list[str]:
+        value = f"const REALV {v}_v = {value_of(v)};"
+        at = offset(steps, "tap", i)
+        if vector:
+            return [value, f"STORED(to, {at}) = {v}_v;"]
+        stride = address.coefficient(lane)
+        place = f"to[{at} + {stride} * k] = ((const REAL *)&{v}_v)[k];"
+        return [value, f"for (int k = 0; k < {LANES}; k++)", f"    {place}"]
+
+    lines = separable([transposed(f.G) for f in t.transforms], total, stored, "w")
+    channels = t.extents[s.one] * LANES
+    text = render_part(
+        "last", name=name, scalars=[declared(v) for v in t.nest.scalars],
+        wide=s.wide, one=s.one, channels=channels, wide_blocks=s.wide_blocks,
+        one_blocks=s.one_blocks, wide_groups=t.extents[s.wide] // s.wide_blocks,
+        block=prod(t.products) * _row(s), base=base, lines=lines, LANES=LANES,
+    )  # fmt: skip
+    tensors = ((scratch, False), (t.pattern.weights.tensor, True))
+    return FastKernel(name, text, tensors, t.extents[s.wide] * channels, t.nest.scalars)
