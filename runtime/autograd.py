@@ -14,11 +14,12 @@ from functools import cache
 import numpy as np
 
 from gradproof.runtime.binding import Binding, bind
-from gradproof.runtime.dispatch import Scalar, execute
+from gradproof.runtime.dispatch import execute
 from gradproof.runtime.errors import DTypeError, GradproofError
 from gradproof.runtime.manifest import Operator, operators
 from gradproof.runtime.sizes import size_expression
 from gradproof.runtime.tensor import Tensor, is_grad_enabled, tensor
+from gradproof.runtime.trace import Scalar
 
 PREFIX = "grad_"
 BACKWARD = "_backward"
@@ -180,7 +181,7 @@ def apply(
 
 def view(source: Tensor, shape: tuple[int, ...]) -> Tensor:
     """The same storage under another shape, differentiable."""
-    out = Tensor(source.storage, shape, source.dtype, layout=source.layout)
+    out = Tensor(source.storage, shape, source.dtype)
     if is_grad_enabled() and needs_grad(source):
         out.node, out.output = Node("reshape", {"Y": source}, frozenset({"Y"})), "z"
     return out

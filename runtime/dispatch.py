@@ -18,7 +18,6 @@ import numpy as np
 
 from gradproof.runtime.binding import Binding
 from gradproof.runtime.errors import DeviceError, DTypeError, GradproofError
-from gradproof.runtime.layout import ROW_MAJOR
 from gradproof.runtime.manifest import Argument, KernelSpec, Operator
 from gradproof.runtime.schedule import REALS, Plan, choose_phases, plan_tiles
 from gradproof.runtime.trace import Scalar, active_trace
@@ -210,8 +209,6 @@ def _common(binding: Binding, tensors: Mapping[str, Tensor], label: str) -> tupl
             if dtype is not None and kind != dtype:
                 raise DTypeError(f"{label}: {first} has dtype {dtype}, but {shown} has {kind}")
             dtype, first = kind, first or shown
-        if t.layout != ROW_MAJOR:
-            raise GradproofError(f"{label}: {shown} lies {t.layout.name}, expected row-major")
         if device is not None and t.device is not device:
             raise DeviceError(
                 f"{label}: operands are on different devices, {device.info.name} and "

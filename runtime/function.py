@@ -8,10 +8,10 @@ from typing import Any
 
 from gradproof.runtime.arguments import check_tensor, number, whole
 from gradproof.runtime.autograd import apply
-from gradproof.runtime.dispatch import Scalar
 from gradproof.runtime.errors import ArgumentError, ShapeError
 from gradproof.runtime.manifest import Operator
 from gradproof.runtime.tensor import Tensor
+from gradproof.runtime.trace import Scalar
 
 
 class Function:

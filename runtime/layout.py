@@ -1,30 +1,65 @@
-"""How a tensor's elements lie in its buffer. One layout exists so far: row-major.
+"""How a tensor's elements lie in its buffer.
 
-Kernels say nothing about layouts; `Tensor` carries one and the dispatch compares it with what the
-kernel was generated for, so that a blocked layout can come in without touching a layer.
+Tensors are row-major. A planned step may move a tensor's elements to where its kernels want them:
+blocks of neighbouring channels together, a border of zeros around an image. The tensor stays what
+it is: reading and writing it converts, and an operator outside the plan gets it row-major again.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+Axis = tuple[int, int, int]  # dimension, divisor, count
 
 
 @dataclass(frozen=True)
 class Layout:
-    """A bijection from subscripts to addresses, by name."""
+    """A bijection from subscripts to addresses: `axes` of the memory, outermost first, each the
+    digit (subscript + low) // divisor % count of one dimension.
 
-    name: str
+    >>> Layout((3, 4), ((0, 1, 3), (1, 1, 4)), (0, 0)).address((1, 2))
+    6
+    """
 
-    def address(self, subscripts: tuple[int, ...], shape: tuple[int, ...]) -> int:
-        """The address of an element.
+    shape: tuple[int, ...]
+    axes: tuple[Axis, ...]
+    low: tuple[int, ...]
 
-        >>> ROW_MAJOR.address((1, 2), (3, 4))
-        6
-        """
-        address = 0
-        for s, n in zip(subscripts, shape, strict=True):
-            address = address * n + s
-        return address
+    @property
+    def size(self) -> int:
+        """Elements of the memory, with borders."""
+        return prod(count for _, _, count in self.axes)
+
+    def address(self, subscripts: Sequence[int]) -> int:
+        """The address of an element."""
+        place = 0
+        for d, divisor, count in self.axes:
+            place = place * count + (subscripts[d] + self.low[d]) // divisor % count
+        return place
 
 
-ROW_MAJOR = Layout("row-major")
+def row_major(shape: Sequence[int]) -> Layout:
+    """One axis per dimension, in order.
+
+    >>> row_major((3, 4)).address((1, 2))
+    6
+    """
+    return Layout(tuple(shape), tuple((d, 1, n) for d, n in enumerate(shape)), (0,) * len(shape))
+
+
+@lru_cache(maxsize=64)
+def addresses(layout: Layout) -> NDArray[np.int64]:
+    """The address of every element, in row-major order of the shape."""
+    places = np.zeros(layout.shape, np.int64)
+    for d, divisor, count in layout.axes:
+        digits = (np.arange(layout.shape[d]) + layout.low[d]) // divisor % count
+        along = [1] * len(layout.shape)
+        along[d] = -1
+        places = places * count + digits.reshape(along)
+    return places.reshape(-1)

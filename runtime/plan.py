@@ -7,7 +7,7 @@ memory. What comes back is kept in the user's cache, so the next process need no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,8 @@ import numpy as np
 from gradproof.runtime.device import Device
 from gradproof.runtime.dispatch import Launch, reference_launch
 from gradproof.runtime.errors import ArgumentError, GradproofError, ShapeError
-from gradproof.runtime.tensor import Storage, Tensor
+from gradproof.runtime.layout import Layout
+from gradproof.runtime.tensor import Storage, Tensor, upload
 from gradproof.runtime.trace import Deferred, Trace, tracing
 
 PRECISIONS = ("fast", "accurate")
@@ -81,15 +82,14 @@ class PlannedStep:
         self._trace, self._inputs, self._single = trace, inputs, single
         self.device = next(iter(trace.calls[0].tensors.values())).device
         self.outputs = tuple(t.detach() for t in outputs)
-        _give_memory(self.outputs, self.device)
-        graph = _Graph(trace)
+        self._graph = graph = _Graph(trace, {id(t.storage) for t in outputs})
         self.plan = plan_graph(graph.data, [c.binding.operator for c in trace.calls], precision)
-        self.dtype = graph.dtype
-        self._memory = _Memory(self.plan, graph, self.device)
-        self._slots = graph.slots
-        self._bound = [self._bind(x, graph) for x in self._kernels()]
-        self._written = graph.written
+        self.dtype, self._slots, self._written = graph.dtype, graph.slots, graph.written
         self._values: dict[str, float | int] = {}
+        _give_memory(self.outputs, self.plan, graph)
+        self._memory = _Memory(self.plan, graph, self.device)
+        self._build()
+        self._bind_all()
 
     # -- running ----------------------------------------------------------------------------------
     def __call__(self, *arrays: Tensor | np.ndarray[Any, Any]) -> Any:
@@ -107,6 +107,8 @@ class PlannedStep:
 
     def run(self) -> None:
         """Run the step on what its inputs hold now; does not wait for the device."""
+        if self._memory.moved():
+            self._bind_all()
         self._ask()
         for launch, scalars in self._bound:
             for position, kind, slot in scalars:
@@ -126,7 +128,8 @@ class PlannedStep:
                 self._values[slot] = self._slots[slot].value()
 
     # -- binding ----------------------------------------------------------------------------------
-    def _kernels(self) -> list[Mapping[str, Any]]:
+    def _build(self) -> None:
+        """The program, and which slots each call asks for."""
         self._asked: dict[int, list[str]] = {}
         for name, slot in self._slots.items():
             if callable(slot.value):
@@ -137,17 +140,20 @@ class PlannedStep:
             options = tuple(self.plan["options"][self.dtype])
             built = self.device.build(self.plan["source"], options, names, label="planned step")
             self._program = next(iter(built.values())).program
-        launches: list[Mapping[str, Any]] = self.plan["launches"]
-        return launches
 
-    def _bind(self, x: Mapping[str, Any], graph: _Graph) -> tuple[Launch, tuple[Any, ...]]:
+    def _bind_all(self) -> None:
+        """Every launch on the buffers that its tensors have now, in the layouts of the plan."""
+        self._memory.place()
+        self._bound = [self._bind(x) for x in self.plan["launches"]]
+
+    def _bind(self, x: Mapping[str, Any]) -> tuple[Launch, tuple[Any, ...]]:
         import pyopencl as cl
 
         buffers = [self._memory.buffer(b) for b in x["buffers"]]
         if not x["kernel"]:
             call = self._trace.calls[x["call"]]
             named = dict(zip(x["note"].split(","), buffers, strict=True))
-            tensors = {n: named[graph.name(t)] for n, t in call.tensors.items()}
+            tensors = {n: named[self._graph.name(t)] for n, t in call.tensors.items()}
             return reference_launch(call.binding, call.spec, tensors, self.dtype, self.device), (
                 self._reference_scalars(x["call"])
             )
@@ -194,34 +200,32 @@ class PlannedStep:
 
 
 class _Graph:
-    """A trace as plain data for the planner, and what its names stand for."""
+    """A trace as plain data for the planner, and what its names stand for.
 
-    def __init__(self, trace: Trace) -> None:
+    kept: identities of the storages that the step returns.
+    """
+
+    def __init__(self, trace: Trace, kept: set[int]) -> None:
         self.storages: dict[str, Storage] = {}
+        self.tensors: dict[str, Tensor] = {}
         self._names: dict[int, str] = {}
         self.slots: dict[str, _Slot] = {}
+        self.dtype = ""
         buffers: dict[str, Any] = {}
         calls = []
-        self.dtype = ""
         for number, call in enumerate(trace.calls):
-            tensors = {}
-            for name, t in call.tensors.items():
-                tensors[name] = b = self._add(t)
-                kept = not isinstance(t.storage, Deferred) or t.storage._buffer is not None
-                kind = "external" if kept else "temporary"
-                dtype = "int" if t.dtype.kind == "i" else "real"
-                buffers.setdefault(b, {"shape": list(t.shape), "dtype": dtype, "kind": kind})
-                if dtype == "real":
-                    self.dtype = str(t.dtype)
+            tensors = {name: self._add(t) for name, t in call.tensors.items()}
+            for t in call.tensors.values():
+                buffers.setdefault(self.name(t), _buffer(t, kept))
+                self.dtype = self.dtype if t.dtype.kind == "i" else str(t.dtype)
             scalars = {}
             for name, value in call.scalars.items():
                 scalars[name] = slot = f"s{len(self.slots)}"
                 self.slots[slot] = _Slot(number, name, value)
-            variant = call.binding.variant
             calls.append(
                 {
                     "operator": call.binding.operator.name,
-                    "variant": variant.name,
+                    "variant": call.binding.variant.name,
                     "target": call.spec.target,
                     "sizes": call.binding.sizes,
                     "tensors": tensors,
@@ -230,13 +234,16 @@ class _Graph:
             )
         self.data = {"calls": calls, "buffers": buffers}
         targets = [c.tensors[c.spec.target].storage for c in trace.calls]
-        self.written = [s for s in dict.fromkeys(targets) if not isinstance(s, Deferred)]
+        self.written = [
+            s for s in dict.fromkeys(targets) if not isinstance(s, Deferred) or id(s) in kept
+        ]
 
     def _add(self, t: Tensor) -> str:
         key = id(t.storage)
         if key not in self._names:
             self._names[key] = f"b{len(self._names)}"
             self.storages[self._names[key]] = t.storage
+            self.tensors[self._names[key]] = t
         return self._names[key]
 
     def name(self, t: Tensor) -> str:
@@ -244,14 +251,48 @@ class _Graph:
         return self._names[id(t.storage)]
 
 
+def _buffer(t: Tensor, kept: set[int]) -> dict[str, Any]:
+    """A buffer as plain data. Parameters and images may be moved, small and integer ones not."""
+    whole = t.dtype.kind == "i"
+    found: dict[str, Any] = {"shape": list(t.shape), "dtype": "int" if whole else "real"}
+    if isinstance(t.storage, Deferred) and id(t.storage) not in kept:
+        return found | {"kind": "temporary"}
+    layout = t.storage.layout
+    if layout is not None:
+        lies = {"shape": layout.shape, "axes": layout.axes, "low": layout.low}
+        return found | {"kind": "external", "layout": lies}
+    movable = not whole and t.ndim > 1
+    return found | {"kind": "movable" if movable else "external"}
+
+
 class _Memory:
-    """The slots of a plan as buffers, zeroed once: borders stay zero."""
+    """The slots of a plan as buffers, zeroed once: borders stay zero. Tensors from outside are put
+    into the layouts of the plan, and again where something else has moved them since."""
 
     def __init__(self, plan: Mapping[str, Any], graph: _Graph, device: Device) -> None:
         self._graph, self._slot = graph, plan["slot"]
+        self._layouts = {
+            b: Layout(tuple(x["shape"]), tuple(map(tuple, x["axes"])), tuple(x["low"]))
+            for b, x in plan["layouts"].items()
+        }
         sizes = {"real": np.dtype(graph.dtype).itemsize, "int": 4}
         self._buffers = [_zeros(n * sizes[kind], device) for n, kind in plan["slots"]]
         self.nbytes = sum(n * sizes[kind] for n, kind in plan["slots"])
+        used = {b for x in plan["launches"] for b in x["buffers"]}
+        self._outside = sorted(used & set(graph.storages) - set(self._slot))
+        self._bound: list[Any] = []
+
+    def place(self) -> None:
+        """Every tensor from outside where the plan wants it."""
+        for b in self._outside:
+            t = self._graph.tensors[b]
+            t.storage.move(t.size, t.dtype, self._layouts.get(b))
+        self._bound = [self._graph.storages[b].buffer for b in self._outside]
+
+    def moved(self) -> bool:
+        """Whether some tensor has another buffer than when it was placed."""
+        now = (self._graph.storages[b].buffer for b in self._outside)
+        return any(a is not b for a, b in zip(now, self._bound, strict=True))
 
     def buffer(self, name: str) -> Any:
         """The OpenCL buffer of a buffer of the plan."""
@@ -261,13 +302,18 @@ class _Memory:
 
 
 def _zeros(nbytes: int, device: Device) -> Any:
-    from gradproof.runtime.tensor import upload
-
     return upload(np.zeros(nbytes + 64, np.uint8), device)
 
 
-def _give_memory(outputs: Sequence[Tensor], device: Device) -> None:
-    """Outputs of the step are kept: they get memory of their own."""
+def _give_memory(outputs: Outputs, plan: Mapping[str, Any], graph: _Graph) -> None:
+    """Outputs of the step are kept: they get memory of their own, zeros at first."""
     for t in outputs:
-        if isinstance(t.storage, Deferred) and t.storage._buffer is None:
-            t.storage.buffer = device.pool.allocate(max(1, t.size) * t.dtype.itemsize, "output")
+        if isinstance(t.storage, Deferred) and t.storage.empty:
+            x = plan["layouts"].get(graph.name(t))
+            t.storage.layout = None
+            size = t.size
+            if x is not None:
+                axes = tuple(map(tuple, x["axes"]))
+                t.storage.layout = Layout(tuple(x["shape"]), axes, tuple(x["low"]))
+                size = t.storage.layout.size
+            t.storage.buffer = _zeros(max(1, size) * t.dtype.itemsize, t.device)

@@ -15,10 +15,11 @@ import numpy as np
 from gradproof.runtime.autograd import PREFIX
 from gradproof.runtime.binding import Binding, bind
 from gradproof.runtime.device import Device, current_device
-from gradproof.runtime.dispatch import Scalar, execute, whole_programs
+from gradproof.runtime.dispatch import execute, whole_programs
 from gradproof.runtime.manifest import Operator, Variant
 from gradproof.runtime.schedule import choose_phases, plan_tiles, schedule
 from gradproof.runtime.tensor import Tensor, tensor
+from gradproof.runtime.trace import Scalar
 
 Array = np.ndarray[Any, Any]
 

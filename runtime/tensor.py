@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gradproof.runtime.device import Device, current_device
 from gradproof.runtime.errors import DTypeError, GradproofError, ShapeError
 from gradproof.runtime.labels import Extremes, Limits, Use, int32_extremes
-from gradproof.runtime.layout import ROW_MAJOR, Layout
+from gradproof.runtime.layout import Layout, addresses, row_major
 from gradproof.runtime.tensor_methods import TensorMethods
 
 if TYPE_CHECKING:
@@ -22,14 +23,48 @@ DTYPES = ("float32", "float64", "int32")
 
 
 class Storage:
-    """Device memory that views share, and how often it was written after its creation."""
+    """Device memory that views share, and how often it was written after its creation.
+
+    `layout`: where the elements lie, None for row-major; only planned steps choose another one.
+    """
 
     def __init__(self, buffer: Any, device: Device) -> None:
         self.buffer = buffer
         self.device = device
+        self.layout: Layout | None = None
         self.version = 0
         self.extremes: Extremes | None = None  # of integers, where known
         self.limits = Limits()  # of the labels that they are used as
+
+    def read(self, size: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+        """The elements on the host, in row-major order. Waits for the kernels that compute them."""
+        import pyopencl as cl
+
+        host = np.empty(size if self.layout is None else self.layout.size, dtype)
+        cl.enqueue_copy(self.device.queue, host, self.buffer, is_blocking=True)
+        return host if self.layout is None else host[addresses(self.layout)]
+
+    def write(self, array: NDArray[Any], dtype: np.dtype[Any]) -> None:
+        """Overwrite the elements, given in row-major order; borders become zero."""
+        import pyopencl as cl
+
+        host = np.ascontiguousarray(array.reshape(-1), dtype)
+        if self.layout is not None:
+            blocked = np.zeros(self.layout.size, dtype)
+            blocked[addresses(self.layout)] = host
+            host = blocked
+        if host.nbytes:
+            cl.enqueue_copy(self.device.queue, self.buffer, host, is_blocking=True)
+
+    def move(self, size: int, dtype: np.dtype[Any], layout: Layout | None) -> None:
+        """The same elements in another layout, in a new buffer."""
+        if layout == self.layout:
+            return
+        elements = self.read(size, dtype)
+        room = size if layout is None else layout.size
+        self.buffer = self.device.pool.allocate(max(1, room) * dtype.itemsize, "tensor")
+        self.layout = layout
+        self.write(elements, dtype)
 
 
 class Tensor(TensorMethods):
@@ -51,10 +86,9 @@ class Tensor(TensorMethods):
         shape: tuple[int, ...],
         dtype: np.dtype[Any],
         *,
-        layout: Layout = ROW_MAJOR,
         requires_grad: bool = False,
     ) -> None:
-        self.storage, self.shape, self.dtype, self.layout = storage, shape, dtype, layout
+        self.storage, self.shape, self.dtype = storage, shape, dtype
         self.requires_grad = requires_grad
         self.grad: Tensor | None = None
         self.node: Node | None = None
@@ -81,8 +115,15 @@ class Tensor(TensorMethods):
 
     @property
     def buffer(self) -> Any:
-        """The OpenCL buffer."""
+        """The OpenCL buffer, row-major: elements that a planned step has moved are moved back."""
+        if self.storage.layout is not None:
+            self.storage.move(self.size, self.dtype, None)
         return self.storage.buffer
+
+    @property
+    def layout(self) -> Layout:
+        """Where the elements lie."""
+        return self.storage.layout or row_major(self.shape)
 
     @property
     def ndim(self) -> int:
@@ -108,11 +149,7 @@ class Tensor(TensorMethods):
     # -- host and device ------------------------------------------------------------------------
     def numpy(self) -> np.ndarray[Any, Any]:
         """A copy on the host. Waits for the kernels that compute it."""
-        import pyopencl as cl
-
-        out = np.empty(self.shape, self.dtype)
-        cl.enqueue_copy(self.device.queue, out, self.buffer, is_blocking=True)
-        return out
+        return self.storage.read(self.size, self.dtype).reshape(self.shape)
 
     def item(self) -> float | int:
         """The one element as a Python number. Errors: ShapeError where there are more."""
@@ -127,8 +164,6 @@ class Tensor(TensorMethods):
         Errors: ShapeError; DTypeError, also for integers beyond 32 bits; DataError for labels
         out of the range that this tensor is used with. On error nothing has changed.
         """
-        import pyopencl as cl
-
         array = source.numpy() if isinstance(source, Tensor) else np.asarray(source)
         if array.shape != self.shape:
             raise ShapeError(f"copy_: source has shape {array.shape}, expected {self.shape}")
@@ -136,8 +171,7 @@ class Tensor(TensorMethods):
             raise DTypeError(f"copy_: source has dtype {array.dtype}, expected {self.dtype}")
         extremes = int32_extremes("copy_", array) if self.dtype.kind == "i" else None
         self.storage.limits.check(extremes)
-        host = np.ascontiguousarray(array, self.dtype)
-        cl.enqueue_copy(self.device.queue, self.buffer, host, is_blocking=True)
+        self.storage.write(array, self.dtype)
         self.storage.version += 1
         self.storage.extremes = extremes
         return self
@@ -182,7 +216,7 @@ class Tensor(TensorMethods):
 
     def detach(self) -> Tensor:
         """The same elements, outside the graph."""
-        return Tensor(self.storage, self.shape, self.dtype, layout=self.layout)
+        return Tensor(self.storage, self.shape, self.dtype)
 
     # -- differentiation ------------------------------------------------------------------------
     def backward(self, gradient: Tensor | None = None, create_graph: bool = False) -> None:

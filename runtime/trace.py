@@ -33,6 +33,11 @@ class Deferred(Storage):
         super().__init__(None, device)
 
     @property
+    def empty(self) -> bool:
+        """Whether there is no memory yet."""
+        return self._buffer is None
+
+    @property
     def buffer(self) -> Any:
         """The OpenCL buffer. Errors: GradproofError while there is none."""
         if self._buffer is None:

@@ -6,10 +6,11 @@ import numpy as np
 import pyopencl as cl
 import pytest
 import sympy as sp
-from tests.fast_device import cpu
+
 from gradproof.codegen.fast.kernel import FastKernel
 from gradproof.codegen.fast.program import fast_options, fast_program
 from gradproof.codegen.fast.values import condition_text, lanewise, value_text
+from tests.fast_device import cpu
 
 R0, R1, S = sp.symbols("r0 r1 s", real=True)
 T = sp.Symbol("t", real=True)  # an integer tensor's element

@@ -22,7 +22,7 @@ from gradproof.codegen.fast.contraction_text import Phase, section
 from gradproof.codegen.fast.kernel import FastKernel
 from gradproof.codegen.fast.layout import Layout
 from gradproof.codegen.fast.nest import Nest
-from gradproof.codegen.fast.tiles import Tiling, tilings
+from gradproof.codegen.fast.tiles import AVX2, Machine, Tiling, tilings
 from gradproof.codegen.render import environment
 
 __all__ = ["contraction_kernel", "contraction_layouts", "contraction_tiles"]
@@ -37,11 +37,13 @@ def contraction_kernel(
     epilogue: tuple[Nest, ...] = (),
     store: bool = True,
     force: str | None = None,
+    machine: Machine = AVX2,
 ) -> FastKernel | None:
     """The phases of one sum of products as one kernel; None where these layouts do not allow it.
 
     epilogue: elementwise nests over the target, in order, each stored to its own target; store:
-    whether the target itself is written; force: a tile as the kernel's `note` gives it.
+    whether the target itself is written; force: a tile as the kernel's `note` gives it; machine:
+    what tiles are chosen for.
     Errors: ValueError for a forced tile that is none of this kernel's.
 
     >>> from gradproof.derive.ops.linear import linear
@@ -59,7 +61,7 @@ def contraction_kernel(
     if len(forced) != len(nests):
         raise ValueError(f"the tile {force!r} is for {len(forced)} phases, there are {len(nests)}")
     for n, wanted in zip(nests, forced, strict=True):
-        found = _ranked(n, layouts, epilogue, store)
+        found = _ranked(n, layouts, epilogue, store, machine)
         if not found:
             return None
         chosen.append(found[0] if wanted is None else _forced(found, wanted))
@@ -67,10 +69,10 @@ def contraction_kernel(
 
 
 def contraction_tiles(
-    nests: tuple[Nest, ...], layouts: Mapping[str, Layout], most: int = 4
+    nests: tuple[Nest, ...], layouts: Mapping[str, Layout], most: int = 4, machine: Machine = AVX2
 ) -> tuple[str, ...]:
     """The cheapest tiles by the model, to force and to time; for phases, rank by rank."""
-    ranked = [_ranked(n, layouts, (), True) for n in nests]
+    ranked = [_ranked(n, layouts, (), True, machine) for n in nests]
     if not all(ranked):
         return ()
     count = min(most, max(map(len, ranked)))
@@ -123,11 +125,15 @@ def _used_tensors(p: Phase) -> Iterator[str]:
 
 
 def _ranked(
-    n: Nest, layouts: Mapping[str, Layout], epilogue: tuple[Nest, ...], store: bool
+    n: Nest,
+    layouts: Mapping[str, Layout],
+    epilogue: tuple[Nest, ...],
+    store: bool,
+    machine: Machine,
 ) -> tuple[tuple[Phase, Tiling], ...]:
     """All lanes and tiles of a phase, the cheapest first."""
     found = []
     for phase in phases(n, layouts, epilogue, store):
         whole = replace(phase, problem=chunked(phase.problem))
-        found += [(whole, t) for t in tilings(whole.problem)]
+        found += [(whole, t) for t in tilings(whole.problem, machine)]
     return tuple(sorted(found, key=lambda x: x[1].cost))

@@ -13,7 +13,7 @@ Decided by access patterns and by what lies in memory, in this order:
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import prod
 
 import sympy as sp
@@ -21,6 +21,7 @@ import sympy as sp
 from gradproof.codegen.fast.affine import Affine
 from gradproof.codegen.fast.graph import Shape
 from gradproof.codegen.fast.inline import composed, elementwise, inlined, renamed, with_loops_of
+from gradproof.codegen.fast.layout import Layout
 from gradproof.codegen.fast.nest import Nest
 
 LANES = 16
@@ -60,11 +61,13 @@ class Task:
 
 @dataclass(frozen=True)
 class Step:
-    """Tasks in order; `shapes`, `external`: of the buffers; `kept`: those that must be computed."""
+    """Tasks in order; the shapes of the buffers; those that live outside the step, and of these
+    where the elements lie (`fixed`; an external one that is not there may be moved)."""
 
     tasks: tuple[Task, ...]
     shapes: Mapping[str, Shape]
     external: frozenset[str]
+    fixed: Mapping[str, Layout | None] = field(default_factory=dict)
 
     def size(self, buffer: str) -> int:
         """Elements of a buffer."""

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from math import prod
 from typing import Any
 
 import sympy as sp
 
+from gradproof.codegen.fast.layout import Layout
 from gradproof.codegen.fast.nest import Access, Nest
 from gradproof.codegen.fast.specialise import specialise
 from gradproof.derive.expr import Read
@@ -39,12 +41,14 @@ class Call:
 
 @dataclass(frozen=True)
 class Buffer:
-    """kind "external": a tensor that lives outside the step, row-major; "temporary": made and used
-    up inside. dtype "real" or "int"."""
+    """dtype "real" or "int"; kind "temporary": made and used up inside the step; "external": a
+    tensor that lives outside, in `layout` (None: row-major); "movable": one that may be put into
+    another layout before the first step."""
 
     shape: Shape
     dtype: str
     kind: str
+    layout: Layout | None = None
 
 
 @dataclass(frozen=True)
@@ -58,10 +62,20 @@ class Graph:
     def of(cls, data: Mapping[str, Any]) -> Graph:
         """From plain data, as the runtime gives it."""
         buffers = {
-            name: Buffer(tuple(b["shape"]), b["dtype"], b["kind"])
+            name: Buffer(tuple(b["shape"]), b["dtype"], b["kind"], _layout(b.get("layout")))
             for name, b in data["buffers"].items()
         }
         return cls(tuple(Call(**c) for c in data["calls"]), buffers)
+
+
+def _layout(data: Mapping[str, Any] | None) -> Layout | None:
+    if data is None:
+        return None
+    axes = tuple((d, div, count) for d, div, count in data["axes"])
+    shape, low = tuple(data["shape"]), tuple(data["low"])
+    places = [prod(count for d, _, count in axes if d == k) for k in range(len(shape))]
+    high = tuple(p - n - a for p, n, a in zip(places, shape, low, strict=True))
+    return Layout(shape, axes, low, high)
 
 
 @dataclass(frozen=True)

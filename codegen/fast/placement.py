@@ -1,8 +1,8 @@
 """Which layout each buffer of a step lives in.
 
-Buffers outside the step are row-major. A temporary takes the layout for which most of the work
-asks, with a border wide enough for all who ask for that layout; elementwise tasks follow their
-neighbours. Whoever needs another layout works on a copy.
+A buffer outside the step stays where it lies, unless it may be moved. All others take the layout
+for which most of the work asks, with a border wide enough for all who ask for that layout;
+elementwise tasks follow their neighbours. Whoever needs another layout works on a copy.
 """
 
 from __future__ import annotations
@@ -34,7 +34,10 @@ def place(step: Step, wishes: Iterable[Wish]) -> dict[str, Layout]:
             kind = order(layout)
             votes[buffer][kind] += wish.weight
             borders[buffer, kind].append(layout)
-    found = {b: Layout.row_major(step.shapes[b]) for b in step.external}
+    found = {
+        b: layout if layout is not None else Layout.row_major(step.shapes[b])
+        for b, layout in step.fixed.items()
+    }
     for buffer, kinds in votes.items():
         if buffer not in found:
             best = max(kinds, key=lambda k: (kinds[k], k))
@@ -111,7 +114,7 @@ def _related(step: Step, t: Task, b: str, found: Mapping[str, Layout]) -> list[L
     """A neighbour of the same rank whose blocked dimension has the same extent (pooling)."""
     out = []
     for c in sorted({*t.reads, *t.writes}):
-        if c not in found or c in step.external or len(step.shapes[c]) != len(step.shapes[b]):
+        if c not in found or c in step.fixed or len(step.shapes[c]) != len(step.shapes[b]):
             continue
         blocked = [d for d in range(len(step.shapes[c])) if found[c].block(d) > 1]
         if all(step.shapes[c][d] == step.shapes[b][d] for d in blocked):

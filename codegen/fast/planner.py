@@ -164,8 +164,8 @@ class Planner:
         local = {name: layouts[b] for name, b in back.items() if b in layouts}
         main, also = nests[: len(t.nests)], nests[len(t.nests) :]
         found = None
-        if len(main) == 1:
-            found = winograd_kernels(base, main[0], local, TILES[self.precision], also, t.store)
+        if len(main) == 1 and (m := self._tile(main[0])):
+            found = winograd_kernels(base, main[0], local, m, also, t.store)
         if found is None:
             one = contraction_kernel(base, main, local, also, t.store)
             found = None if one is None else (one,)
@@ -252,7 +252,12 @@ def step_of(graph: Graph, definition: Callable[[str], Definition]) -> Step:
     """The graph's calls as tasks on buffers of one shape each."""
     found = nodes(graph, definition)
     shapes = canonical(found, {b: x.shape for b, x in graph.buffers.items()})
-    external = frozenset(b for b, x in graph.buffers.items() if x.kind == "external")
+    external = frozenset(b for b, x in graph.buffers.items() if x.kind != "temporary")
+    fixed = {
+        b: x.layout if x.layout is not None and x.layout.shape == shapes[b] else None
+        for b, x in graph.buffers.items()
+        if x.kind == "external"
+    }
     tasks: list[Task] = []
     for node in found:
         before, node, after = _with_flat_operands(node, shapes, external)
@@ -260,7 +265,7 @@ def step_of(graph: Graph, definition: Callable[[str], Definition]) -> Step:
         opaque = node.reads if nests is None else frozenset[str]()
         task = Task(kind_of(nests), node.call, node.out, nests or (), opaque_reads=opaque)
         tasks += [*before, task, *after]
-    return Step(tuple(tasks), shapes, external)
+    return Step(tuple(tasks), shapes, external, fixed)
 
 
 def _with_flat_operands(
@@ -411,6 +416,11 @@ def _as_data(
             }
             for x in program.launches
         ],
+        "layouts": {
+            b: {"shape": x.shape, "axes": x.axes, "low": x.low}
+            for b, x in home.items()
+            if b in step.external and x.axes != Layout.row_major(x.shape).axes
+        },
         "slots": [list(s) for s in memory.slots],
         "slot": dict(memory.slot),
     }

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 from gradproof.codegen.fast.kernel import FastKernel
 from gradproof.codegen.fast.values import lanewise
-from gradproof.codegen.fast.values import lanewise
 
 LANES = 16
 
@@ -20,6 +19,15 @@ PRELUDE = """\
 #define MASKV JOIN(MASK, 16)
 #define VECTOR(pointer, place) (*(__global const REALV *)((pointer) + (place)))
 #define STORED(pointer, place) (*(__global REALV *)((pointer) + (place)))
+// The same at any place; integers are int in memory and MASK in lanes.
+typedef REALV LOOSE __attribute__((aligned(sizeof(REAL))));
+typedef int16 WHOLE __attribute__((aligned(4)));
+#define LOADED(pointer, place) (*(__global const LOOSE *)((pointer) + (place)))
+#define PLACED(pointer, place) (*(__global LOOSE *)((pointer) + (place)))
+#define LOADED_WHOLE(pointer, place) \\
+    __builtin_convertvector(*(__global const WHOLE *)((pointer) + (place)), MASKV)
+#define PLACED_WHOLE(pointer, place) (*(__global WHOLE *)((pointer) + (place)))
+#define LANE ((MASKV)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15))
 """
 
 

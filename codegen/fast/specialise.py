@@ -329,7 +329,7 @@ def _reduction(
             p = _needed(g.args[0], extents)
             if p.limits(extents)[1] < 0:
                 return None
-            guards.append(p)
+            guards.append(_tight(p))
         elif isinstance(g, IsZero):
             conditions.append(sp.Eq(g.args[0], 0, evaluate=False))
         else:
@@ -349,6 +349,12 @@ def _reduction(
     return Reduction(r.kind, loops, term, tuple(guards), holding, place)
 
 
+def _tight(p: Affine) -> Affine:
+    """An equivalent of p >= 0 without a common factor: k*q + c >= 0 is q + floor(c / k) >= 0."""
+    k = gcd(*(c for _, c in p.terms)) or 1
+    return Affine(p.const // k, tuple((v, c // k) for v, c in p.terms))
+
+
 def _guarded_read(
     d: Definition,
     r: Reduce,
@@ -366,7 +372,8 @@ def _guarded_read(
     ranges = []
     for p, n in zip(subscripts, shapes[read.tensor], strict=True):
         low, high = p.limits(extents)
-        ranges += ([p] if low < 0 else []) + ([Affine(n - 1) - p] if high >= n else [])
+        ranges += [_tight(p)] if low < 0 else []
+        ranges += [_tight(Affine(n - 1) - p)] if high >= n else []
     outside = d.tensor(read.tensor).outside if ranges else "never"
     vanishes = r.kind == "sum" and r.body.xreplace({read: sp.Integer(0)}) == 0
     if outside == "forbidden":

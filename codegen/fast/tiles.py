@@ -19,13 +19,30 @@ import sympy as sp
 from gradproof.codegen.fast.affine import Affine
 from gradproof.codegen.fast.nest import Loop
 
-REGISTERS = 28  # of 32 vector registers, for accumulators and operands
-LATENCY = 8  # multiply-adds under way at once
 UNROLLED = 112  # multiply-adds in the innermost loop's text
 LINE = 16  # elements of a cache line
 
 Tile = tuple[tuple[str, int], ...]
 Region = tuple[int, int, int]  # first step, number of tiles, steps of a tile
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the compiler makes of a vector of 16 lanes: `pieces` registers of the `registers` there
+    are; `latency`: how many accumulators keep its multiply-adds busy."""
+
+    registers: int
+    pieces: int
+    latency: int
+
+    @property
+    def vectors(self) -> int:
+        """The most accumulators worth a try."""
+        return self.registers // self.pieces - 1
+
+
+AVX2 = Machine(registers=15, pieces=2, latency=4)  # of 16; one is left to the compiler
+AVX512 = Machine(registers=28, pieces=1, latency=8)  # of 32
 
 
 @dataclass(frozen=True)
@@ -138,33 +155,33 @@ def unrollings(s: Sum, accumulators: int) -> Iterator[tuple[str, int]]:
         yield v, next(u for u in (n if n <= 7 else 4, 4, 2, 1) if n % u == 0 and u <= most)
 
 
-def tilings(p: Problem) -> tuple[Tiling, ...]:
+def tilings(p: Problem, m: Machine) -> tuple[Tiling, ...]:
     """All tiles that fit the registers, the cheapest first."""
     s = p.main
     if s is None:
         return (Tiling(p.lane, (), ("", 1)),)
     found = []
-    for tile in _tiles(p.loops):
+    for tile in _tiles(p.loops, m.vectors):
         for unroll in unrollings(s, prod(n for _, n in tile)):
-            cost = _cost(p, s, tile, unroll)
+            cost = _cost(p, s, tile, unroll, m)
             if cost is not None:
                 stride = sum(abs(p.out.coefficient(v)) for v, _ in tile)
                 found.append((round(cost, 4), stride, Tiling(p.lane, tile, unroll, cost)))
     return tuple(t for _, _, t in sorted(found, key=lambda x: (x[0], x[1], str(x[2]))))
 
 
-def _tiles(loops: tuple[Loop, ...]) -> Iterator[Tile]:
+def _tiles(loops: tuple[Loop, ...], most: int) -> Iterator[Tile]:
     """Up to three loops; steps of the first cover it evenly, those of the others divide it."""
     yield ()
     for a, n in loops:
         others = [x for x in loops if x[0] != a]
-        for t in range(2, min(n, REGISTERS - 2) + 1):
+        for t in range(2, min(n, most) + 1):
             if -(-n // -(-n // t)) != t:
                 continue
             yield ((a, t),)
             for (b, nb), (c, nc) in combinations([*others, ("", 1)], 2):
-                for f in _divisors(nb, REGISTERS // t):
-                    for g in (1,) if c == "" else _divisors(nc, REGISTERS // t // f):
+                for f in _divisors(nb, most // t):
+                    for g in (1,) if c == "" else _divisors(nc, most // t // f):
                         yield ((a, t), (b, f), *(((c, g),) if c else ()))
 
 
@@ -172,33 +189,35 @@ def _divisors(n: int, most: int) -> Iterator[int]:
     return (k for k in range(2, min(n, most) + 1) if n % k == 0)
 
 
-def _cost(p: Problem, s: Sum, tile: Tile, unroll: tuple[str, int]) -> float | None:
+def _cost(
+    p: Problem, s: Sum, tile: Tile, unroll: tuple[str, int], m: Machine
+) -> float | None:
     """Instructions for each multiply-add; None where the registers do not suffice."""
     extents = dict(p.loops)
     accumulators = prod(n for _, n in tile)
-    if accumulators + _operands(s, tile, unroll) > REGISTERS:
+    if m.pieces * accumulators + _operands(s, tile, unroll, m) > m.registers:
         return None
     if not tile:
-        return _cycles(s, tile, unroll) / unroll[1]
+        return _cycles(s, tile, unroll, m) / unroll[1]
     (a, t), rest = tile[0], tile[1:]
     done = sum(
-        count * _cycles(s, ((a, steps), *rest), unroll)
+        count * _cycles(s, ((a, steps), *rest), unroll, m)
         for _, count, steps in balanced(extents[a], t)
     )
     factor = extents[a] * prod(n for _, n in rest) * unroll[1]
     return done / factor * _lines(s, tile)
 
 
-def _operands(s: Sum, tile: Tile, unroll: tuple[str, int]) -> int:
+def _operands(s: Sum, tile: Tile, unroll: tuple[str, int], m: Machine) -> int:
     """Registers for operands: one read streams by, the others stay."""
     if s.shared:
         counts = sorted(loads(r, (*tile, unroll)) for r in s.reads)
-        return sum(counts[:-1]) + 1
-    return sum(loads(r, tile) for r in s.reads if r.vector) + 1
+        return m.pieces * (sum(counts[:-1]) + 1)
+    return m.pieces * sum(loads(r, tile) for r in s.reads if r.vector) + 1
 
 
-def _cycles(s: Sum, tile: Tile, unroll: tuple[str, int]) -> float:
-    """Of the innermost loop's text, with a share of what surrounds it."""
+def _cycles(s: Sum, tile: Tile, unroll: tuple[str, int], m: Machine) -> float:
+    """Of the innermost loop's text, with a share of what surrounds it; in units of one vector."""
     u = unroll[1]
     accumulators = prod(n for _, n in tile)
     if s.shared:
@@ -206,7 +225,7 @@ def _cycles(s: Sum, tile: Tile, unroll: tuple[str, int]) -> float:
     else:
         vectors = u * sum(loads(r, tile) for r in s.reads if r.vector)
         scalars = u * sum(loads(r, tile) for r in s.reads if not r.vector)
-    busy = max(u * accumulators, vectors + scalars, u * LATENCY)
+    busy = max(u * accumulators, vectors + scalars / m.pieces, u * m.latency)
     around = (12 + 2 * accumulators) * u / max(1, s.steps)
     return busy + 0.15 * vectors + 0.5 + around
 

@@ -72,6 +72,11 @@ def value_text(
     return _Printer(names, vectors, whole).value(sp.sympify(e))
 
 
+def index_text(e: sp.Expr, names: Mapping[str, str]) -> str:
+    """An integer expression, all of whose symbols are integers or vectors of them."""
+    return _Printer(names, frozenset(), frozenset()).index(sp.sympify(e))
+
+
 def condition_text(
     conditions: Iterable[sp.Basic],
     names: Mapping[str, str],

@@ -12,12 +12,14 @@ Both are the identity (*) of derive.winograd, which is proved for every transfor
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from math import prod
 
 from gradproof.codegen.fast.kernel import FastKernel
 from gradproof.codegen.fast.layout import Layout
 from gradproof.codegen.fast.nest import Access, Nest
 from gradproof.codegen.fast.program import LANES
+from gradproof.codegen.fast.tiles import AVX2, Machine
 from gradproof.codegen.fast.transforms import transform_for
 from gradproof.codegen.fast.winograd_gradient import weight_gradient
 from gradproof.codegen.fast.winograd_pattern import Pattern, pattern
@@ -95,17 +97,20 @@ def _dimension(a: Access, loop: str) -> int:
     return next(d for d, s in enumerate(a.subscripts) if loop in s.loops)
 
 
-def winograd_bound(n: Nest, m: int, points: Sequence[Point] | None = None) -> float:
-    """B with |computed - exact| <= B * terms * max|a| * max|b| in float32, where the sum of the
-    equation has that many terms: derive.winograd_error's bound, by that of the largest window.
+def winograd_bound(
+    n: Nest, m: int, points: Sequence[Point] | None = None, u: Fraction = SINGLE
+) -> float:
+    """B with |computed - exact| <= B * terms * max|a| * max|b| where the sum of the equation has
+    that many terms and u is the unit roundoff: derive.winograd_error's bound, taken for the
+    longest window on every axis.
 
     Errors: ValueError for a nest that this schedule does not take.
     """
     p, t, channels = _measured(n, m, points)
     taps = prod(a.extent if p.gradient else a.taps for a in p.axes)
-    bound = error_bound(t, len(p.axes), form=p.form, terms=channels)
+    bound = error_bound(t, len(p.axes), u, p.form, channels)
     direct = taps * (prod(n.extents[v] for v in p.shared) if p.gradient else n.extents[p.near])
-    return float(bound * SINGLE / direct)
+    return float(bound * u / direct)
 
 
 def winograd_error(n: Nest, m: int, points: Sequence[Point] | None = None) -> float:
@@ -133,11 +138,13 @@ def winograd_kernels(
     epilogue: tuple[Nest, ...] = (),
     store: bool = True,
     points: Sequence[Point] | None = None,
+    machine: Machine = AVX2,
 ) -> tuple[FastKernel, ...] | None:
     """The kernels of a nest on given layouts, in launch order; None where they do not serve.
 
     epilogue: pointwise nests over the target's elements, computed as soon as these are known;
-    store: whether the target itself is stored; points: of the transforms, m + taps - 1 of them.
+    store: whether the target itself is stored; points: of the transforms, m + taps - 1 of them;
+    machine: the registers that decide the tiles of accumulators.
     Errors: DefinitionError for points that do not suit.
     """
     p = pattern(nest)
@@ -149,5 +156,5 @@ def winograd_kernels(
     if not tiling.fits:
         return None
     if p.gradient:
-        return None if epilogue or not store else weight_gradient(name, tiling)
-    return correlation(name, tiling, epilogue, store)
+        return None if epilogue or not store else weight_gradient(name, tiling, machine)
+    return correlation(name, tiling, epilogue, store, machine)

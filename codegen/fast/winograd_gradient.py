@@ -13,6 +13,7 @@ from math import prod
 from gradproof.codegen.fast.affine import Affine
 from gradproof.codegen.fast.kernel import FastKernel
 from gradproof.codegen.fast.program import LANES
+from gradproof.codegen.fast.tiles import Machine
 from gradproof.codegen.fast.transforms import Index, separable, transposed
 from gradproof.codegen.fast.values import value_text
 from gradproof.codegen.fast.winograd_tiles import (
@@ -52,16 +53,17 @@ class Shares:
         return "lane" if self.wide == "near" else "near"
 
 
-def shares(t: Tiling, weights: Affine) -> Shares:
+def shares(t: Tiling, weights: Affine, machine: Machine) -> Shares:
     """Lanes are those that lie together in the weights, if there are such."""
     wide = "near" if vector_kind(weights, "near_i") == "vector" else "lane"
     one = "lane" if wide == "near" else "near"
     wide_blocks, one_blocks = (_share(t.extents[v]) for v in (wide, one))
-    vectors = next(b for b in (2, 3, 1) if wide_blocks % b == 0)
+    vectors = 2 if wide_blocks % 2 == 0 and machine.vectors >= 16 else 1
+    scalars = next(n for n in (16, 8, 4, 2, 1) if n * vectors <= min(16, machine.vectors))
     per_tile = prod(t.products) * _VECTOR * (wide_blocks + one_blocks)
     tiles = min(max(8, min(32, _LOCAL_BYTES // per_tile // 8 * 8)), t.tiles)
     chunks = min(CHUNKS, -(-t.tiles // tiles))
-    return Shares(wide, tiles, chunks, wide_blocks, one_blocks, vectors, 8 if vectors > 1 else 16)
+    return Shares(wide, tiles, chunks, wide_blocks, one_blocks, vectors, scalars)
 
 
 def _share(blocks: int) -> int:
@@ -69,13 +71,13 @@ def _share(blocks: int) -> int:
     return next(b for b in range(min(blocks, _MOST_BLOCKS), 0, -1) if blocks % b == 0)
 
 
-def weight_gradient(name: str, t: Tiling) -> tuple[FastKernel, ...] | None:
+def weight_gradient(name: str, t: Tiling, machine: Machine) -> tuple[FastKernel, ...] | None:
     """The kernel of the partial sums and that of the weights; None where the value of an element
     needs more than its sum."""
     weights = t.place(t.pattern.weights)
     if weights is None or t.nest.used(t.nest.value) or _places(t):
         return None
-    s = shares(t, weights)
+    s = shares(t, weights, machine)
     scratch = f"{name}_partial"
     return _partial_kernel(name, t, s, scratch), _last_kernel(f"{name}_last", t, s, scratch)
 

@@ -14,6 +14,7 @@ from math import prod
 from gradproof.codegen.fast.kernel import FastKernel
 from gradproof.codegen.fast.nest import Nest
 from gradproof.codegen.fast.program import LANES
+from gradproof.codegen.fast.tiles import Machine
 from gradproof.codegen.fast.transforms import separable, transposed
 from gradproof.codegen.fast.winograd_outputs import Outputs, outputs
 from gradproof.codegen.fast.winograd_tiles import (
@@ -27,6 +28,7 @@ from gradproof.codegen.fast.winograd_tiles import (
 )
 
 LOCAL_BYTES = 700_000  # of local memory that the tiles of a block may take, in float32
+_MOST_TILES = 24  # of a block; more only make it larger
 _VECTOR = 4 * LANES
 
 
@@ -39,24 +41,26 @@ class Blocks:
     lanes: int
 
 
-def blocks(t: Tiling) -> Blocks:
-    """16 accumulators and the weights fit the registers; a block of tiles fits the second-level
+def blocks(t: Tiling, machine: Machine) -> Blocks:
+    """Accumulators and weights fit the registers; the tiles of a block fit the second-level
     cache."""
-    lanes = next(b for b in (2, 3, 1) if t.extents["lane"] % b == 0)
-    columns = 16 if lanes == 1 else 8
+    lanes = next(
+        b for b in (2, 3, 1) if b == 1 or (t.extents["lane"] % b == 0 and 8 * b <= machine.vectors)
+    )
+    columns = min(8 if lanes > 1 else 16, machine.vectors // lanes)
     per_tile = prod(t.products) * _VECTOR * (t.extents["near"] + lanes)
-    tiles = max(columns, min(16, LOCAL_BYTES // per_tile // columns * columns))
-    return Blocks(min(tiles, -(-t.tiles // columns) * columns), columns, lanes)
+    most = min(_MOST_TILES, LOCAL_BYTES // per_tile, t.tiles)
+    return Blocks(max(1, round(most / columns)) * columns, columns, lanes)
 
 
 def correlation(
-    name: str, t: Tiling, epilogue: tuple[Nest, ...], store: bool
+    name: str, t: Tiling, epilogue: tuple[Nest, ...], store: bool, machine: Machine
 ) -> tuple[FastKernel, ...] | None:
     """The kernel of the weights and the kernel of the tiles."""
     out = outputs(t, epilogue, store)
     if out is None:
         return None
-    b = blocks(t)
+    b = blocks(t, machine)
     u = f"{name}_transformed"
     row = t.extents["near"] * LANES * b.lanes + 1
     size = t.extents["lane"] // b.lanes * prod(t.products) * row * LANES

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 
 from gradproof.runtime.arguments import check_tensor, number
 from gradproof.runtime.autograd import apply
-from gradproof.runtime.dispatch import Scalar, host_effect
+from gradproof.runtime.dispatch import host_effect
 from gradproof.runtime.errors import ShapeError
 from gradproof.runtime.manifest import operators
 from gradproof.runtime.random import next_dropout_key
 from gradproof.runtime.tensor import Tensor
+from gradproof.runtime.trace import Scalar
 
 
 def dropout(

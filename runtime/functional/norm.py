@@ -8,10 +8,11 @@ from typing import cast
 from gradproof.runtime.arguments import check_tensor, number
 from gradproof.runtime.autograd import apply
 from gradproof.runtime.binding import bind
-from gradproof.runtime.dispatch import Scalar, execute
+from gradproof.runtime.dispatch import execute
 from gradproof.runtime.errors import ShapeError
 from gradproof.runtime.manifest import operators
 from gradproof.runtime.tensor import Tensor
+from gradproof.runtime.trace import Scalar
 
 
 def batch_norm(

@@ -47,7 +47,7 @@ def convert_all(values: Sequence[Tensor], dtype: np.dtype[Any]) -> None:
     for t, converted in zip(old, new, strict=True):
         # A graph that saved `t` before sees a write: its backward pass is then an error.
         converted.storage.version = t.storage.version + 1
-        t.storage, t.dtype, t.layout = converted.storage, converted.dtype, converted.layout
+        t.storage, t.dtype = converted.storage, converted.dtype
 
 
 def check_state(

@@ -8,10 +8,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gradproof.runtime.dispatch import Scalar, host_effect
+from gradproof.runtime.dispatch import host_effect
 from gradproof.runtime.errors import GradproofError
 from gradproof.runtime.optim.optimizer import FIXED, Optimizer
 from gradproof.runtime.tensor import Tensor
+from gradproof.runtime.trace import Scalar
 
 
 class Adam(Optimizer):

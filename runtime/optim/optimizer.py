@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradproof.runtime.binding import bind
-from gradproof.runtime.dispatch import Scalar, execute
+from gradproof.runtime.dispatch import execute
 from gradproof.runtime.errors import ArgumentError, DataError, GradproofError, ShapeError
 from gradproof.runtime.manifest import operators
 from gradproof.runtime.nn.state import Buffer, as_array, assign
 from gradproof.runtime.tensor import Tensor, tensor
+from gradproof.runtime.trace import Scalar
 
 State = dict[str, Buffer]
 Entries = dict[int, dict[str, NDArray[Any]]]

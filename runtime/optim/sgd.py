@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from gradproof.runtime.dispatch import Scalar, host_effect
+from gradproof.runtime.dispatch import host_effect
 from gradproof.runtime.errors import GradproofError
 from gradproof.runtime.optim.optimizer import Optimizer
 from gradproof.runtime.tensor import Tensor
+from gradproof.runtime.trace import Scalar
 
 
 class SGD(Optimizer):
