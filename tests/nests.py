@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -110,5 +111,5 @@ def _call(
 ) -> Array:
     values: dict[str, Any] = {**indices, **scalars, **named}
     symbols = sorted(e.free_symbols, key=str)
-    function = sp.lambdify(symbols, e, "numpy")
+    function = sp.lambdify(symbols, e, [{"erf": np.vectorize(math.erf)}, "numpy"])
     return np.asarray(function(*[values[str(s)] for s in symbols]))

@@ -32,7 +32,7 @@ def phases(
     if s is None or any(r.guards for r in s.reductions):
         return
     for one, lane, reduced in _lanes(s):
-        fused = fused_loops(one, frozenset({lane}))
+        fused = fused_loops(one, frozenset({lane})) if one.reductions else one
         phase = _phase(fused, lane, reduced, values, store)
         if phase is not None:
             yield phase

@@ -1,7 +1,9 @@
 """Around a register tile: which loops are work-groups, which reductions run outside, in what order.
 
-    work-groups / hoisted sums in pieces / output loops / tiles / sums, the last steps unrolled
+    work-groups / outside / hoisted sums in pieces / inner / tiles / sums, the last steps unrolled
 
+Work-groups divide the largest factor where they can, so that each of them reads its own part. What
+is left of it and exceeds the second-level cache is divided by the loops `outside`.
 A sum is hoisted in pieces until what a tile reads stays in the first-level cache; the target holds
 the partial sums meanwhile. Sums longer than `PART` terms add partial sums, so that rounding errors
 grow like the sum of the extents and not like their product.
@@ -27,6 +29,7 @@ from gradproof.codegen.fast.tiles import (
 )
 
 CACHE = 18 * 1024  # bytes that a tile reads: what stays in a first-level cache of 32 KB
+CACHE_2 = 512 * 1024  # of the second level, for the largest factor
 GROUPS = 8
 PART = 256  # terms of a partial sum
 
@@ -44,10 +47,11 @@ class Around:
 
 @dataclass(frozen=True)
 class Schedule:
-    """grid: (loop, first, count, step); hoisted: (loop, extent, piece); inner: (loop, extent,
-    step); tiled: the loop with regions, "" for none; factors: steps of the other tiled loops."""
+    """grid: (loop, first, count, step); hoisted: (loop, extent, piece); outside, inner: (loop,
+    extent, step); tiled: the loop with regions, "" for none; factors: steps of the other tiled loops."""
 
     grid: tuple[tuple[str, int, int, int], ...]
+    outside: tuple[tuple[str, int, int], ...]
     hoisted: tuple[tuple[str, int, int], ...]
     inner: tuple[tuple[str, int, int], ...]
     tiled: str
@@ -67,6 +71,7 @@ def schedules(p: Problem, t: Tiling, hoist: bool) -> tuple[Schedule, ...]:
     tiled, steps = t.tile[0] if t.tile else ("", 1)
     extents, tile = dict(p.loops), dict(t.tile)
     order = sorted(p.loops, key=lambda x: -abs(p.out.coefficient(x[0])))
+    order.sort(key=lambda x: not _divides(p, x[0]))
     rest = [(v, n, tile.get(v, 1)) for v, n in order if v != tiled and n > tile.get(v, 1)]
     grid: list[tuple[str, int, int, int]] = []
     while rest and prod(g[2] for g in grid) < GROUPS:
@@ -74,20 +79,62 @@ def schedules(p: Problem, t: Tiling, hoist: bool) -> tuple[Schedule, ...]:
         grid.append((v, 0, n // step, step))
     regions = balanced(extents[tiled], steps) if tiled else ((0, 1, 1),)
     alone = bool(tiled) and prod(g[2] for g in grid) < GROUPS and extents[tiled] > steps
+    outside = _outside(p, rest, tile)
+    rest = [x for x in rest if x not in outside]
     reused = bool(rest) or (extents.get(tiled, 1) > steps and not alone)
     hoisted = _hoisted(p, t) if hoist and reused and len(p.sums) == 1 else ()
     pieces = {v: piece for v, _, piece in hoisted}
     sums = tuple(_around(s, t if s is p.main else None, tile, pieces) for s in p.sums)
     factors = t.tile[1:]
     if not alone:
-        return (Schedule(tuple(grid), hoisted, tuple(rest), tiled, regions, factors, sums),)
+        return (
+            Schedule(
+                tuple(grid), outside, hoisted, tuple(rest), tiled, regions, factors, sums
+            ),
+        )
     return tuple(
         Schedule(
-            (*grid, (tiled, first, count, n)), hoisted, tuple(rest), "", ((0, 1, n),),
+            (*grid, (tiled, first, count, n)), outside, hoisted, tuple(rest), "", ((0, 1, n),),
             ((tiled, n), *factors), sums,
         )
         for first, count, n in regions
     )  # fmt: skip
+
+
+def _largest(p: Problem) -> Read | None:
+    """The factor that fills most memory."""
+    s = p.main
+    if s is None:
+        return None
+    extents = dict(p.loops) | dict(s.loops)
+    return max(s.reads, key=lambda r: _elements(r, p.lane, extents))
+
+
+def _divides(p: Problem, loop: str) -> bool:
+    """Whether steps of an output loop read parts of the largest factor that do not overlap."""
+    s, r = p.main, _largest(p)
+    if s is None or r is None or not r.address.coefficient(loop):
+        return False
+    extents = dict(p.loops) | dict(s.loops)
+    stride = abs(r.address.coefficient(loop))
+    nearer = [(v, abs(k)) for v, k in r.address.terms if v not in (loop, p.lane)]
+    return stride > sum(k * (extents[v] - 1) for v, k in nearer if k <= stride)
+
+
+def _outside(
+    p: Problem, rest: list[tuple[str, int, int]], tile: dict[str, int]
+) -> tuple[tuple[str, int, int], ...]:
+    """Output loops that go first so that the others find the largest factor in the cache."""
+    s, r = p.main, _largest(p)
+    found: list[tuple[str, int, int]] = []
+    while s is not None and r is not None:
+        left = [x for x in rest if x not in found]
+        extents = dict(s.loops) | {v: n for v, n, _ in left} | {v: n for v, n in tile.items()}
+        along = [x for x in left if r.address.coefficient(x[0])]
+        if len(left) < 2 or not along or 4 * _elements(r, p.lane, extents) <= CACHE_2:
+            break
+        found.append(max(along, key=lambda x: abs(r.address.coefficient(x[0]))))
+    return tuple(found)
 
 
 def _order(s: Sum, unroll: str) -> tuple[Loop, ...]:

@@ -76,7 +76,7 @@ def offset(address: Affine, point: Point) -> int:
 
 def _base(p: Phase, s: Schedule, address: Affine) -> str:
     """The address of the tile's first place; loops that the tile covers have no variable."""
-    live = {v for v, *_ in (*s.grid, *s.inner)} | {s.tiled}
+    live = {v for v, *_ in (*s.grid, *s.outside, *s.inner)} | {s.tiled}
     live |= {v for a in s.sums for v, _ in a.sum.loops}
     return str(Affine(address.const) + address.only(live))
 

@@ -12,8 +12,10 @@ Decided by access patterns and by what lies in memory, in this order:
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from math import prod
 
 import sympy as sp
@@ -44,13 +46,13 @@ class Task:
     opaque_reads: frozenset[str] = frozenset()
     store: bool = True
 
-    @property
+    @cached_property
     def writes(self) -> tuple[str, ...]:
         """All targets that are stored."""
         own = (self.out,) if self.store else ()
         return tuple(dict.fromkeys((*own, *(n.out.tensor for n in self.also))))
 
-    @property
+    @cached_property
     def reads(self) -> frozenset[str]:
         """All buffers that it reads from memory."""
         inside = {n.out.tensor for n in self.also} | {self.out}
@@ -62,16 +64,24 @@ class Task:
 @dataclass(frozen=True)
 class Step:
     """Tasks in order; the shapes of the buffers; those that live outside the step, and of these
-    where the elements lie (`fixed`; an external one that is not there may be moved)."""
+    where the elements lie (`fixed`; an external one that is not there may be moved); `whole`: those
+    of integers."""
 
     tasks: tuple[Task, ...]
     shapes: Mapping[str, Shape]
     external: frozenset[str]
     fixed: Mapping[str, Layout | None] = field(default_factory=dict)
+    whole: frozenset[str] = frozenset()
 
     def size(self, buffer: str) -> int:
         """Elements of a buffer."""
         return prod(self.shapes[buffer])
+
+    @cached_property
+    def passing(self) -> frozenset[str]:
+        """Temporaries that are written once: no later write changes what a read of them means."""
+        count = Counter(b for t in self.tasks for b in t.writes)
+        return frozenset(b for b, n in count.items() if n == 1) - self.external
 
 
 def kind_of(nests: tuple[Nest, ...] | None) -> str:
@@ -127,9 +137,11 @@ def without_copies(step: Step) -> Step:
     """A temporary that equals another one, element by element, is that one."""
     names: dict[str, str] = {}
     tasks = []
+    # The reference kernels know their buffers by the recorded names.
+    known = frozenset().union(*(t.opaque_reads for t in step.tasks))
     for t in step.tasks:
         t = _renamed(t, names)
-        source = _copied(t, step)
+        source = None if t.out in known else _copied(t, step)
         if source is None:
             tasks.append(t)
         else:
@@ -138,7 +150,7 @@ def without_copies(step: Step) -> Step:
 
 
 def _copied(t: Task, step: Step) -> str | None:
-    if t.kind != "vector" or t.out in step.external or len(t.nests) != 1:
+    if t.kind != "vector" or t.out not in step.passing or len(t.nests) != 1:
         return None
     (n,) = t.nests
     if not elementwise(n) or len(n.reads) != 1 or str(n.value) != "r0":
@@ -146,15 +158,14 @@ def _copied(t: Task, step: Step) -> str | None:
     (source,) = n.reads
     same = source.subscripts == n.out.subscripts
     same = same and step.shapes[source.tensor] == step.shapes[t.out]
-    return source.tensor if same and source.tensor not in step.external else None
+    same = same and (source.tensor in step.whole) == (t.out in step.whole)
+    return source.tensor if same and source.tensor in step.passing else None
 
 
 def _renamed(t: Task, names: Mapping[str, str]) -> Task:
-    return replace(
-        t,
-        nests=tuple(renamed(n, names) for n in t.nests),
-        opaque_reads=frozenset(names.get(b, b) for b in t.opaque_reads),
-    )
+    if not names.keys() & t.reads:
+        return t
+    return replace(t, nests=tuple(renamed(n, names) for n in t.nests))
 
 
 # -- 3 ------------------------------------------------------------------------------------------
@@ -173,7 +184,7 @@ def with_producers_inlined(step: Step) -> Step:
 
 def _into_consumers(step: Step, tasks: list[Task], at: int) -> list[Task] | None:
     p = tasks[at]
-    if p.kind != "vector" or p.out in step.external or len(p.nests) != 1:
+    if p.kind != "vector" or p.out not in step.passing or len(p.nests) != 1:
         return None
     (nest,) = p.nests
     consumers = [k for k, t in enumerate(tasks) if p.out in t.reads]
@@ -183,19 +194,27 @@ def _into_consumers(step: Step, tasks: list[Task], at: int) -> list[Task] | None
         return None
     if _overwritten(tasks, at, max(consumers), p.reads):
         return None
+    if not _saves_passes(step, p, [tasks[k] for k in consumers]):
+        return None
     new = list(tasks)
-    before = after = 0
     for k in consumers:
         nests = [inlined(nest, n) if _mentions(n, p.out) else n for n in tasks[k].nests]
         if any(n is None for n in nests):
             return None
         new[k] = replace(tasks[k], nests=tuple(n for n in nests if n is not None))
-        before += _traffic(step, tasks[k])
-        after += _traffic(step, new[k])
-    if after > before + _traffic(step, p) and step.size(p.out) > SMALL:
-        return None
+        if not all(map(_reads_before_it_writes, new[k].nests)):
+            return None
     del new[at]
     return new
+
+
+def _saves_passes(step: Step, p: Task, consumers: Iterable[Task]) -> bool:
+    """Whether less memory is gone over where the consumers read what p reads."""
+    before, after = _traffic(step, {*p.reads, p.out}), 0
+    for c in consumers:
+        before += _traffic(step, {*c.reads, *c.writes})
+        after += _traffic(step, {*(c.reads - {p.out}), *p.reads, *c.writes})
+    return after <= before or step.size(p.out) <= SMALL
 
 
 def _costly(n: Nest) -> bool:
@@ -212,14 +231,23 @@ def _mentions(n: Nest, buffer: str) -> bool:
     return any(r.tensor == buffer for r in n.reads)
 
 
-def _traffic(step: Step, t: Task) -> int:
-    return sum(step.size(b) for b in {*t.reads, *t.writes})
+def _traffic(step: Step, buffers: Iterable[str]) -> int:
+    return sum(step.size(b) for b in buffers)
 
 
 def _overwritten(tasks: list[Task], first: int, last: int, reads: Iterable[str]) -> bool:
     """Whether some task after `first` and before the end of `last` writes what was read."""
     wanted = set(reads)
     return any(wanted & set(t.writes) for t in tasks[first + 1 : last])
+
+
+def _reads_before_it_writes(n: Nest) -> bool:
+    """Whether a nest that writes in place reads of its target only the element that it writes,
+    and not inside a sum: elements come in any order."""
+    inner = {k for r in n.reductions for k in n.used(sp.Tuple(r.term, *r.conditions))}
+    return all(
+        r == n.out and k not in inner for k, r in enumerate(n.reads) if r.tensor == n.out.tensor
+    )
 
 
 # -- 4 ------------------------------------------------------------------------------------------
@@ -239,7 +267,7 @@ def with_epilogues(step: Step) -> Step:
 def _with_epilogue(step: Step, tasks: list[Task], k: int) -> list[Task] | None:
     """The contraction k with one more consumer at its end, moved to where that one stood."""
     t = tasks[k]
-    if len(t.nests) != 1 or t.also or t.out in step.external:
+    if len(t.nests) != 1 or t.also or t.out not in step.passing:
         return None
     consumers = [j for j, c in enumerate(tasks) if t.out in c.reads]
     if len(consumers) != 1 or tasks[consumers[0]].kind != "vector":
@@ -253,8 +281,11 @@ def _with_epilogue(step: Step, tasks: list[Task], k: int) -> list[Task] | None:
         return None
     if c.out in step.external and not _row_by_row(t.nests[0]):
         return None
+    whole = composed(t.nests[0], then)
+    if not _reads_before_it_writes(whole):
+        return None
     new = list(tasks)
-    new[j] = replace(t, out=c.out, nests=(composed(t.nests[0], then),))
+    new[j] = replace(t, out=c.out, nests=(whole,))
     del new[k]
     return new
 
@@ -269,9 +300,12 @@ def _row_by_row(n: Nest) -> bool:
 def with_shared_reductions(step: Step) -> Step:
     """Reductions over the same loops together, where the first of them stands."""
     tasks: list[Task] = []
+    alike: dict[object, list[int]] = defaultdict(list)  # numbers of tasks that might share a pass
     for t in step.tasks:
-        home = next((k for k, other in enumerate(tasks) if _share(tasks, k, other, t)), None)
+        kind = _kind_of_pass(t)
+        home = next((k for k in alike[kind] if _share(tasks, k, t)), None) if kind else None
         if home is None:
+            alike[kind].append(len(tasks))
             tasks.append(t)
         else:
             first = tasks[home]
@@ -281,43 +315,56 @@ def with_shared_reductions(step: Step) -> Step:
     return replace(step, tasks=tuple(tasks))
 
 
-def _share(tasks: list[Task], k: int, first: Task, t: Task) -> bool:
-    if first.kind != "vector" or t.kind != "vector" or t.also:
+def _kind_of_pass(t: Task) -> tuple[object, ...] | None:
+    """Equal for tasks whose loops match; None for a task that shares with no other."""
+    if t.kind != "vector" or t.also or len(t.nests) != 1:
+        return None
+    (n,) = t.nests
+    signature = _signature(n)
+    return None if signature is None else (bool(n.reductions), *signature)
+
+
+def _share(tasks: list[Task], k: int, t: Task) -> bool:
+    """Whether task k may do the work of t too, which comes after all of `tasks`."""
+    first = tasks[k]
+    (n,) = t.nests
+    if not n.reductions and not (elementwise(n) and _goes_on(first, n)):
         return False
-    if len(first.nests) != 1 or len(t.nests) != 1:
-        return False
-    a, b = first.nests[0], t.nests[0]
-    if bool(a.reductions) != bool(b.reductions) or _signature(a) != _signature(b):
-        return False
-    if not a.reductions and not (elementwise(b) and _goes_on(first, b)):
+    reads, writes = set(t.reads), set(t.writes)
+    if n.reductions and (reads & set(first.writes) or writes & {*first.reads, *first.writes}):
         return False
     between = tasks[k + 1 :]
-    written = {w for other in between for w in other.writes}
-    read = {r for other in between for r in other.reads}
-    own = set() if not a.reductions else set(first.writes)
-    return not (t.reads & (written | own)) and not (set(t.writes) & (written | read | own))
+    return not any(
+        not reads.isdisjoint(other.writes)
+        or not writes.isdisjoint(other.writes)
+        or not writes.isdisjoint(other.reads)
+        for other in between
+    )
 
 
 def _goes_on(first: Task, n: Nest) -> bool:
     """Whether an elementwise nest reads what the task has just written, at the same element, and
     writes nothing that the task reads elsewhere."""
+    if not any(r.tensor in first.writes for r in n.reads):
+        return False
     aligned = _over_loops(n, first.nests[0])
     targets = {m.out for m in (*first.nests, *first.also)}
     inside = [r for r in aligned.reads if r.tensor in {t.tensor for t in targets}]
     reads = {r for m in (*first.nests, *first.also) for r in m.reads}
     clash = [r for r in reads if r.tensor == n.out.tensor and r != aligned.out]
     places = [t.subscripts for t in targets]
-    return bool(inside) and all(r.subscripts in places for r in inside) and not clash
+    return all(r.subscripts in places for r in inside) and not clash
 
 
-def _signature(n: Nest) -> tuple[object, ...]:
-    """Extents of the output loops in the order of the target, and of the sums' loops."""
+def _signature(n: Nest) -> tuple[object, ...] | None:
+    """Extents of the output loops in the order of the target, and of the sums' loops, which all
+    sums share; None where there is no such order."""
     order = [s.plain for s in n.out.subscripts if s != Affine()]
     extents = dict(n.loops)
-    if None in order or len(order) != len(n.loops):
-        return (id(n),)
     inner = {tuple(e for _, e in r.loops) for r in n.reductions}
-    return (tuple(extents[str(v)] for v in order), tuple(sorted(inner)))
+    if None in order or len(order) != len(n.loops) or len(inner) > 1:
+        return None
+    return (tuple(extents[str(v)] for v in order), *inner)
 
 
 def _over_loops(n: Nest, other: Nest) -> Nest:

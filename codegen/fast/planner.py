@@ -16,6 +16,7 @@ import sympy as sp
 from gradproof.codegen.fast.affine import Affine
 from gradproof.codegen.fast.contraction import contraction_kernel, contraction_layouts
 from gradproof.codegen.fast.fusion import Step, Task, fused, kind_of
+from gradproof.codegen.fast.general import general_kernel
 from gradproof.codegen.fast.graph import Graph, Node, Shape, nodes
 from gradproof.codegen.fast.inline import renamed
 from gradproof.codegen.fast.kernel import FastKernel
@@ -192,7 +193,7 @@ class Planner:
         for k, group in enumerate(groups):
             if k:
                 base = program.next_name
-            program.add((vector_kernel(base, group, local, ints),), base, back)
+            program.add((_any_kernel(base, group, local, ints),), base, back)
 
     def _emit_opaque(
         self, program: _Program, t: Task, step: Step, home: Mapping[str, Layout]
@@ -244,7 +245,7 @@ class Planner:
         )
         base = program.next_name
         ints = frozenset(["t0", "t1"]) if {source, target} & whole else frozenset()
-        kernel = vector_kernel(base, (nest,), {"t0": to_layout, "t1": from_layout}, ints)
+        kernel = _any_kernel(base, (nest,), {"t0": to_layout, "t1": from_layout}, ints)
         program.add((kernel,), base, {"t0": target, "t1": source})
 
 
@@ -265,7 +266,8 @@ def step_of(graph: Graph, definition: Callable[[str], Definition]) -> Step:
         opaque = node.reads if nests is None else frozenset[str]()
         task = Task(kind_of(nests), node.call, node.out, nests or (), opaque_reads=opaque)
         tasks += [*before, task, *after]
-    return Step(tuple(tasks), shapes, external, fixed)
+    whole = frozenset(b for b, x in graph.buffers.items() if x.dtype == "int")
+    return Step(tuple(tasks), shapes, external, fixed, whole)
 
 
 def _with_flat_operands(
@@ -302,6 +304,16 @@ def _with_flat_operands(
         shapes={names.get(b, b): shape for b, shape in node.shapes.items()},
     )
     return before, moved, after
+
+
+def _any_kernel(
+    name: str, nests: tuple[Nest, ...], layouts: Mapping[str, Layout], whole: frozenset[str]
+) -> FastKernel:
+    """The vector schedule, or the general one where the layouts do not fit each other."""
+    try:
+        return vector_kernel(name, nests, layouts, whole)
+    except ValueError:
+        return general_kernel(name, nests, layouts, whole)
 
 
 def work(nests: tuple[Nest, ...]) -> int:
