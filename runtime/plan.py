@@ -235,7 +235,9 @@ class _Graph:
         self.data = {"calls": calls, "buffers": buffers}
         targets = [c.tensors[c.spec.target].storage for c in trace.calls]
         self.written = [
-            s for s in dict.fromkeys(targets) if not isinstance(s, Deferred) or id(s) in kept
+            s
+            for s in dict.fromkeys(targets)
+            if not isinstance(s, Deferred) or not s.empty or id(s) in kept
         ]
 
     def _add(self, t: Tensor) -> str:
@@ -255,7 +257,7 @@ def _buffer(t: Tensor, kept: set[int]) -> dict[str, Any]:
     """A buffer as plain data. Parameters and images may be moved, small and integer ones not."""
     whole = t.dtype.kind == "i"
     found: dict[str, Any] = {"shape": list(t.shape), "dtype": "int" if whole else "real"}
-    if isinstance(t.storage, Deferred) and id(t.storage) not in kept:
+    if isinstance(t.storage, Deferred) and t.storage.empty and id(t.storage) not in kept:
         return found | {"kind": "temporary"}
     layout = t.storage.layout
     if layout is not None:

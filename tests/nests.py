@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -65,16 +66,25 @@ def _affine(p: Affine, indices: Mapping[str, Array], grid: Mapping[str, int]) ->
     return out
 
 
+def _inside(
+    a: Access, indices: Mapping[str, Array], grid: Mapping[str, int], arrays: Mapping[str, Array]
+) -> Array:
+    inside = np.ones(tuple(grid.values()), bool)
+    for s, e in zip(a.subscripts, arrays[a.tensor].shape, strict=True):
+        p = _affine(s, indices, grid)
+        inside &= (p >= 0) & (p < e)
+    return inside
+
+
 def _read(
     a: Access, indices: Mapping[str, Array], grid: Mapping[str, int], arrays: Mapping[str, Array]
 ) -> Array:
+    """The elements; 0 outside, whatever that means."""
     source = arrays[a.tensor]
-    places = [_affine(s, indices, grid) for s in a.subscripts]
-    inside = np.ones(tuple(grid.values()), bool)
-    for p, e in zip(places, source.shape, strict=True):
-        inside &= (p >= 0) & (p < e)
-    clipped = tuple(np.where(inside, p, 0) for p in places)
-    return np.where(inside, source[clipped], 0) if a.outside == "zero" else source[clipped]
+    inside = _inside(a, indices, grid, arrays)
+    assert a.outside != "never" or inside.all(), f"{a} leaves {source.shape}"
+    clipped = tuple(np.where(inside, _affine(s, indices, grid), 0) for s in a.subscripts)
+    return np.where(inside, source[clipped], 0)
 
 
 def _reduce(
@@ -85,18 +95,18 @@ def _reduce(
     holds = np.ones(tuple(grid.values()), bool)
     for g in r.guards:
         holds &= _affine(g, indices, grid) >= 0
-    named = {
-        f"r{k}": _read(a, indices, grid, arrays)
-        for k, a in enumerate(n.reads)
-        if a.loops <= set(grid)
-    }
+    used = n.used(sp.Tuple(r.term, *r.conditions))
+    named = {f"r{k}": _read(n.reads[k], indices, grid, arrays) for k in used}
     for c in r.conditions:
         holds &= np.broadcast_to(_call(c, named, indices, scalars), holds.shape).astype(bool)
     term = np.broadcast_to(_call(r.term, named, indices, scalars), holds.shape)
+    for k in n.used(r.term):
+        if n.reads[k].outside == "skip":
+            holds &= _inside(n.reads[k], indices, grid, arrays)
     axes = tuple(range(len(n.loops), len(grid)))
     if r.kind == "sum":
         return np.where(holds, term, 0).sum(axis=axes)
-    least = np.where(holds, term.astype(np.float64), -np.inf)
+    least = np.where(holds, term.astype(np.result_type(term, np.float64)), -np.inf)
     if r.kind == "max":
         return least.max(axis=axes)
     flat = least.reshape(*least.shape[: len(n.loops)], -1)
@@ -110,6 +120,12 @@ def _call(
     scalars: Mapping[str, float],
 ) -> Array:
     values: dict[str, Any] = {**indices, **scalars, **named}
+    symbols, function = _function(e)
+    return np.asarray(function(*[values[s] for s in symbols]))
+
+
+@cache
+def _function(e: sp.Basic) -> tuple[list[str], Callable[..., Any]]:
     symbols = sorted(e.free_symbols, key=str)
-    function = sp.lambdify(symbols, e, [{"erf": np.vectorize(math.erf)}, "numpy"])
-    return np.asarray(function(*[values[str(s)] for s in symbols]))
+    modules = [{"erf": np.vectorize(math.erf)}, "numpy"]
+    return [str(s) for s in symbols], sp.lambdify(symbols, e, modules)

@@ -19,10 +19,31 @@ Tensors = dict[str, gp.Tensor]
 
 
 def plan(step: Callable[[], Tensors]) -> tuple[Tensors, Callable[[], None]]:
-    """Do a step once; its results, and what does it again on the data that are then there."""
-    with gp.record() as tape:
-        found = step()
-    return found, tape.replay
+    """Do a step once; its results, and what does it again on the data that are then there.
+
+    What a later gradient of the results reads is kept."""
+    found: Tensors = {}
+
+    def kept() -> tuple[gp.Tensor, ...]:
+        found.update(step())
+        graph = {n for t in found.values() if (n := t.node) is not None}
+        return (*found.values(), *(t for n in graph for t in saved(n)))
+
+    planned = gp.plan(kept)
+    planned.run()
+    return found, planned.run
+
+
+def saved(node: Any) -> list[gp.Tensor]:
+    """The tensors that the reverse passes of a graph read, down to its leaves."""
+    seen, waiting, out = {node}, [node], []
+    while waiting:
+        n = waiting.pop()
+        out += [*n.saved.values(), *n.operands.values()]
+        more = {t.node for t in n.inputs.values() if t.node is not None} - seen
+        seen |= more
+        waiting += more
+    return out
 
 
 class FunctionJob:

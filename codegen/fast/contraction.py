@@ -25,7 +25,7 @@ from gradproof.codegen.fast.nest import Nest
 from gradproof.codegen.fast.tiles import AVX2, Machine, Tiling, tilings
 from gradproof.codegen.render import environment
 
-__all__ = ["contraction_kernel", "contraction_layouts", "contraction_tiles"]
+__all__ = ["contraction_cost", "contraction_kernel", "contraction_layouts", "contraction_tiles"]
 
 _BETWEEN = "; "  # the tiles of phases, in a kernel's note
 
@@ -76,9 +76,22 @@ def contraction_tiles(
     if not all(ranked):
         return ()
     count = min(most, max(map(len, ranked)))
-    return tuple(
-        _BETWEEN.join(str(r[min(k, len(r) - 1)][1]) for r in ranked) for k in range(count)
-    )
+    return tuple(_BETWEEN.join(str(r[min(k, len(r) - 1)][1]) for r in ranked) for k in range(count))
+
+
+def contraction_cost(
+    nests: tuple[Nest, ...], layouts: Mapping[str, Layout], machine: Machine = AVX2
+) -> float | None:
+    """Instructions for each multiply-add by the model, about 1 at best; None where there is no
+    kernel. It compares layouts: a sum over the lane in short sums is possible, and slow."""
+    if not products(nests):
+        return None
+    ranked = [(n, _ranked(n, layouts, (), True, machine)) for n in nests]
+    if not all(found for _, found in ranked):
+        return None
+    work = [prod(n.extents.values()) if n.reductions else 0 for n, _ in ranked]
+    costs = [found[0][1].cost for _, found in ranked]
+    return sum(w * c for w, c in zip(work, costs, strict=True)) / sum(work)
 
 
 def _forced(found: tuple[tuple[Phase, Tiling], ...], wanted: str) -> tuple[Phase, Tiling]:
@@ -109,9 +122,7 @@ def _kernel(
     arguments += [f"const {'REAL' if kind == 'real' else 'uint'} s_{s}" for s, kind in scalars]
     about = [f"{n.out} = {n.value}, {[str(r) for r in n.reads]}" for n in nests]
     template = environment().get_template("fast_contraction.cl.j2")
-    text = template.render(
-        name=name, arguments=arguments, sections=sections, about=[*about, note]
-    )
+    text = template.render(name=name, arguments=arguments, sections=sections, about=[*about, note])
     flops = sum(
         2 * prod(n.extents.values()) for n in nests if n.reductions
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""A nest on its layouts, with the elementwise nests behind it, for each loop that can be the lane."""
+"""A nest on its layouts with the elementwise nests behind it, for each possible lane."""
 
 from __future__ import annotations
 
@@ -121,8 +121,7 @@ def _phase(s: Strided, lane: str, reduced: bool, values: Values, store: bool) ->
         Sum(
             tuple(x for x in r.loops if x[0] != lane),
             tuple(
-                Read(k, s.reads[k], s.reads[k].coefficient(lane) == 1)
-                for k in s.nest.used(r.term)
+                Read(k, s.reads[k], s.reads[k].coefficient(lane) == 1) for k in s.nest.used(r.term)
             ),
             r.term,
         )
@@ -152,7 +151,7 @@ def _together(
     reads = list(n.reads)
     values = [(n.out, value)]
     for e in epilogue:
-        where = _where(e, n.out)
+        where = _where(e, [a for a, _ in values])
         if where is None or e.reductions:
             return None
         named: dict[sp.Basic, sp.Basic] = {}
@@ -200,16 +199,14 @@ def _of_one_sum(n: Nest) -> sp.Expr | None:
     return value
 
 
-def _where(e: Nest, out: Access) -> dict[str, Affine] | None:
-    """The loops of an elementwise nest in those of the target that it reads."""
+def _where(e: Nest, computed: list[Access]) -> dict[str, Affine] | None:
+    """The loops of an elementwise nest in those of a value that it reads."""
+    loops = {v for v, _ in e.loops}
     for a in e.reads:
-        if a.tensor == out.tensor:
-            pairs = zip(a.subscripts, out.subscripts, strict=True)
-            found = {s.plain: x for s, x in pairs if s.plain}
-            if set(found) == {v for v, _ in e.loops}:
-                return {str(v): x for v, x in found.items()}
-    return {v: Affine.of(v) for v, _ in e.loops} if set(e.loops) == set(_plain_loops(out)) else None
-
-
-def _plain_loops(out: Access) -> tuple[str, ...]:
-    return tuple(s.plain for s in out.subscripts if s.plain)
+        for out in computed:
+            if a.tensor == out.tensor:
+                pairs = zip(a.subscripts, out.subscripts, strict=True)
+                found = {s.plain: x for s, x in pairs if s.plain}
+                if set(found) == loops:
+                    return {str(v): x for v, x in found.items()}
+    return None

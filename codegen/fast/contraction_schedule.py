@@ -48,7 +48,8 @@ class Around:
 @dataclass(frozen=True)
 class Schedule:
     """grid: (loop, first, count, step); hoisted: (loop, extent, piece); outside, inner: (loop,
-    extent, step); tiled: the loop with regions, "" for none; factors: steps of the other tiled loops."""
+    extent, step); tiled: the loop with regions, "" for none; factors: steps of the other tiled
+    loops."""
 
     grid: tuple[tuple[str, int, int, int], ...]
     outside: tuple[tuple[str, int, int], ...]
@@ -88,9 +89,7 @@ def schedules(p: Problem, t: Tiling, hoist: bool) -> tuple[Schedule, ...]:
     factors = t.tile[1:]
     if not alone:
         return (
-            Schedule(
-                tuple(grid), outside, hoisted, tuple(rest), tiled, regions, factors, sums
-            ),
+            Schedule(tuple(grid), outside, hoisted, tuple(rest), tiled, regions, factors, sums),
         )
     return tuple(
         Schedule(
@@ -129,7 +128,7 @@ def _outside(
     found: list[tuple[str, int, int]] = []
     while s is not None and r is not None:
         left = [x for x in rest if x not in found]
-        extents = dict(s.loops) | {v: n for v, n, _ in left} | {v: n for v, n in tile.items()}
+        extents = dict(s.loops) | {v: n for v, n, _ in left} | tile
         along = [x for x in left if r.address.coefficient(x[0])]
         if len(left) < 2 or not along or 4 * _elements(r, p.lane, extents) <= CACHE_2:
             break

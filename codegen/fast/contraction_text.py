@@ -76,7 +76,7 @@ def offset(address: Affine, point: Point) -> int:
 
 def _base(p: Phase, s: Schedule, address: Affine) -> str:
     """The address of the tile's first place; loops that the tile covers have no variable."""
-    live = {v for v, *_ in (*s.grid, *s.outside, *s.inner)} | {s.tiled}
+    live = {x[0] for x in s.grid} | {x[0] for x in (*s.outside, *s.inner)} | {s.tiled}
     live |= {v for a in s.sums for v, _ in a.sum.loops}
     return str(Affine(address.const) + address.only(live))
 
@@ -143,7 +143,7 @@ def aligned(p: Phase, address: Affine) -> bool:
 
 def vector_load(pointer: str, place: str, is_aligned: bool) -> str:
     """A vector from memory."""
-    return f"VECTOR({pointer}, {place})" if is_aligned else f"vload16(0, {pointer} + {place})"
+    return f"{'VECTOR' if is_aligned else 'LOADED'}({pointer}, {place})"
 
 
 def _declared(name: str, vector: bool) -> str:
@@ -199,9 +199,8 @@ def _element(p: Phase, tensor: str, address: Affine, place: str) -> str:
 def _stored(p: Phase, store: Store, place: str, value: str) -> str:
     if p.problem.reduced:
         return f"m_{store.tensor}[{place}] = {value};"
-    if aligned(p, store.address):
-        return f"STORED(m_{store.tensor}, {place}) = {value};"
-    return f"vstore16({value}, 0, m_{store.tensor} + {place});"
+    how = "STORED" if aligned(p, store.address) else "PLACED"
+    return f"{how}(m_{store.tensor}, {place}) = {value};"
 
 
 def _values(p: Phase, s: Schedule, k: int, point: Point) -> Iterator[str]:

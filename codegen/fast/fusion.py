@@ -28,6 +28,7 @@ from gradproof.codegen.fast.nest import Nest
 
 LANES = 16
 SMALL = 4096  # elements: below, a pass over memory does not count
+LONGEST = 256  # operations and operands of a nest; y = y*y - y, written into itself, doubles them
 
 
 @dataclass(frozen=True)
@@ -202,7 +203,7 @@ def _into_consumers(step: Step, tasks: list[Task], at: int) -> list[Task] | None
         if any(n is None for n in nests):
             return None
         new[k] = replace(tasks[k], nests=tuple(n for n in nests if n is not None))
-        if not all(map(_reads_before_it_writes, new[k].nests)):
+        if not all(map(_sound, new[k].nests)):
             return None
     del new[at]
     return new
@@ -241,9 +242,12 @@ def _overwritten(tasks: list[Task], first: int, last: int, reads: Iterable[str])
     return any(wanted & set(t.writes) for t in tasks[first + 1 : last])
 
 
-def _reads_before_it_writes(n: Nest) -> bool:
-    """Whether a nest that writes in place reads of its target only the element that it writes,
-    and not inside a sum: elements come in any order."""
+def _sound(n: Nest) -> bool:
+    """Whether a nest made of two is short enough, and reads of a target in place only the element
+    that it writes, and not inside a sum: elements come in any order."""
+    parts = (n.value, *(r.term for r in n.reductions))
+    if sum(1 for e in parts for _ in sp.preorder_traversal(e)) > LONGEST:
+        return False
     inner = {k for r in n.reductions for k in n.used(sp.Tuple(r.term, *r.conditions))}
     return all(
         r == n.out and k not in inner for k, r in enumerate(n.reads) if r.tensor == n.out.tensor
@@ -282,7 +286,7 @@ def _with_epilogue(step: Step, tasks: list[Task], k: int) -> list[Task] | None:
     if c.out in step.external and not _row_by_row(t.nests[0]):
         return None
     whole = composed(t.nests[0], then)
-    if not _reads_before_it_writes(whole):
+    if not _sound(whole):
         return None
     new = list(tasks)
     new[j] = replace(t, out=c.out, nests=(whole,))

@@ -114,6 +114,9 @@ def _specialised(
 
 def _node(number: int, call: Call, d: Definition) -> Node:
     nests, shapes = _specialised(d, call.variant, call.target, tuple(sorted(call.sizes.items())))
+    seen = {(call.tensors[t], shape) for t, shape in shapes}
+    if len(seen) > len(dict(seen)):
+        nests = None  # one buffer under two shapes: a matrix times itself, reshaped
     return Node(
         number,
         call.tensors[call.target],
@@ -138,9 +141,10 @@ def _renamed(n: Nest, call: Call) -> Nest:
     def access(a: Access) -> Access:
         return replace(a, tensor=call.tensors[a.tensor])
 
+    parts = (n.value, *(e for r in n.reductions for e in (r.term, *r.conditions)))
     slots: dict[sp.Basic, sp.Basic] = {}
     for name, _ in n.scalars:
-        for symbol in n.value.free_symbols.union(*(r.term.free_symbols for r in n.reductions)):
+        for symbol in set().union(*(e.free_symbols for e in parts)):
             if str(symbol) == name:
                 slots[symbol] = sp.Symbol(call.scalars[name], **symbol.assumptions0)
     return Nest(

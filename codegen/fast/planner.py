@@ -26,6 +26,7 @@ from gradproof.codegen.fast.moments import moments_kernel
 from gradproof.codegen.fast.nest import Access, Nest
 from gradproof.codegen.fast.placement import Wish, place
 from gradproof.codegen.fast.program import fast_options, fast_program
+from gradproof.codegen.fast.validate import check_nests
 from gradproof.codegen.fast.vector import vector_kernel
 from gradproof.codegen.fast.views import canonical, on_canonical, reshaping
 from gradproof.codegen.fast.winograd import tile_size, winograd_kernels, winograd_layouts
@@ -101,6 +102,10 @@ class Planner:
         """The plan of a recorded step as plain data. data: see `Graph.of`."""
         graph = Graph.of(data)
         step = fused(step_of(graph, definition))
+        for task in step.tasks:
+            check_nests(task.nests, step.shapes)
+            for nest in task.also:
+                check_nests((nest,), step.shapes)
         whole = frozenset(b for b, x in graph.buffers.items() if x.dtype == "int")
         wishes = [w for t in step.tasks if (w := self._wish(t, step)) is not None]
         home = place(step, wishes)
@@ -364,7 +369,7 @@ def _with_slots(n: Nest, slots: Mapping[str, str]) -> Nest:
     """Other names for scalars."""
     mapping: dict[sp.Basic, sp.Basic] = {
         s: sp.Symbol(slots[str(s)], **s.assumptions0)
-        for e in (n.value, *(r.term for r in n.reductions))
+        for e in (n.value, *(e for r in n.reductions for e in (r.term, *r.conditions)))
         for s in e.free_symbols
         if str(s) in slots
     }

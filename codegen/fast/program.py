@@ -13,6 +13,7 @@ LANES = 16
 PRELUDE = """\
 // Build options: REAL (float, double), MASK (int, long): the integer of its size.
 #pragma OPENCL FP_CONTRACT ON
+#pragma clang diagnostic ignored "-Wpsabi" // vectors are passed only to functions of this file
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
 #define REALV JOIN(REAL, 16)

@@ -335,9 +335,10 @@ def _reduction(
         else:
             raise NotAffine
     term, named, left = r.body, dict[sp.Basic, sp.Basic](), list(guards)
+    needed: list[Affine] = []  # the range of a read that is nowhere but inside
     for read in reads(sp.Tuple(term, *conditions)):
-        named[read] = _guarded_read(d, r, read, extents, shapes, (guards, left), found)
-    guards = left
+        named[read] = _guarded_read(d, r, read, extents, shapes, (guards, left, needed), found)
+    guards = left + [g for g in needed if g not in left]
     term = term.xreplace(named)
     place = None
     if r.kind == "argmax":
@@ -361,13 +362,13 @@ def _guarded_read(
     read: Read,
     extents: Mapping[str, int],
     shapes: Mapping[str, tuple[int, ...]],
-    guards: tuple[list[Affine], list[Affine]],
+    guards: tuple[list[Affine], list[Affine], list[Affine]],
     found: dict[Access, int],
 ) -> sp.Symbol:
     """A read whose range some guards state: they leave where the term is 0 with the read.
 
-    guards: all of the sum's, and those that have not left yet."""
-    stated, left = guards
+    guards: all of the sum's, those that have not left yet, and those that may not leave."""
+    stated, left, needed = guards
     subscripts = tuple(_needed(s, extents) for s in read.subscripts)
     ranges = []
     for p, n in zip(subscripts, shapes[read.tensor], strict=True):
@@ -379,6 +380,7 @@ def _guarded_read(
     if outside == "forbidden":
         if not all(p in stated for p in ranges):
             raise NotAffine
+        needed += [] if vanishes else ranges
         outside = "zero"
     if outside == "zero" and vanishes:
         left[:] = [g for g in left if g not in ranges]

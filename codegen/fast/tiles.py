@@ -20,6 +20,7 @@ from gradproof.codegen.fast.affine import Affine
 from gradproof.codegen.fast.nest import Loop
 
 UNROLLED = 112  # multiply-adds in the innermost loop's text
+ACROSS = 8  # instructions to sum a vector
 LINE = 16  # elements of a cache line
 
 Tile = tuple[tuple[str, int], ...]
@@ -189,23 +190,22 @@ def _divisors(n: int, most: int) -> Iterator[int]:
     return (k for k in range(2, min(n, most) + 1) if n % k == 0)
 
 
-def _cost(
-    p: Problem, s: Sum, tile: Tile, unroll: tuple[str, int], m: Machine
-) -> float | None:
+def _cost(p: Problem, s: Sum, tile: Tile, unroll: tuple[str, int], m: Machine) -> float | None:
     """Instructions for each multiply-add; None where the registers do not suffice."""
     extents = dict(p.loops)
     accumulators = prod(n for _, n in tile)
+    across = ACROSS * unroll[1] * accumulators / max(1, s.steps) if p.reduced else 0.0
     if m.pieces * accumulators + _operands(s, tile, unroll, m) > m.registers:
         return None
     if not tile:
-        return _cycles(s, tile, unroll, m) / unroll[1]
+        return (_cycles(s, tile, unroll, m) + across) / unroll[1]
     (a, t), rest = tile[0], tile[1:]
     done = sum(
         count * _cycles(s, ((a, steps), *rest), unroll, m)
         for _, count, steps in balanced(extents[a], t)
     )
     factor = extents[a] * prod(n for _, n in rest) * unroll[1]
-    return done / factor * _lines(s, tile)
+    return done / factor * _lines(s, tile) + across / accumulators / unroll[1]
 
 
 def _operands(s: Sum, tile: Tile, unroll: tuple[str, int], m: Machine) -> int:

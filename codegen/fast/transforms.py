@@ -167,11 +167,11 @@ def _expanded(row: Row, known: dict[str, Row]) -> Row:
 
 
 # -- text --------------------------------------------------------------------------------------
-def statements(sums: Sums, names: Sequence[str]) -> list[str]:
+def statements(sums: Sums, names: Sequence[str], ctype: str = "REALV") -> list[str]:
     """The sums and the outputs as declarations."""
-    lines = [f"const REALV {name} = {_linear(row)};" for name, row in sums.steps]
+    lines = [f"const {ctype} {name} = {_linear(row)};" for name, row in sums.steps]
     outputs = zip(names, sums.outputs, strict=True)
-    return lines + [f"const REALV {name} = {_linear(row)};" for name, row in outputs]
+    return lines + [f"const {ctype} {name} = {_linear(row)};" for name, row in outputs]
 
 
 def _linear(row: Row) -> str:
@@ -179,7 +179,7 @@ def _linear(row: Row) -> str:
     for source, v in sorted(row.items(), key=lambda item: item[1] < 0):
         sign = (" - " if v < 0 else " + ") if text else ("-" if v < 0 else "")
         text += sign + (source if abs(v) == 1 else f"{number(abs(v))} * {source}")
-    return text or "(REALV)(0)"
+    return text or "0"
 
 
 def number(v: Fraction) -> str:
@@ -195,6 +195,7 @@ def separable(
     load: Callable[[Index], str],
     store: Callable[[Index, str], list[str]],
     stem: str,
+    ctype: str = "REALV",
 ) -> list[str]:
     """One matrix along each axis: every input is loaded once, every output is handed to `store`
     (its index and its name) as soon as it is known."""
@@ -209,11 +210,11 @@ def separable(
             line = [(*at[:axis], k, *at[axis:]) for k in range(extents[axis])]
             for index in line if axis == 0 else []:
                 names[index] = _label(f"{stem}_in", index)
-                lines.append(f"const REALV {names[index]} = {load(index)};")
+                lines.append(f"const {ctype} {names[index]} = {load(index)};")
             outputs = [(*at[:axis], k, *at[axis:]) for k in range(len(matrix))]
             labels = [_label(f"{stem}{axis}", index) for index in outputs]
             part = shared(matrix, [names[i] for i in line], _label(f"{stem}{axis}_part", at) + "_")
-            lines += statements(part, labels)
+            lines += statements(part, labels, ctype)
             for index, label in zip(outputs, labels, strict=True):
                 found[index] = label
                 lines += store(index, label) if last else []

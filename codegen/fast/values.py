@@ -177,6 +177,8 @@ class _Printer(CPrinter):
         return f"(REALV)({text})" if vector and not self.is_vector(e) else text
 
     def _relation(self, c: sp.Basic) -> str:
+        if c in (sp.true, sp.false):
+            return str(int(c == sp.true))
         show = self.index if all(map(self._is_whole, c.args)) else self.value
         return f"{show(c.args[0])} {RELATIONS[c.func]} {show(c.args[1])}"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 import sympy as sp
@@ -17,7 +17,7 @@ import sympy as sp
 from gradproof.codegen.fast.affine import Affine
 from gradproof.codegen.fast.kernel import FastKernel
 from gradproof.codegen.fast.layout import Layout
-from gradproof.codegen.fast.nest import Access, Loop, Nest
+from gradproof.codegen.fast.nest import Access, Loop, Nest, Reduction
 from gradproof.codegen.fast.program import LANES
 from gradproof.codegen.fast.strided import Strided, fused_loops, strided
 from gradproof.codegen.fast.vector_group import Group, Part, grouped, variables
@@ -56,7 +56,7 @@ def vector_kernel(
     if s is None:
         used = ", ".join(map(str, (group.whole.out, *group.whole.reads)))
         raise ValueError(f"{name}: no affine addresses on these layouts: {used}")
-    return _Schedule(name, group, s, layouts, whole).kernel()
+    return Schedule(name, group, s, layouts, whole).kernel()
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,9 @@ class _Lane:
     step: str | None
 
 
-class _Schedule:
+class Schedule:
+    """One kernel in the making; `body` is what happens for each element of the output loops."""
+
     def __init__(
         self,
         name: str,
@@ -80,6 +82,7 @@ class _Schedule:
         self.name, self.group, self.layouts, self.whole = name, group, layouts, whole
         self.split = _splits(group.whole, s)
         tests = [self._tests(a) for a in group.whole.reads]
+        s = replace(s, reductions=tuple(map(self._counted, s.reductions)))
         self.s = fused_loops(s, self._kept(s, tests))
         self.pointers = self._pointers()
         loads = {
@@ -95,14 +98,26 @@ class _Schedule:
     # -- what accesses say ------------------------------------------------------------------------
     def _tests(self, a: Access) -> tuple[Affine, ...]:
         """What must be >= 0 for an access to be in memory, or in zeros that it may read."""
-        layout, found, extents = self.layouts[a.tensor], [], self.group.whole.extents
-        for d, p in enumerate(a.subscripts):
-            low, high = p.limits(extents)
-            if low < -layout.low[d]:
-                found.append(p)
-            if high >= layout.shape[d] + layout.high[d]:
-                found.append(Affine(layout.shape[d] - 1) - p)
+        layout = self.layouts[a.tensor]
+        return self._range(a, layout.low, layout.high)
+
+    def _range(self, a: Access, low: tuple[int, ...], high: tuple[int, ...]) -> tuple[Affine, ...]:
+        """What must be >= 0 for an access to be in the tensor, unless borders make it certain."""
+        found, extents = [], self.group.whole.extents
+        for d, (p, n) in enumerate(zip(a.subscripts, self.layouts[a.tensor].shape, strict=True)):
+            least, most = p.limits(extents)
+            found += [p] if least < -low[d] else []
+            found += [Affine(n - 1) - p] if most >= n + high[d] else []
         return tuple(p.substitute(self.split) for p in found)
+
+    def _counted(self, r: Reduction) -> Reduction:
+        """With guards for reads that skip a term where they lie outside."""
+        guards = list(r.guards)
+        for k in self.group.whole.used(r.term):
+            a = self.group.whole.reads[k]
+            none = (0,) * len(a.subscripts)
+            guards += self._range(a, none, none) if a.outside == "skip" else ()
+        return replace(r, guards=tuple(dict.fromkeys(guards)))
 
     def _kept(self, s: Strided, tests: list[tuple[Affine, ...]]) -> frozenset[str]:
         """Loops that are mentioned, and those that only some reductions have."""
@@ -211,26 +226,27 @@ class _Schedule:
     def _lanes(self) -> None:
         """The body, for 16 lanes and for the tail."""
         if self.lane is None:
-            self._body()
+            self.body()
             return
         v, n = self.lane.loop, self.lane.extent
         bound = frozenset({v})
         self.w.open(f"if ({self.lane.step} < {n // LANES})" if n % LANES else "", bound, True)
-        self._body()
+        self.body()
         self.w.close()
         if n % LANES:
             self.w.open(f"else for (int {v} = {n - n % LANES}; {v} < {n}; {v}++)", bound)
-            self._body()
+            self.body()
             self.w.close()
 
-    def _body(self) -> None:
+    def body(self) -> None:
+        """Stage by stage: the sums that it needs, then the targets."""
         stages = max([*self.group.stages, *(p.stage for p in self.group.parts)], default=0)
         for stage in range(stages + 1):
             for found in self._sets(stage):
                 self._reduce(found)
             for k, p in enumerate(self.group.parts):
                 if p.stage == stage:
-                    self._store(k, p)
+                    self.store(k, p)
 
     def _sets(self, stage: int) -> list[Set]:
         """The reductions of a stage that share a loop nest."""
@@ -239,39 +255,41 @@ class _Schedule:
             if self.group.stages[k] == stage:
                 found.setdefault((r.loops, r.guards, r.conditions), []).append(k)
         return [
-            Set(self._order(ks), tuple((k, self.s.reductions[k]) for k in ks))
+            Set(self.order(ks), tuple((k, self.s.reductions[k]) for k in ks))
             for ks in found.values()
         ]
 
-    def _order(self, ks: list[int]) -> tuple[Loop, ...]:
+    def order(self, ks: list[int]) -> tuple[Loop, ...]:
         """As the first read has them in memory; an argmax keeps its order."""
         rs = [self.s.reductions[k] for k in ks]
-        used = self._used(ks)
+        used = self.used(ks)
         if any(r.kind == "argmax" for r in rs) or not used:
             return rs[0].loops
         weight = {v: max(abs(p.coefficient(v)) for p in used) for v, _ in rs[0].loops}
         return tuple(sorted(rs[0].loops, key=lambda x: -weight[x[0]]))
 
-    def _used(self, ks: list[int]) -> list[Affine]:
+    def used(self, ks: list[int]) -> list[Affine]:
         """The addresses that some reductions read."""
         es = [e for k in ks for r in [self.s.reductions[k]] for e in (r.term, *r.conditions)]
         names = {str(x) for e in es for x in e.free_symbols}
         return [p for k, p in enumerate(self.s.reads) if f"r{k}" in names]
 
     def _reduce(self, found: Set) -> None:
-        lane = None
-        if self.lane is None:
-            used = self._used([k for k, _ in found.members])
-            inner = [p for p in used if p.loops & {v for v, _ in found.loops}]
-            best = _contiguous(found.loops, [], inner)
-            lane = best[0] if best and inner else None
-        reduce_set(self.w, found, lane)
+        used = self.used([k for k, _ in found.members])
+        reduce_set(self.w, found, self.along(found.loops, used))
 
-    def _store(self, k: int, p: Part) -> None:
+    def along(self, loops: tuple[Loop, ...], used: list[Affine]) -> str | None:
+        """The loop of a sum that runs 16 at a time where no output loop does."""
+        inner = [p for p in used if p.loops & {v for v, _ in loops}]
+        best = _contiguous(loops, [], inner) if self.lane is None and inner else None
+        return best[0] if best else None
+
+    def store(self, k: int, p: Part, known: str = "") -> None:
+        """Compute a target, unless `known` is its name, and write it."""
         w, vector = self.w, self.w.in_lanes()
         whole = p.out.tensor in self.whole
         kind = ("MASKV" if whole else "REALV") if vector else "int" if whole else "REAL"
-        text = w.whole_value(p.value) if whole else w.value(p.value)
+        text = known or (w.whole_value(p.value) if whole else w.value(p.value))
         w.line(f"const {kind} target{k} = {text};")
         w.know(f"target{k}", vector)
         pointer, at = self.pointers[p.out.tensor], w.integer(self.s.reads[p.place])

@@ -9,7 +9,7 @@ import sympy as sp
 
 from gradproof.codegen.fast.affine import Affine
 from gradproof.codegen.fast.nest import Access, Loop, Nest, Reduction
-from gradproof.derive.expr import fresh, integer
+from gradproof.derive.expr import integer
 
 
 @dataclass(frozen=True)
@@ -62,40 +62,49 @@ class _Builder:
 
     def add(self, n: Nest) -> None:
         """One more nest: its loops of sums get names of their own, its symbols new numbers."""
-        renamed = self._loops(n)
-        symbols: dict[sp.Basic, sp.Basic] = {integer(a): integer(b) for a, b in renamed.items()}
-        affine = {a: Affine.of(b) for a, b in renamed.items()}
+        symbols: dict[sp.Basic, sp.Basic] = {}
         after: dict[str, int] = {}
-        for k, a in enumerate(n.reads):
-            a = replace(a, subscripts=tuple(s.substitute(affine) for s in a.subscripts))
-            symbol, after[f"r{k}"] = self._read(a, n.out)
-            symbols[sp.Symbol(f"r{k}", real=True)] = symbol
         for k, r in enumerate(n.reductions):
-            found = Reduction(
-                r.kind,
-                tuple((renamed.get(v, v), e) for v, e in r.loops),
-                r.term.xreplace(symbols),
-                tuple(g.substitute(affine) for g in r.guards),
-                tuple(c.xreplace(symbols) for c in r.conditions),
-                None if r.place is None else r.place.substitute(affine),
-            )
-            used = [after[str(s)] for e in (r.term, *r.conditions) for s in e.free_symbols
-                    if str(s) in after]  # fmt: skip
-            symbols[sp.Symbol(f"a{k}", real=True)], after[f"a{k}"] = self._reduce(
-                found, max(used, default=0)
-            )
+            name = f"a{k}"
+            symbols[sp.Symbol(name, real=True)], after[name] = self._reduction(n, r)
+        for k in n.used(n.value):
+            name = f"r{k}"
+            symbols[sp.Symbol(name, real=True)], after[name] = self._read(n.reads[k], n.out)
         self.scalars |= dict(n.scalars)
         stage = max((after.get(str(s), 0) for s in n.value.free_symbols), default=0)
         place = self.reads.setdefault(replace(n.out, outside="never"), len(self.reads))
         self.parts.append(Part(n.out, n.value.xreplace(symbols), stage, place))
 
-    def _loops(self, n: Nest) -> dict[str, str]:
-        renamed = {}
-        for r in n.reductions:
-            for v, e in r.loops:
-                if v not in renamed and (v in dict(self.loops) or self.extents.get(v, e) != e):
-                    renamed[v] = fresh(v, {*self.extents, *n.extents, *renamed.values()})
-                self.extents[renamed.get(v, v)] = e
+    def _reduction(self, n: Nest, r: Reduction) -> tuple[sp.Symbol, int]:
+        """The symbol of a reduction, and its stage."""
+        renamed = self._loops(r)
+        affine = {a: Affine.of(b) for a, b in renamed.items()}
+        symbols: dict[sp.Basic, sp.Basic] = {integer(a): integer(b) for a, b in renamed.items()}
+        stage = 0
+        for k in n.used(sp.Tuple(r.term, *r.conditions)):
+            a = n.reads[k]
+            moved = replace(a, subscripts=tuple(s.substitute(affine) for s in a.subscripts))
+            symbols[sp.Symbol(f"r{k}", real=True)], known = self._read(moved, n.out)
+            stage = max(stage, known)
+        found = Reduction(
+            r.kind,
+            tuple((renamed[v], e) for v, e in r.loops),
+            r.term.xreplace(symbols),
+            tuple(g.substitute(affine) for g in r.guards),
+            tuple(c.xreplace(symbols) for c in r.conditions),
+            None if r.place is None else r.place.substitute(affine),
+        )
+        return self._reduce(found, stage)
+
+    def _loops(self, r: Reduction) -> dict[str, str]:
+        """Equal loops keep equal names; a name with another extent gets underscores."""
+        renamed: dict[str, str] = {}
+        for v, e in r.loops:
+            new = v
+            while new in dict(self.loops) or self.extents.get(new, e) != e:
+                new += "_"
+            renamed[v] = new
+            self.extents[new] = e
         return renamed
 
     def _read(self, a: Access, out: Access) -> tuple[sp.Symbol, int]:

@@ -168,7 +168,7 @@ def _access(a: Access, view: Shape, shape: Shape, extents: Mapping[str, int]) ->
         if len(left) == len(right) == 1:
             out[right[0]] = a.subscripts[left[0]]
             continue
-        if a.outside != "never" and any(view[d] > 1 for d in left):
+        if a.outside != "never" and not _inside(a, view, left, extents):
             return None  # what lies outside the one shape may lie inside the other
         flat = Affine()
         for d in left:
@@ -183,6 +183,12 @@ def _access(a: Access, view: Shape, shape: Shape, extents: Mapping[str, int]) ->
                 return None
             out[d] = digit
     return replace(a, subscripts=tuple(out))
+
+
+def _inside(a: Access, view: Shape, dims: tuple[int, ...], extents: Mapping[str, int]) -> bool:
+    """Whether an access never leaves its tensor along some dimensions."""
+    limits = [(d, a.subscripts[d].limits(extents)) for d in dims]
+    return all(low >= 0 and high < view[d] for d, (low, high) in limits)
 
 
 def reshaping(source: str, target: str, finer: Shape, coarser: Shape, to_coarser: bool) -> Nest:

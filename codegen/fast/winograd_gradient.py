@@ -13,7 +13,7 @@ from math import prod
 from gradproof.codegen.fast.affine import Affine
 from gradproof.codegen.fast.kernel import FastKernel
 from gradproof.codegen.fast.program import LANES
-from gradproof.codegen.fast.tiles import Machine
+from gradproof.codegen.fast.tiles import Machine, Region
 from gradproof.codegen.fast.transforms import Index, separable, transposed
 from gradproof.codegen.fast.values import value_text
 from gradproof.codegen.fast.winograd_tiles import (
@@ -22,15 +22,16 @@ from gradproof.codegen.fast.winograd_tiles import (
     flat,
     into_local,
     offset,
+    piece_type,
     render_part,
     scalar_names,
     stepped,
     vector_kind,
 )
 
-CHUNKS = 2  # of the tiles, for as many cores: each has its own partial sums
+CHUNKS = 2  # of the tiles, for as many cores, where the channels give less work-groups
 _LOCAL_BYTES = 600_000  # of local memory for both operands, in float32
-_MOST_BLOCKS = 4  # of 16 channels, of each operand, that one work-group takes
+_MOST_BLOCKS = 8  # of 16 channels, of each operand, that one work-group takes
 _VECTOR = 4 * LANES
 
 
@@ -45,7 +46,7 @@ class Shares:
     wide_blocks: int
     one_blocks: int
     vectors: int  # wide blocks at once
-    scalars: int  # channels of the other operand at once
+    runs: tuple[Region, ...]  # channels of the other operand at once
 
     @property
     def one(self) -> str:
@@ -59,11 +60,20 @@ def shares(t: Tiling, weights: Affine, machine: Machine) -> Shares:
     one = "lane" if wide == "near" else "near"
     wide_blocks, one_blocks = (_share(t.extents[v]) for v in (wide, one))
     vectors = 2 if wide_blocks % 2 == 0 and machine.vectors >= 16 else 1
-    scalars = next(n for n in (16, 8, 4, 2, 1) if n * vectors <= min(16, machine.vectors))
+    runs = _runs(one_blocks * LANES, min(16, machine.vectors) // vectors)
     per_tile = prod(t.products) * _VECTOR * (wide_blocks + one_blocks)
     tiles = min(max(8, min(32, _LOCAL_BYTES // per_tile // 8 * 8)), t.tiles)
-    chunks = min(CHUNKS, -(-t.tiles // tiles))
-    return Shares(wide, tiles, chunks, wide_blocks, one_blocks, vectors, scalars)
+    groups = t.extents["near"] * t.extents["lane"] // (wide_blocks * one_blocks)
+    chunks = 1 if groups >= 2 * CHUNKS else min(CHUNKS, -(-t.tiles // tiles))
+    return Shares(wide, tiles, chunks, wide_blocks, one_blocks, vectors, runs)
+
+
+def _runs(channels: int, most: int) -> tuple[Region, ...]:
+    """Channels cut into nearly equal runs of at most so many: (first, number of runs, length)."""
+    count = -(-channels // most)
+    length, longer = divmod(channels, count)
+    parts = ((0, longer, length + 1), (longer * (length + 1), count - longer, length))
+    return tuple(part for part in parts if part[1])
 
 
 def _share(blocks: int) -> int:
@@ -79,7 +89,9 @@ def weight_gradient(name: str, t: Tiling, machine: Machine) -> tuple[FastKernel,
         return None
     s = shares(t, weights, machine)
     scratch = f"{name}_partial"
-    return _partial_kernel(name, t, s, scratch), _last_kernel(f"{name}_last", t, s, scratch)
+    return _partial_kernel(name, t, s, scratch, machine.pieces), _last_kernel(
+        f"{name}_last", t, s, scratch
+    )
 
 
 def _places(t: Tiling) -> set[str]:
@@ -91,7 +103,7 @@ def _row(s: Shares) -> int:
     return s.wide_blocks * s.one_blocks * LANES + 1
 
 
-def _partial_kernel(name: str, t: Tiling, s: Shares, scratch: str) -> FastKernel:
+def _partial_kernel(name: str, t: Tiling, s: Shares, scratch: str, pieces: int) -> FastKernel:
     data, window = t.place(t.pattern.data), t.window
     assert data is not None and window is not None  # `fits` has seen them
     taken = {s.wide: s.wide_blocks, s.one: s.one_blocks}
@@ -102,15 +114,17 @@ def _partial_kernel(name: str, t: Tiling, s: Shares, scratch: str) -> FastKernel
         ("near", window, forward, lambda i: ""),
         ("lane", data, back, lambda i: _inside(t, i)),
     ):
-        base, lines = into_local(t, address, f"{v}_i", matrices, rows[v], inside)
-        parts.append({"side": v, "base": base, "lines": lines, "blocks": taken[v]})
+        base, lines = into_local(t, address, f"{v}_i", matrices, rows[v], pieces, inside)
+        place = f"k * {s.tiles} + t" if v == s.wide else f"t * {taken[v]} + k"
+        part = {"side": v, "base": base, "lines": lines, "blocks": taken[v], "place": place}
+        parts.append(part)
     count = prod(t.products)
     groups = {v: t.extents[v] // taken[v] for v in taken}
     text = render_part(
         "partial", name=name, parts=parts, wide=s.wide, one=s.one, rows=rows, products=count,
         groups=groups, chunks=s.chunks, tiles=t.tiles, block=s.tiles,
-        blocks=-(-t.tiles // s.tiles), taken=taken, vectors=s.vectors, scalars=s.scalars,
-        decode=t.decode(), row=_row(s), LANES=LANES,
+        blocks=-(-t.tiles // s.tiles), taken=taken, vectors=s.vectors, runs=s.runs,
+        decode=t.decode(), row=_row(s), pieces=pieces, piece=piece_type(pieces), LANES=LANES,
     )  # fmt: skip
     work = s.chunks * prod(groups.values())
     tensors = ((t.pattern.window.tensor, False), (t.pattern.data.tensor, False), (scratch, True))

@@ -23,34 +23,40 @@ from gradproof.codegen.fast.winograd_tiles import (
     into_local,
     loaded,
     offset,
+    piece_type,
     render_part,
     stepped,
 )
 
-LOCAL_BYTES = 700_000  # of local memory that the tiles of a block may take, in float32
-_MOST_TILES = 24  # of a block; more only make it larger
+LOCAL_BYTES = 900_000  # of local memory that the tiles of a block may take, in float32
+_STREAMED = 4_000_000  # bytes of transformed weights that are far larger than that cache
 _VECTOR = 4 * LANES
 
 
 @dataclass(frozen=True)
 class Blocks:
-    """tiles: per work-group; columns (tiles) x lanes (blocks of 16) accumulators."""
+    """tiles: per work-group; columns (tiles) x lanes (blocks of 16) accumulators; together: blocks
+    of 16 outputs whose sums are in local memory at a time."""
 
     tiles: int
     columns: int
     lanes: int
+    together: int
 
 
 def blocks(t: Tiling, machine: Machine) -> Blocks:
-    """Accumulators and weights fit the registers; the tiles of a block fit the second-level
-    cache."""
-    lanes = next(
-        b for b in (2, 3, 1) if b == 1 or (t.extents["lane"] % b == 0 and 8 * b <= machine.vectors)
-    )
+    """Accumulators and weights fit the registers. The transformed weights stream through the
+    second-level cache once per block of tiles: where they are larger than that, a block has twice
+    as many tiles."""
+    outputs, near = t.extents["lane"], t.extents["near"]
+    lanes = next(b for b in (2, 3, 1) if b == 1 or (outputs % b == 0 and 8 * b <= machine.vectors))
     columns = min(8 if lanes > 1 else 16, machine.vectors // lanes)
-    per_tile = prod(t.products) * _VECTOR * (t.extents["near"] + lanes)
-    most = min(_MOST_TILES, LOCAL_BYTES // per_tile, t.tiles)
-    return Blocks(max(1, round(most / columns)) * columns, columns, lanes)
+    unit = prod(t.products) * _VECTOR
+    wide = unit * near * LANES * outputs > _STREAMED
+    tiles = min(columns * (2 if wide else 1), -(-t.tiles // columns) * columns)
+    shares = [b for b in range(lanes, outputs + 1, lanes) if outputs % b == 0]
+    fitting = [b for b in shares if unit * tiles * (near + b) <= LOCAL_BYTES]
+    return Blocks(tiles, columns, lanes, max(fitting, default=lanes))
 
 
 def correlation(
@@ -62,10 +68,10 @@ def correlation(
         return None
     b = blocks(t, machine)
     u = f"{name}_transformed"
-    row = t.extents["near"] * LANES * b.lanes + 1
-    size = t.extents["lane"] // b.lanes * prod(t.products) * row * LANES
+    row = t.extents["near"] * LANES * b.together + 1
+    size = t.extents["lane"] // b.together * prod(t.products) * row * LANES
     weights = _weights_kernel(f"{name}_weights", t, b, u, row, size)
-    return weights, _tiles_kernel(name, t, b, out, u, row)
+    return weights, _tiles_kernel(name, t, b, out, u, row, machine)
 
 
 def _weights_kernel(
@@ -84,7 +90,7 @@ def _weights_kernel(
     )
     near = t.extents["near"] * LANES
     text = render_part(
-        "weights", name=name, near=near, lanes=b.lanes, block=prod(t.products) * row, base=base,
+        "weights", name=name, near=near, lanes=b.lanes, together=b.together, block=prod(t.products) * row, base=base,
         lines=lines, LANES=LANES,
     )  # fmt: skip
     groups = t.extents["lane"] * near
@@ -93,15 +99,15 @@ def _weights_kernel(
 
 
 def _tiles_kernel(
-    name: str, t: Tiling, b: Blocks, out: Outputs, scratch: str, row: int
+    name: str, t: Tiling, b: Blocks, out: Outputs, scratch: str, row: int, machine: Machine
 ) -> FastKernel:
     """Input transform, products and output transform of a block of tiles."""
     near, count = t.extents["near"], prod(t.products)
     window = t.window
     assert window is not None  # `fits` has seen it
-    column_row, sum_row = near * b.tiles + 1, b.lanes * b.tiles + 1
+    column_row, sum_row = near * b.tiles + 1, b.together * b.tiles + 1
     base, into = into_local(
-        t, window, "near_i", [transposed(f.B) for f in t.transforms], column_row
+        t, window, "near_i", [transposed(f.B) for f in t.transforms], column_row, machine.pieces
     )
     back = separable(
         [transposed(f.A) for f in t.transforms],
@@ -112,7 +118,7 @@ def _tiles_kernel(
     text = render_part(
         "tiles", name=name, arguments=out.arguments, products=count, near=near,
         lane_blocks=t.extents["lane"], tiles=t.tiles, block=b.tiles, columns=b.columns,
-        lanes=b.lanes, column_row=column_row, sum_row=sum_row, weights_row=row,
+        lanes=b.lanes, together=b.together, column_row=column_row, sum_row=sum_row, weights_row=row, pieces=machine.pieces, piece=piece_type(machine.pieces),
         decode=t.decode(), base=base, into=into, back=back, pointers=out.pointers, unroll=4,
         LANES=LANES,
     )  # fmt: skip

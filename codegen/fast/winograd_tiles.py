@@ -148,27 +148,34 @@ def loaded(pointer: str, address: Affine, at: int, lane: str) -> str:
     return f"(REALV)({', '.join(f'{pointer}[{at + k * stride}]' for k in range(LANES))})"
 
 
+def piece_type(pieces: int) -> str:
+    """16 lanes in so many pieces: what the compiler holds in one register."""
+    return f"JOIN(REAL, {LANES // pieces})"
+
+
 def into_local(
     t: Tiling,
     address: Affine,
     lane: str,
     matrices: Sequence[Matrix],
     row: int,
+    pieces: int,
     inside: Callable[[Index], str] = lambda index: "",
 ) -> tuple[str, list[str]]:
     """The address of a tile, and the text that loads, transforms and stores it in local memory;
     inside: the condition for a place, where there is one, that is otherwise 0."""
     base, steps = stepped(address, "step", lane, len(t.products))
+    ctype = piece_type(pieces)
 
     def load(index: Index) -> str:
-        vector = f"VECTOR(from, {offset(steps, 'step', index)})"
+        vector = f"*(__global const {ctype} *)(from + {offset(steps, 'step', index)})"
         condition = inside(index)
-        return f"{condition} ? {vector} : (REALV)(0)" if condition else vector
+        return f"{condition} ? {vector} : ({ctype})(0)" if condition else vector
 
     def keep(index: Index, name: str) -> list[str]:
-        return [f"to[{flat(index, t.products) * row}] = {name};"]
+        return [f"to[{flat(index, t.products) * row * pieces}] = {name};"]
 
-    return base, separable(matrices, load, keep, "x")
+    return base, separable(matrices, load, keep, "x", ctype)
 
 
 def scalar_names(n: Nest) -> dict[str, str]:
