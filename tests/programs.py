@@ -72,10 +72,9 @@ class Program:
             if found is not None and 0 < found.size <= 2000:
                 pool.append(found)
         new = [t for t in pool[len(self.leaves) :] if t.storage not in self._outside]
-        picked = [t for t in new if rng.random() < 0.4] or new[-1:]
-        grads = [p.grad for p in self.leaves if p.grad is not None and rng.random() < 0.7]
-        sums = [F.sum(t) for t in pool[: len(self.leaves)]]
-        return [*picked, *grads, *sums]
+        picked = [t for t in new[:-1] if rng.random() < 0.15]
+        grads = [p.grad for p in self.leaves if p.grad is not None and rng.random() < 0.3]
+        return [*picked, *new[-1:], *grads, F.sum(self.leaves[0])]
 
     @property
     def _outside(self) -> list[Any]:
@@ -214,7 +213,11 @@ def square(p: Program, rng: np.random.Generator, pool: list[Tensor]) -> Tensor |
     if a.size != 16:
         return None
     form = [F.matmul, F.linear][int(rng.integers(2))]
-    return form(a.reshape(4, 4), _of_size(rng, pool, 16).reshape(4, 4))
+    found = form(a.reshape(4, 4), _of_size(rng, pool, 16).reshape(4, 4))
+    if rng.random() < 0.3:  # an update with a product that may read what is updated
+        in_place("sgd", a, found, {"lr": 0.5, "weight_decay": 0.0})
+        return None
+    return found
 
 
 @_move(2)
@@ -224,7 +227,7 @@ def gradients(p: Program, rng: np.random.Generator, pool: list[Tensor]) -> None:
 
 @_move(5)
 def changed(p: Program, rng: np.random.Generator, pool: list[Tensor]) -> None:
-    among = p.leaves if rng.random() < 0.6 else pool
+    among = p.leaves if rng.random() < 0.3 else pool
     target = _any(rng, among)
     others = [*pool[-3:], *pool, *(leaf.grad for leaf in p.leaves if leaf.grad is not None)]
     other = _of_size(rng, others, target.size)

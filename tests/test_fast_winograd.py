@@ -11,14 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 import sympy as sp
-from fast_device import Job
-from nests import run
 
 from gradproof.codegen.fast.affine import Affine
 from gradproof.codegen.fast.kernel import FastKernel
 from gradproof.codegen.fast.layout import Layout
 from gradproof.codegen.fast.nest import Access, Nest, Reduction
 from gradproof.codegen.fast.specialise import specialise
+from gradproof.codegen.fast.tiles import AVX2, AVX512, Machine
 from gradproof.codegen.fast.transforms import paired_points, shared, transform_for, transposed
 from gradproof.codegen.fast.winograd import (
     gain,
@@ -31,8 +30,10 @@ from gradproof.codegen.fast.winograd_pattern import pattern
 from gradproof.derive.errors import DefinitionError
 from gradproof.derive.registry import find
 from gradproof.derive.system import derive
-from gradproof.derive.winograd import INFINITY, cook_toom, default_points, identity
+from gradproof.derive.winograd import cook_toom, default_points, identity
 from gradproof.derive.winograd_error import average_error, error_bound
+from tests.fast_device import Job
+from tests.nests import evaluate, run
 
 UNITS = {"float32": Fraction(1, 2**24), "float64": Fraction(1, 2**53)}
 Shapes = dict[str, tuple[int, ...]]
@@ -47,7 +48,7 @@ def conv(target: str, **given: int) -> tuple[Nest, Shapes]:
     named = {"N": size["N"], "G": 1, "CG": size["C"], "OG": size["O"], "KH": kh, "KW": kw}
     named |= {"H": size["H"], "W": size["W"]}
     named |= {f"{letter}{axis}": size[letter] for letter in "SD" for axis in "HW"}
-    named |= {side: size["P"] for side in ("PT", "PB", "PL", "PR")}
+    named |= dict.fromkeys(("PT", "PB", "PL", "PR"), size["P"])
     symbols = {sp.Symbol(k, integer=True): v for k, v in named.items()}
     for s, value in d.derived:
         symbols[s] = int(value.xreplace(symbols))
@@ -111,7 +112,9 @@ def random(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
     return rng.standard_normal(shape).astype(np.float32).astype(np.float64)
 
 
-def kernels(nest: Nest, layouts: dict[str, Layout], m: int, **options: Any) -> tuple[FastKernel, ...]:
+def kernels(
+    nest: Nest, layouts: dict[str, Layout], m: int, **options: Any
+) -> tuple[FastKernel, ...]:
     found = winograd_kernels("k", nest, layouts, m, **options)
     assert found is not None
     return found
@@ -131,11 +134,13 @@ def bound(nest: Nest, m: int, arrays: dict[str, Array], dtype: str) -> float:
     return winograd_bound(nest, m, u=UNITS[dtype]) * terms * largest
 
 
-def whole(nest: Nest, shapes: Shapes, layouts: dict[str, Layout], m: int) -> None:
+def whole(
+    nest: Nest, shapes: Shapes, layouts: dict[str, Layout], m: int, machine: Machine = AVX2
+) -> None:
     """Integer data: with m = 2 all numbers on the way are float32 numbers. With m = 4 (thirds in
     G) the bound in float64 is below one half, so rounding gives exactly the integer."""
     dtype = "float32" if m == 2 else "float64"
-    job, arrays, expected = done(nest, shapes, layouts, m, dtype, integers)
+    job, arrays, expected = done(nest, shapes, layouts, m, dtype, integers, machine)
     got = job.get(nest.out.tensor)
     if m > 2:
         assert bound(nest, m, arrays, dtype) < 0.5
@@ -150,11 +155,267 @@ def done(
     m: int,
     dtype: str,
     data: Callable[[np.random.Generator, tuple[int, ...]], Array],
+    machine: Machine = AVX2,
 ) -> tuple[Job, dict[str, Array], Array]:
     rng = np.random.default_rng(1)
     arrays = {r.tensor: data(rng, shapes[r.tensor]) for r in nest.reads}
-    job = Job(kernels(nest, layouts, m), layouts, dtype=dtype)
+    job = Job(kernels(nest, layouts, m, machine=machine), layouts, dtype=dtype)
     for tensor, array in arrays.items():
         job.put(tensor, array)
     job.run()
     return job, arrays, run((nest,), shapes[nest.out.tensor], arrays)
+
+
+# -- patterns ----------------------------------------------------------------------------------
+@pytest.mark.parametrize("given", [{"S": 2}, {"D": 2}, {"K": 1, "P": 0}, {"C": 24}, {"O": 8}])
+def test_other_work_is_refused(given: dict[str, int]) -> None:
+    nest, shapes = conv("z", **given)
+    assert winograd_layouts(nest, shapes) is None
+
+
+@pytest.mark.parametrize("given", [{"H": 2, "W": 2}, {"H": 3, "W": 3}, {"KH": 7, "KW": 7, "P": 3}])
+def test_small_gain_is_refused(given: dict[str, int]) -> None:
+    nest, shapes = conv("z", **given)
+    assert winograd_layouts(nest, shapes) is None
+
+
+@pytest.mark.parametrize("target", ["grad_Y", "grad_w"])
+@pytest.mark.parametrize("given", [{"S": 2}, {"D": 2}])
+def test_gradients_of_other_work_are_refused(target: str, given: dict[str, int]) -> None:
+    nest, shapes = conv(target, **given)
+    assert winograd_layouts(nest, shapes) is None
+
+
+def test_roles() -> None:
+    forward, back, weights = (pattern(conv(t)[0]) for t in ("z", "grad_Y", "grad_w"))
+    assert forward is not None and back is not None and weights is not None
+    assert not forward.gradient and not back.gradient and weights.gradient
+    assert not forward.axes[0].flipped and back.axes[0].flipped
+    assert [a.start for a in (*forward.axes, *back.axes)] == [-1] * 4
+    assert (weights.near, weights.lane, weights.weights.tensor) == ("c", "o", "grad_w")
+
+
+def test_a_term_with_a_factor_is_refused() -> None:
+    nest, _ = line(1, 16, 16, 12, 3, 0)
+    (r,) = nest.reductions
+    assert pattern(nest) is not None
+    assert pattern(replace(nest, reductions=(replace(r, term=2 * r.term),))) is None
+    assert pattern(replace(nest, reductions=(replace(r, kind="max"),))) is None
+
+
+# -- transforms --------------------------------------------------------------------------------
+@pytest.mark.parametrize(("m", "r"), [(2, 3), (4, 3), (2, 5), (4, 2), (3, 3), (6, 3)])
+def test_shared_sums_are_the_matrices(m: int, r: int) -> None:
+    t = transform_for(m, r)
+    for matrix in (transposed(t.B), t.G, t.A, transposed(t.A), transposed(t.G)):
+        sources = [f"x{k}" for k in range(len(matrix[0]))]
+        assert shared(matrix, sources, "s").matrix(sources) == matrix
+
+
+@pytest.mark.parametrize("letter", ["A", "G", "B"])
+def test_a_wrong_entry_is_refused(letter: str) -> None:
+    t = transform_for(4, 3)
+    matrix = [list(row) for row in getattr(t, letter)]
+    matrix[2][1] += 1
+    with pytest.raises(DefinitionError, match="instead of"):
+        identity(replace(t, **{letter: tuple(map(tuple, matrix))}))
+
+
+@pytest.mark.parametrize("form", ["forward", "weight_gradient"])
+def test_paired_points_have_less_error(form: Any) -> None:
+    mine = transform_for(4, 3)
+    usual = cook_toom(4, 3, default_points(6))
+    assert mine.points == paired_points(6)
+    assert average_error(mine, 2, form=form) < average_error(usual, 2, form=form)
+    assert error_bound(mine, 2, form=form) < error_bound(usual, 2, form=form)
+
+
+@pytest.mark.parametrize(("m", "r"), [(2, 3), (4, 3), (2, 5)])
+def test_shared_sums_round_no_more_often_than_the_bound_counts(m: int, r: int) -> None:
+    t = transform_for(m, r)
+    for matrix in (transposed(t.B), t.G, t.A, transposed(t.A), transposed(t.G)):
+        sources = [f"x{k}" for k in range(len(matrix[0]))]
+        found = shared(matrix, sources, "s")
+        for mine, row in zip(rounded(found, sources), matrix, strict=True):
+            most = sum(v != 0 for v in row) - 1
+            for s, v in zip(sources, row, strict=True):
+                assert not v or mine[s] <= most + inexact(v)
+
+
+def inexact(v: Fraction) -> int:
+    """Roundings of a product with v: of the product, and of v itself."""
+    binary = v.denominator & (v.denominator - 1) == 0
+    return 0 if binary and abs(v.numerator) == 1 else 1 if binary else 2
+
+
+def rounded(found: Any, sources: list[str]) -> list[dict[str, int]]:
+    """How many roundings each source meets on its way into each output."""
+    known: dict[str, dict[str, int]] = {s: {s: 0} for s in sources}
+
+    def through(row: dict[str, Fraction]) -> dict[str, int]:
+        out: dict[str, int] = {}
+        for name, v in row.items():
+            for s, n in known[name].items():
+                out[s] = max(out.get(s, 0), n + len(row) - 1 + inexact(v))
+        return out
+
+    for name, row in found.steps:
+        known[name] = through(row)
+    return [through(row) for row in found.outputs]
+
+
+# -- results -----------------------------------------------------------------------------------
+SIZES: list[tuple[int, dict[str, int]]] = [
+    (2, {"H": 9, "W": 12}),
+    (4, {"H": 9, "W": 12, "N": 3}),
+    (4, {"H": 7, "W": 5, "C": 48, "O": 16, "N": 1}),
+    (4, {"H": 14, "W": 14, "C": 32, "O": 48}),
+    (3, {"H": 8, "W": 8, "P": 0}),
+    (2, {"H": 9, "W": 6, "K": 5, "P": 2}),
+    (4, {"H": 9, "W": 8, "KW": 1, "P": 0}),
+]
+
+
+@pytest.mark.parametrize("target", ["z", "grad_Y", "grad_w"])
+@pytest.mark.parametrize(("m", "given"), SIZES)
+def test_integers_exactly(target: str, m: int, given: dict[str, int]) -> None:
+    nest, shapes = conv(target, **given)
+    whole(nest, shapes, laid_out(nest, shapes, m), m)
+
+
+@pytest.mark.parametrize("target", ["z", "grad_Y", "grad_w"])
+@pytest.mark.parametrize("m", [2, 4])
+def test_error_is_within_the_bound(target: str, m: int) -> None:
+    nest, shapes = conv(target, C=32, H=14, W=14)
+    found = compare(nest, shapes, laid_out(nest, shapes, m), m, "float32")
+    assert found < 2 * winograd_error(nest, m)  # of one channel and tile; sums average out
+
+
+@pytest.mark.parametrize("target", ["z", "grad_Y", "grad_w"])
+def test_larger_borders(target: str) -> None:
+    nest, shapes = conv(target, H=9, W=7)
+    whole(nest, shapes, laid_out(nest, shapes, 4, more=2), 4)
+
+
+def test_ragged_data_without_a_border() -> None:
+    nest, shapes = conv("grad_w", H=9, W=7)
+    layouts = laid_out(nest, shapes, 4)
+    layouts["grad_z"] = Layout.blocked(shapes["grad_z"], 1)
+    whole(nest, shapes, layouts, 4)
+
+
+@pytest.mark.parametrize("target", ["z", "grad_Y", "grad_w"])
+@pytest.mark.parametrize("blocked", ["row major", "first", "second", "both"])
+def test_layouts_of_the_weights(target: str, blocked: str) -> None:
+    nest, shapes = conv(target, N=1, H=6, W=6)
+    layouts = laid_out(nest, shapes, 4)
+    w = "grad_w" if target == "grad_w" else "w"
+    layouts[w] = {
+        "row major": Layout.row_major(shapes[w]),
+        "first": Layout.blocked(shapes[w], 0),
+        "second": Layout.blocked(shapes[w], 1),
+        "both": Layout.blocked(shapes[w], 1, second=0),
+    }[blocked]
+    whole(nest, shapes, layouts, 4)
+
+
+def test_registers_decide_tiles_only() -> None:
+    for target in ("z", "grad_w"):
+        nest, shapes = conv(target, C=32, O=48, H=8, W=8)
+        layouts = laid_out(nest, shapes, 4)
+        texts = [kernels(nest, layouts, 4, machine=k)[target == "z"].text for k in (AVX2, AVX512)]
+        assert texts[0] != texts[1]
+        whole(nest, shapes, layouts, 4, machine=AVX512)
+
+
+@pytest.mark.parametrize("m", [2, 4])
+def test_one_axis(m: int) -> None:
+    nest, shapes = line(3, 32, 16, 21, 3, -1)
+    whole(nest, shapes, laid_out(nest, shapes, m), m)
+
+
+def test_three_axes() -> None:
+    v = {k: Affine.of(k) for k in "ocxyzijk"}
+    ends = [v[a] + v[b] for a, b in ("xi", "yj", "zk")]
+    reads = (Access("y", (v["c"], *ends)), Access("w", (v["o"], *(v[k] for k in "cijk"))))
+    term = sp.Symbol("r0", real=True) * sp.Symbol("r1", real=True)
+    total = Reduction("sum", (("c", 16), ("i", 3), ("j", 3), ("k", 3)), term)
+    loops = (("o", 16), ("x", 4), ("y", 5), ("z", 6))
+    out = Access("z", (v["o"], v["x"], v["y"], v["z"]))
+    nest = Nest(out, loops, reads, (total,), sp.Symbol("a0", real=True))
+    shapes = {"y": (16, 6, 7, 8), "w": (16, 16, 3, 3, 3), "z": (16, 4, 5, 6)}
+    layouts = winograd_layouts(nest, shapes)
+    assert layouts is not None
+    whole(nest, shapes, layouts, 2)
+
+
+def test_narrow_borders_are_refused() -> None:
+    nest, shapes = conv("z")
+    layouts = laid_out(nest, shapes, 4)
+    layouts["Y"] = Layout.blocked(shapes["Y"], 1, low=(0, 0, 1, 1), high=(0, 0, 1, 1))
+    assert winograd_kernels("k", nest, layouts, 4) is None
+
+
+def test_too_many_channels_for_local_memory_are_refused() -> None:
+    nest, shapes = line(1, 16, 16, 12, 3, 0)
+    layouts = laid_out(nest, shapes, 4)
+    assert winograd_kernels("k", nest, layouts, 4) is not None
+    many, large = conv("z", C=4096, O=16, N=1)
+    assert winograd_kernels("k", many, laid_out(many, large, 4), 4) is None
+
+
+# -- epilogues ---------------------------------------------------------------------------------
+def pointwise(name: str, of: str, value: sp.Expr, more: tuple[Access, ...] = ()) -> Nest:
+    """A nest over [n, k, u, v] that reads `of` as r0 and `more` from r1."""
+    at = tuple(Affine.of(k) for k in "nkuv")
+    loops = (("n", 2), ("k", 32), ("u", 9), ("v", 12))
+    return Nest(Access(name, at), loops, (Access(of, at), *more), (), value, (("slope", "real"),))
+
+
+@pytest.mark.parametrize("store", [True, False])
+def test_epilogue(store: bool) -> None:
+    nest, shapes = conv("z")
+    r0, r1, r2, slope = sp.symbols("r0 r1 r2 slope", real=True)
+    at = tuple(Affine.of(k) for k in "nkuv")
+    scaled = pointwise(
+        "s", "z", r0 * r1 + slope * r2, (Access("gain", at[1:2]), Access("skip", at))
+    )
+    relu = pointwise("t", "s", sp.Piecewise((0, r0 <= 0), (r0, True)))
+    shapes |= {"s": shapes["z"], "t": shapes["z"], "skip": shapes["z"], "gain": (32,)}
+    layouts = laid_out(nest, shapes, 2)
+    layouts |= {k: Layout.blocked(shapes[k], 1) for k in "st"}
+    layouts["gain"] = Layout.row_major((32,))
+    layouts["skip"] = wider(layouts["s"], 1)
+    found = kernels(nest, layouts, 2, epilogue=(scaled, relu), store=store)
+    job = Job(found, layouts, {"slope": 3.0})
+    rng = np.random.default_rng(2)
+    arrays = {k: integers(rng, shapes[k]) for k in ("Y", "w", "b", "gain", "skip")}
+    for tensor, array in arrays.items():
+        job.put(tensor, array)
+    job.run()
+    arrays["z"] = evaluate(nest, arrays)[1]
+    arrays["s"] = evaluate(scaled, arrays, {"slope": 3.0})[1]
+    arrays["t"] = evaluate(relu, arrays, {"slope": 3.0})[1]
+    for tensor in ("z", "s", "t") if store else ("s", "t"):
+        assert np.array_equal(job.get(tensor), arrays[tensor])
+    assert store == ("z" in dict(found[1].tensors))
+
+
+def test_epilogue_at_other_elements_is_refused() -> None:
+    nest, shapes = conv("z")
+    at = tuple(Affine.of(k) for k in "nkuv")
+    moved = pointwise("s", "z", sp.Symbol("r0", real=True))
+    moved = replace(moved, reads=(Access("z", (*at[:3], at[3] + Affine(1)), "zero"),))
+    layouts = laid_out(nest, shapes, 2)
+    layouts["s"] = layouts["z"]
+    assert winograd_kernels("k", nest, layouts, 2, epilogue=(moved,)) is None
+
+
+def test_bound_decides() -> None:
+    nest, _ = conv("z")
+    assert winograd_bound(nest, 2) < winograd_bound(nest, 4)
+    assert winograd_error(nest, 2) < winograd_error(nest, 4)
+    sides = pattern(nest)
+    assert sides is not None and gain(sides, 4) > gain(sides, 2)
+    with pytest.raises(ValueError, match="unit windows"):
+        winograd_bound(conv("z", S=2)[0], 4)

@@ -194,7 +194,7 @@ def chunked(p: Problem) -> Problem:
         loops: list[Loop] = []
         where: dict[str, Affine] = {}
         for v, n in s.loops:
-            piece = max(k for k in range(1, PART + 1) if n % k == 0)
+            piece = max(k for k in range(1, PART // 2 + 1) if n % k == 0)
             if n > PART and piece >= PART // 8:
                 loops += [(f"{v}_c", n // piece), (v, piece)]
                 where[v] = Affine.of(f"{v}_c") * piece + Affine.of(v)

@@ -1,7 +1,8 @@
 """Mean and variance in one pass over memory.
 
 All terms are taken relative to the first one. A block of them that stays in the nearest cache is
-read twice: its mean c, then its squared deviations q from c. Blocks are merged (Chan, Golub, LeVeque 1979): with d = c - mean,
+read twice: its mean c, then its squared deviations q from c. Blocks are merged (Chan, Golub,
+LeVeque 1979): with d = c - mean,
 
     mean += d * b/(n+b),    M2 += q + d^2 * n*b/(n+b),    n += b.
 
@@ -121,29 +122,30 @@ class _Moments(Schedule):
             w.close()
         w.line(f"const {kind} a1 = squares_;")
         w.know("a1", vector)
-        self.store(0, self.group.parts[0], "first_ + mean_")
+        self.store(0, self.group.parts[0], "base_ + mean_")
         self.store(1, self.group.parts[1])
 
     def _first(self, kind: str, vector: bool) -> None:
         """The first term: all others are taken relative to it."""
         loops = (*self.blocks, *self.inside)
-        self.w.line(f"{kind} first_;")
-        self.w.know("first_", vector)
+        self.w.line(f"{kind} base_;")
+        self.w.know("base_", vector)
         self.w.open("", frozenset(v for v, _ in loops))
         for v, _ in loops:
             self.w.line(f"const int {v} = 0;")
-        self.w.line(f"first_ = {self.w.value(self.s.reductions[0].term)};")
+        self.w.line(f"base_ = {self.w.value(self.s.reductions[0].term)};")
         self.w.close()
 
     def _block(self, kind: str, vector: bool) -> None:
         w, size = self.w, prod(n for _, n in self.inside)
-        first, center = sp.Symbol("first_", real=True), sp.Symbol("center_", real=True)
+        first, center = sp.Symbol("base_", real=True), sp.Symbol("center_", real=True)
         term = self.s.reductions[0].term
         w.open("")
         self._sum(0, term - first)
         w.line(f"const {kind} center_ = a0 / (REAL){size};")
         w.know("center_", vector)
-        # (x - first) - center, in this order: the first difference is exact where it matters
+        # (x - base) - center, in this order: the first difference is exact where it matters; SymPy
+        # orders terms by name
         apart = sp.Add(sp.Add(term, -first, evaluate=False), -center, evaluate=False)
         self._sum(1, sp.Pow(apart, 2, evaluate=False))
         w.line(f"const REAL share_ = {size} / (count_ + {size});")

@@ -22,6 +22,7 @@ from gradproof.codegen.fast.nest import Loop
 UNROLLED = 112  # multiply-adds in the innermost loop's text
 ACROSS = 8  # instructions to sum a vector
 LINE = 16  # elements of a cache line
+FAR = 4096  # elements between what a tile should not read together
 
 Tile = tuple[tuple[str, int], ...]
 Region = tuple[int, int, int]  # first step, number of tiles, steps of a tile
@@ -231,10 +232,15 @@ def _cycles(s: Sum, tile: Tile, unroll: tuple[str, int], m: Machine) -> float:
 
 
 def _lines(s: Sum, tile: Tile) -> float:
-    """Scalars that lie a cache line apart cost more."""
+    """Scalars that lie a cache line apart cost more; so do tiles across images, the first loop of
+    a tile most: work-groups then share what they read."""
     near = {v for v, _ in (*tile, *innermost(s)[-2:])}
+    cost = 1.0
     for r in s.reads:
-        strides = [abs(r.address.coefficient(v)) for v in near if r.address.coefficient(v)]
-        if not r.vector and strides and min(strides) >= LINE:
-            return 1.3
-    return 1.0
+        strides = {v: abs(k) for v, k in r.address.terms if v in near}
+        if not r.vector and strides and min(strides.values()) >= LINE:
+            cost = max(cost, 1.3)
+        far = [v for v, _ in tile if not r.vector and strides.get(v, 0) > FAR]
+        if far:
+            cost = max(cost, 1.25 if far[0] == tile[0][0] else 1.03)
+    return cost

@@ -31,10 +31,11 @@ def check_nests(nests: Sequence[Nest], shapes: Mapping[str, Shape]) -> None:
     >>> from gradproof.derive.ops.relu import relu
     >>> nests = specialise(relu, relu.equations[0], {"T": 4})
     >>> check_nests(nests, {"Y": (4,), "z": (4,)})
-    >>> check_nests(nests, {"Y": (4,), "z": (5,)})
-    Traceback (most recent call last):
-        ...
-    gradproof.codegen.fast.validate.Unsound: z[i]: 4 of 5 elements are written
+    >>> try:
+    ...     check_nests(nests, {"Y": (4,), "z": (5,)})
+    ... except Unsound as error:
+    ...     print(error)
+    z[i]: 4 of 5 elements are written
     """
     if not nests:
         return

@@ -29,44 +29,39 @@ from gradproof.codegen.fast.winograd_tiles import (
 )
 
 LOCAL_BYTES = 900_000  # of local memory that the tiles of a block may take, in float32
-_STREAMED = 4_000_000  # bytes of transformed weights that are far larger than that cache
 _VECTOR = 4 * LANES
 
 
 @dataclass(frozen=True)
 class Blocks:
-    """tiles: per work-group; columns (tiles) x lanes (blocks of 16) accumulators; together: blocks
-    of 16 outputs whose sums are in local memory at a time."""
+    """columns (the tiles of a work-group) x lanes (blocks of 16 outputs) accumulators; together:
+    blocks of 16 outputs whose sums are in local memory at a time."""
 
-    tiles: int
     columns: int
     lanes: int
     together: int
 
 
-def blocks(t: Tiling, machine: Machine) -> Blocks:
-    """Accumulators and weights fit the registers. The transformed weights stream through the
-    second-level cache once per block of tiles: where they are larger than that, a block has twice
-    as many tiles."""
+def blocks(t: Tiling, machine: Machine) -> Blocks | None:
+    """Accumulators and weights fit the registers, and a block has one column of accumulators: with
+    more tiles, what is read again leaves the second-level cache. None where even that is too
+    large for local memory."""
     outputs, near = t.extents["lane"], t.extents["near"]
     lanes = next(b for b in (2, 3, 1) if b == 1 or (outputs % b == 0 and 8 * b <= machine.vectors))
     columns = min(8 if lanes > 1 else 16, machine.vectors // lanes)
-    unit = prod(t.products) * _VECTOR
-    wide = unit * near * LANES * outputs > _STREAMED
-    tiles = min(columns * (2 if wide else 1), -(-t.tiles // columns) * columns)
+    per_block = prod(t.products) * _VECTOR * columns
     shares = [b for b in range(lanes, outputs + 1, lanes) if outputs % b == 0]
-    fitting = [b for b in shares if unit * tiles * (near + b) <= LOCAL_BYTES]
-    return Blocks(tiles, columns, lanes, max(fitting, default=lanes))
+    fitting = [b for b in shares if per_block * (near + b) <= LOCAL_BYTES]
+    return Blocks(columns, lanes, max(fitting)) if fitting else None
 
 
 def correlation(
     name: str, t: Tiling, epilogue: tuple[Nest, ...], store: bool, machine: Machine
 ) -> tuple[FastKernel, ...] | None:
     """The kernel of the weights and the kernel of the tiles."""
-    out = outputs(t, epilogue, store)
-    if out is None:
+    out, b = outputs(t, epilogue, store), blocks(t, machine)
+    if out is None or b is None:
         return None
-    b = blocks(t, machine)
     u = f"{name}_transformed"
     row = t.extents["near"] * LANES * b.together + 1
     size = t.extents["lane"] // b.together * prod(t.products) * row * LANES
@@ -90,8 +85,8 @@ def _weights_kernel(
     )
     near = t.extents["near"] * LANES
     text = render_part(
-        "weights", name=name, near=near, lanes=b.lanes, together=b.together, block=prod(t.products) * row, base=base,
-        lines=lines, LANES=LANES,
+        "weights", name=name, near=near, lanes=b.lanes, together=b.together,
+        block=prod(t.products) * row, base=base, lines=lines, LANES=LANES,
     )  # fmt: skip
     groups = t.extents["lane"] * near
     tensors = ((source, False), (scratch, True))
@@ -105,7 +100,7 @@ def _tiles_kernel(
     near, count = t.extents["near"], prod(t.products)
     window = t.window
     assert window is not None  # `fits` has seen it
-    column_row, sum_row = near * b.tiles + 1, b.together * b.tiles + 1
+    column_row, sum_row = near * b.columns + 1, b.together * b.columns + 1
     base, into = into_local(
         t, window, "near_i", [transposed(f.B) for f in t.transforms], column_row, machine.pieces
     )
@@ -117,11 +112,11 @@ def _tiles_kernel(
     )
     text = render_part(
         "tiles", name=name, arguments=out.arguments, products=count, near=near,
-        lane_blocks=t.extents["lane"], tiles=t.tiles, block=b.tiles, columns=b.columns,
-        lanes=b.lanes, together=b.together, column_row=column_row, sum_row=sum_row, weights_row=row, pieces=machine.pieces, piece=piece_type(machine.pieces),
+        lane_blocks=t.extents["lane"], tiles=t.tiles, columns=b.columns, lanes=b.lanes,
+        together=b.together, column_row=column_row, sum_row=sum_row, weights_row=row,
         decode=t.decode(), base=base, into=into, back=back, pointers=out.pointers, unroll=4,
-        LANES=LANES,
+        pieces=machine.pieces, piece=piece_type(machine.pieces), LANES=LANES,
     )  # fmt: skip
     tensors = ((t.pattern.window.tensor, False), (scratch, False), *out.tensors)
-    groups = -(-t.tiles // b.tiles)
+    groups = -(-t.tiles // b.columns)
     return FastKernel(name, text, tensors, groups, out.scalars, t.flops)
