@@ -168,7 +168,8 @@ class PlannedStep:
                 changing.append((len(buffers) + k, kind, slot))
             else:
                 kernel.set_arg(len(buffers) + k, kind(value))
-        launch = Launch(self.device, kernel, (x["groups"],), (1,), tuple(buffers))
+        local = x["local"]
+        launch = Launch(self.device, kernel, (x["groups"] * local,), (local,), tuple(buffers))
         return launch, tuple(changing)
 
     def _reference_scalars(self, number: int) -> tuple[Any, ...]:

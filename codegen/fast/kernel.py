@@ -23,3 +23,4 @@ class FastKernel:
     flops: int = 0
     scratch: tuple[tuple[str, int], ...] = ()
     note: str = ""
+    local: int = 1

@@ -45,6 +45,7 @@ class Launch:
     buffers: tuple[str, ...]
     scalars: tuple[tuple[str, str], ...] = ()
     groups: int = 0
+    local: int = 1
     call: int = -1
     writes: tuple[str, ...] = ()
     flops: int = 0
@@ -77,6 +78,7 @@ class _Program:
                     tuple(buffers[t] for t, _ in k.tensors),
                     tuple((buffers[s], kind) for s, kind in k.scalars),
                     k.groups,
+                    k.local,
                     writes=tuple(buffers[t] for t, written in k.tensors if written),
                     flops=k.flops,
                     note=k.note,
@@ -427,6 +429,7 @@ def _as_data(
                 "buffers": list(x.buffers),
                 "scalars": [list(s) for s in x.scalars],
                 "groups": x.groups,
+                "local": x.local,
                 "call": x.call,
                 "flops": x.flops,
                 "note": x.note,
