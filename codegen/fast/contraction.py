@@ -142,9 +142,9 @@ def _ranked(
     store: bool,
     machine: Machine,
 ) -> tuple[tuple[Phase, Tiling], ...]:
-    """All lanes and tiles of a phase, the cheapest first."""
-    found = []
+    """All tiles of a phase, lane by lane, the cheapest first."""
+    lanes = []
     for phase in phases(n, layouts, epilogue, store):
         whole = replace(phase, problem=chunked(phase.problem))
-        found += [(whole, t) for t in tilings(whole.problem, machine)]
-    return tuple(sorted(found, key=lambda x: x[1].cost))
+        lanes.append([(whole, t) for t in tilings(whole.problem, machine)])
+    return tuple(x for found in sorted(lanes, key=lambda f: f[0][1].cost) for x in found)

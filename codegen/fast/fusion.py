@@ -92,6 +92,18 @@ def kind_of(nests: tuple[Nest, ...] | None) -> str:
     return "contract" if all(map(is_contraction, nests)) else "vector"
 
 
+def by_kind(nests: tuple[Nest, ...] | None) -> list[tuple[str, tuple[Nest, ...]]]:
+    """The phases of an equation by kind: those without a term are apart from sums of products."""
+    whole = kind_of(nests)
+    if nests is None or whole == "contract":
+        return [(whole, nests or ())]
+    sums = tuple(n for n in nests if is_contraction(n))
+    rest = tuple(n for n in nests if n not in sums)
+    if not sums or any(n.reductions for n in rest):
+        return [(whole, nests)]
+    return [("contract", sums), ("vector", rest)]
+
+
 def is_contraction(n: Nest) -> bool:
     """Whether the nest is a function of one sum of a product of two or more reads.
 
@@ -274,6 +286,8 @@ def _with_epilogue(step: Step, tasks: list[Task], k: int) -> list[Task] | None:
     if len(t.nests) != 1 or t.also or t.out not in step.passing:
         return None
     consumers = [j for j, c in enumerate(tasks) if t.out in c.reads]
+    if sum(t.out in other.writes for other in tasks) > 1:
+        return None  # another one computes the other phases
     if len(consumers) != 1 or tasks[consumers[0]].kind != "vector":
         return None
     (j,) = consumers

@@ -10,8 +10,8 @@ class FastKernel:
     """One OpenCL kernel for known sizes and layouts.
 
     `text` is the whole function. Its arguments are `tensors` in order (name, whether it is
-    written; int tensors are in `whole`), then `scalars` (name, "real" or "uint"). It is launched
-    over `groups` work-groups of one work-item. `flops`: operations of the equation, computed
+    written), then `scalars` (name, "real" or "uint"). It is launched
+    over `groups` work-groups of `local` work-items. `flops`: operations of the equation, computed
     directly; `scratch`: tensors that only this step's kernels use, with their sizes in elements.
     """
 

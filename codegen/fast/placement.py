@@ -32,6 +32,8 @@ def place(step: Step, wishes: Iterable[Wish]) -> dict[str, Layout]:
     for wish in wishes:
         for buffer, layout in wish.layouts.items():
             kind = order(layout)
+            if buffer not in step.external:
+                kind = natural(kind)  # one order for all who block the same dimensions
             votes[buffer][kind] += wish.weight
             borders[buffer, kind].append(layout)
     found = {
@@ -40,8 +42,8 @@ def place(step: Step, wishes: Iterable[Wish]) -> dict[str, Layout]:
     }
     for buffer, kinds in votes.items():
         if buffer not in found:
-            best = max(kinds, key=lambda k: (kinds[k], k))
-            found[buffer] = _widest(borders[buffer, best])
+            best = max(kinds, key=lambda k: (kinds[k], k == natural(k), k))
+            found[buffer] = _widest(borders[buffer, best], best)
     for buffer in _opaque(step):
         found.setdefault(buffer, Layout.row_major(step.shapes[buffer]))
     _follow(step, found)
@@ -74,10 +76,21 @@ def reordered(
     return Layout(shape, full, low, high)
 
 
-def _widest(layouts: list[Layout]) -> Layout:
-    low = tuple(map(max, *[x.low for x in layouts])) if len(layouts) > 1 else layouts[0].low
-    high = tuple(map(max, *[x.high for x in layouts])) if len(layouts) > 1 else layouts[0].high
-    return bordered(layouts[0], low, high)
+def natural(axes: tuple[Axis, ...]) -> tuple[Axis, ...]:
+    """The outer digits in the order of their dimensions, the inner ones as they are.
+
+    >>> natural(((1, 16, 0), (0, 1, 0), (1, 1, 16)))
+    ((0, 1, 0), (1, 16, 0), (1, 1, 16))
+    """
+    outer = sorted(a for a in axes if a[2] == 0)
+    return (*outer, *(a for a in axes if a[2]))
+
+
+def _widest(layouts: list[Layout], axes: tuple[Axis, ...]) -> Layout:
+    """The border that all of these ask for."""
+    low = tuple(max(x.low[d] for x in layouts) for d in range(len(layouts[0].shape)))
+    high = tuple(max(x.high[d] for x in layouts) for d in range(len(layouts[0].shape)))
+    return reordered(axes, layouts[0].shape, low, high)
 
 
 def _opaque(step: Step) -> Iterable[str]:

@@ -15,7 +15,7 @@ import sympy as sp
 
 from gradproof.codegen.fast.affine import Affine
 from gradproof.codegen.fast.contraction import contraction_kernel, contraction_layouts
-from gradproof.codegen.fast.fusion import Step, Task, fused, kind_of
+from gradproof.codegen.fast.fusion import Step, Task, by_kind, fused, kind_of
 from gradproof.codegen.fast.general import general_kernel
 from gradproof.codegen.fast.graph import Graph, Node, Shape, nodes
 from gradproof.codegen.fast.inline import renamed
@@ -50,6 +50,7 @@ class Launch:
     writes: tuple[str, ...] = ()
     flops: int = 0
     note: str = ""
+    what: str = ""
 
 
 @dataclass
@@ -60,6 +61,7 @@ class _Program:
     launches: list[Launch] = field(default_factory=list)
     sizes: dict[str, int] = field(default_factory=dict)  # scratch and copies, in elements
     layouts: dict[str, Layout] = field(default_factory=dict)
+    what: str = ""  # the equations that the next kernels compute
 
     def add(self, found: tuple[FastKernel, ...], base: str, tensors: Mapping[str, str]) -> None:
         """Launches of kernels whose names begin with `base`; tensors: argument -> buffer."""
@@ -82,6 +84,7 @@ class _Program:
                     writes=tuple(buffers[t] for t, written in k.tensors if written),
                     flops=k.flops,
                     note=k.note,
+                    what=self.what,
                 )
             )
 
@@ -104,16 +107,15 @@ class Planner:
         """The plan of a recorded step as plain data. data: see `Graph.of`."""
         graph = Graph.of(data)
         step = fused(step_of(graph, definition))
-        for task in step.tasks:
-            check_nests(task.nests, step.shapes)
-            for nest in task.also:
-                check_nests((nest,), step.shapes)
+        check_tasks(step)
         whole = frozenset(b for b, x in graph.buffers.items() if x.dtype == "int")
         wishes = [w for t in step.tasks if (w := self._wish(t, step)) is not None]
         home = place(step, wishes)
         asked = {id(w.task): w.layouts for w in wishes}
         program = _Program(layouts=dict(home))
         for task in _with_moments(step.tasks):
+            call = graph.calls[task.call]
+            program.what = f"{call.operator} {call.target}"
             self._emit(program, task, step, home, asked.get(id(task)), whole)
         return _as_data(program, step, home, whole)
 
@@ -221,6 +223,7 @@ class Planner:
                 call=t.call,
                 writes=tuple(names.get(b, b) for b in t.writes),
                 note=",".join(buffers),
+                what=program.what,
             )
         )
         for b in t.writes:
@@ -250,10 +253,12 @@ class Planner:
             (),
             sp.Symbol("r0", real=True),
         )
+        what, program.what = program.what, "copy for " + program.what
         base = program.next_name
         ints = frozenset(["t0", "t1"]) if {source, target} & whole else frozenset()
         kernel = _any_kernel(base, (nest,), {"t0": to_layout, "t1": from_layout}, ints)
         program.add((kernel,), base, {"t0": target, "t1": source})
+        program.what = what
 
 
 def step_of(graph: Graph, definition: Callable[[str], Definition]) -> Step:
@@ -271,8 +276,13 @@ def step_of(graph: Graph, definition: Callable[[str], Definition]) -> Step:
         before, node, after = _with_flat_operands(node, shapes, external)
         nests = on_canonical(node, shapes)
         opaque = node.reads if nests is None else frozenset[str]()
-        task = Task(kind_of(nests), node.call, node.out, nests or (), opaque_reads=opaque)
-        tasks += [*before, task, *after]
+        if nests is not None:
+            check_nests(nests, shapes)
+        own = [
+            Task(kind, node.call, node.out, part, opaque_reads=opaque)
+            for kind, part in by_kind(nests)
+        ]
+        tasks += [*before, *own, *after]
     whole = frozenset(b for b, x in graph.buffers.items() if x.dtype == "int")
     return Step(tuple(tasks), shapes, external, fixed, whole)
 
@@ -321,6 +331,18 @@ def _any_kernel(
         return vector_kernel(name, nests, layouts, whole)
     except ValueError:
         return general_kernel(name, nests, layouts, whole)
+
+
+def check_tasks(step: Step) -> None:
+    """What holds of every equation before it is fused holds afterwards. Errors: Unsound."""
+    together: dict[tuple[int, str], tuple[Nest, ...]] = {}
+    for task in step.tasks:
+        key = task.call, task.out
+        together[key] = (*together.get(key, ()), *task.nests)
+        for nest in task.also:
+            check_nests((nest,), step.shapes)
+    for nests in together.values():
+        check_nests(nests, step.shapes)
 
 
 def work(nests: tuple[Nest, ...]) -> int:
@@ -433,6 +455,7 @@ def _as_data(
                 "call": x.call,
                 "flops": x.flops,
                 "note": x.note,
+                "what": x.what,
             }
             for x in program.launches
         ],

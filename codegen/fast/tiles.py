@@ -22,6 +22,7 @@ from gradproof.codegen.fast.nest import Loop
 UNROLLED = 112  # multiply-adds in the innermost loop's text
 ACROSS = 8  # instructions to sum a vector
 LINE = 16  # elements of a cache line
+ALIKE = 0.02  # costs that differ by less are equal: the tile that lies closest together wins
 FAR = 4096  # elements between what a tile should not read together
 
 Tile = tuple[tuple[str, int], ...]
@@ -168,8 +169,8 @@ def tilings(p: Problem, m: Machine) -> tuple[Tiling, ...]:
             cost = _cost(p, s, tile, unroll, m)
             if cost is not None:
                 stride = sum(abs(p.out.coefficient(v)) for v, _ in tile)
-                found.append((round(cost, 4), stride, Tiling(p.lane, tile, unroll, cost)))
-    return tuple(t for _, _, t in sorted(found, key=lambda x: (x[0], x[1], str(x[2]))))
+                found.append((round(cost / ALIKE), stride, Tiling(p.lane, tile, unroll, cost)))
+    return tuple(t for _, _, t in sorted(found, key=lambda x: (x[0], x[1], x[2].cost, str(x[2]))))
 
 
 def _tiles(loops: tuple[Loop, ...], most: int) -> Iterator[Tile]:
@@ -232,15 +233,14 @@ def _cycles(s: Sum, tile: Tile, unroll: tuple[str, int], m: Machine) -> float:
 
 
 def _lines(s: Sum, tile: Tile) -> float:
-    """Scalars that lie a cache line apart cost more; so do tiles across images, the first loop of
-    a tile most: work-groups then share what they read."""
+    """Scalars that lie a cache line apart cost more; so does a tile whose first loop runs across
+    images: work-groups then share what they read."""
     near = {v for v, _ in (*tile, *innermost(s)[-2:])}
     cost = 1.0
     for r in s.reads:
         strides = {v: abs(k) for v, k in r.address.terms if v in near}
         if not r.vector and strides and min(strides.values()) >= LINE:
             cost = max(cost, 1.3)
-        far = [v for v, _ in tile if not r.vector and strides.get(v, 0) > FAR]
-        if far:
-            cost = max(cost, 1.25 if far[0] == tile[0][0] else 1.03)
+        if not r.vector and strides.get(tile[0][0], 0) > FAR:
+            cost = max(cost, 1.25)
     return cost

@@ -147,6 +147,8 @@ def _named(row: Row, steps: list[tuple[str, Row]], stem: str) -> Row:
         return row
     counts = Counter(abs(v) for v in row.values())
     factor = max(counts, key=lambda v: (counts[v], _binary(row, v)))
+    if factor.denominator & (factor.denominator - 1):
+        factor = Fraction(1)  # a rounded factor would round twice what the sum has multiplied
     name = f"{stem}{len(steps)}"
     steps.append((name, {s: v / factor for s, v in row.items()}))
     return {name: factor}

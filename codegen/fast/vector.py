@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import prod
-
-import sympy as sp
 
 from gradproof.codegen.fast.affine import Affine
 from gradproof.codegen.fast.kernel import FastKernel
 from gradproof.codegen.fast.layout import Layout
-from gradproof.codegen.fast.nest import Access, Loop, Nest, Reduction
+from gradproof.codegen.fast.nest import Loop, Nest
 from gradproof.codegen.fast.program import LANES
-from gradproof.codegen.fast.strided import Strided, fused_loops, strided
-from gradproof.codegen.fast.vector_group import Group, Part, grouped, variables
+from gradproof.codegen.fast.strided import Strided, strided
+from gradproof.codegen.fast.vector_access import Placed, contiguous
+from gradproof.codegen.fast.vector_group import Group, Part, grouped
 from gradproof.codegen.fast.vector_scope import Load, Writer
 from gradproof.codegen.fast.vector_sums import Set, reduce_set
 from gradproof.codegen.render import environment
@@ -29,6 +28,7 @@ from gradproof.derive.expr import fresh
 GROUPS = 64  # at most so many work-groups,
 ENOUGH = 16384  # each of so many terms, but 8 if there are as many
 FEWEST = 8
+RESERVED = {"group", "item", "last", "int", "float", "double", "long"}
 
 
 def vector_kernel(
@@ -79,65 +79,26 @@ class Schedule:
         layouts: Mapping[str, Layout],
         whole: frozenset[str],
     ) -> None:
-        self.name, self.group, self.layouts, self.whole = name, group, layouts, whole
-        self.split = _splits(group.whole, s)
-        tests = [self._tests(a) for a in group.whole.reads]
-        s = replace(s, reductions=tuple(map(self._counted, s.reductions)))
-        self.s = fused_loops(s, self._kept(s, tests))
+        self.name, self.group, self.whole = name, group, whole
+        placed = Placed(group.whole, s, layouts)
+        self.s = placed.s
         self.pointers = self._pointers()
         loads = {
-            f"r{k}": Load(self.pointers[a.tensor], self.s.reads[k], a.tensor in whole, tests[k])
+            f"r{k}": Load(
+                self.pointers[a.tensor], self.s.reads[k], a.tensor in whole, placed.tests[k]
+            )
             for k, a in enumerate(group.whole.reads)
         }
         self.lane = self._lane()
-        self.w = Writer(loads, self.split, self._integers(), frozenset(dict(group.scalars)))
+        self.w = Writer(loads, placed.split, self._integers(), frozenset(dict(group.scalars)))
         if self.lane:
             self.w.lane = self.lane.loop
             self.w.steps = Affine.of(self.lane.step) * LANES if self.lane.step else Affine()
 
-    # -- what accesses say ------------------------------------------------------------------------
-    def _tests(self, a: Access) -> tuple[Affine, ...]:
-        """What must be >= 0 for an access to be in memory, or in zeros that it may read."""
-        layout = self.layouts[a.tensor]
-        return self._range(a, layout.low, layout.high)
-
-    def _range(self, a: Access, low: tuple[int, ...], high: tuple[int, ...]) -> tuple[Affine, ...]:
-        """What must be >= 0 for an access to be in the tensor, unless borders make it certain."""
-        found, extents = [], self.group.whole.extents
-        for d, (p, n) in enumerate(zip(a.subscripts, self.layouts[a.tensor].shape, strict=True)):
-            least, most = p.limits(extents)
-            found += [p] if least < -low[d] else []
-            found += [Affine(n - 1) - p] if most >= n + high[d] else []
-        return tuple(p.substitute(self.split) for p in found)
-
-    def _counted(self, r: Reduction) -> Reduction:
-        """With guards for reads that skip a term where they lie outside."""
-        guards = list(r.guards)
-        for k in self.group.whole.used(r.term):
-            a = self.group.whole.reads[k]
-            none = (0,) * len(a.subscripts)
-            guards += self._range(a, none, none) if a.outside == "skip" else ()
-        return replace(r, guards=tuple(dict.fromkeys(guards)))
-
-    def _kept(self, s: Strided, tests: list[tuple[Affine, ...]]) -> frozenset[str]:
-        """Loops that are mentioned, and those that only some reductions have."""
-        kept = frozenset().union(*(p.loops for t in tests for p in t))
-        for r in s.reductions:
-            kept |= self._mentioned(sp.Tuple(r.term, *r.conditions))
-            for other in s.reductions:
-                if other.loops != r.loops:
-                    kept |= frozenset(dict(other.loops)) & frozenset(dict(r.loops))
-        return kept | self._mentioned(self.group.whole.value)
-
-    def _mentioned(self, e: sp.Basic) -> frozenset[str]:
-        found: frozenset[str] = frozenset()
-        for v in variables(e, self.group.whole.extents):
-            found |= self.split.get(v, Affine.of(v)).loops
-        return found
-
     def _pointers(self) -> dict[str, str]:
         """A C name for each tensor, in order of first use."""
         taken = {*self.group.whole.extents, *self.s.extents, *dict(self.group.scalars)}
+        taken |= RESERVED
         found: dict[str, str] = {}
         for a in self.group.whole.reads:
             if a.tensor not in found:
@@ -156,7 +117,7 @@ class Schedule:
 
     def _lane(self) -> _Lane | None:
         outs = [self.s.reads[p.place] for p in self.group.parts]
-        best = _contiguous(self.s.loops, outs, self.s.reads)
+        best = contiguous(self.s.loops, outs, self.s.reads)
         if best is None:
             return None
         v, n = best
@@ -174,7 +135,7 @@ class Schedule:
             name=self.name, arguments=arguments, lines=self.w.stack[0].lines,
         )  # fmt: skip
         tensors = tuple((t, t in written) for t in self.pointers)
-        return FastKernel(self.name, text, tensors, groups, self.group.scalars, _flops(self.group))
+        return FastKernel(self.name, text, tensors, groups, self.group.scalars, self.group.flops)
 
     def _argument(self, tensor: str, written: bool) -> str:
         kind = "int" if tensor in self.whole else "REAL"
@@ -281,7 +242,7 @@ class Schedule:
     def along(self, loops: tuple[Loop, ...], used: list[Affine]) -> str | None:
         """The loop of a sum that runs 16 at a time where no output loop does."""
         inner = [p for p in used if p.loops & {v for v, _ in loops}]
-        best = _contiguous(loops, [], inner) if self.lane is None and inner else None
+        best = contiguous(loops, [], inner) if self.lane is None and inner else None
         return best[0] if best else None
 
     def store(self, k: int, p: Part, known: str = "") -> None:
@@ -301,30 +262,6 @@ class Schedule:
             w.line(f"PLACED({pointer}, {at}) = target{k};")
 
 
-def _splits(n: Nest, s: Strided) -> dict[str, Affine]:
-    """The loops that the layouts split, as expressions of the new ones."""
-    found = {}
-    for v in n.extents:
-        if v not in s.extents:
-            found[v] = Affine.of(f"{v}_o") * s.extents[f"{v}_i"] + Affine.of(f"{v}_i")
-    return found
-
-
-def _contiguous(
-    loops: Sequence[Loop], outs: Sequence[Affine], reads: Sequence[Affine]
-) -> Loop | None:
-    """The loop with stride 1 in every output and 0 or 1 in every read, and most often 1."""
-    found = [
-        (v, n)
-        for v, n in loops
-        if n >= LANES
-        and all(p.coefficient(v) == 1 for p in outs)
-        and all(p.coefficient(v) in (0, 1) for p in reads)
-        and any(p.coefficient(v) for p in (*outs, *reads))
-    ]
-    return max(found, key=lambda x: (sum(p.coefficient(x[0]) for p in reads), x[1]), default=None)
-
-
 def _scalar(kind: str) -> str:
     return {"real": "REAL", "uint": "uint"}[kind]
 
@@ -332,12 +269,3 @@ def _scalar(kind: str) -> str:
 def _line(p: Part) -> str:
     text = f"{p.out} = {p.value}"
     return text if len(text) <= 96 else text[:93] + "..."
-
-
-def _flops(group: Group) -> int:
-    """Operations of the equations."""
-    cells = prod(n for _, n in group.whole.loops)
-    count = sum(int(p.value.count_ops()) for p in group.parts) * cells
-    for r in group.whole.reductions:
-        count += (int(r.term.count_ops()) + 1) * cells * prod(n for _, n in r.loops)
-    return count

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 
 import sympy as sp
 
@@ -31,6 +32,15 @@ class Group:
     parts: tuple[Part, ...]
     stages: tuple[int, ...]
     scalars: tuple[tuple[str, str], ...]
+
+    @property
+    def flops(self) -> int:
+        """Operations of the equations."""
+        cells = prod(n for _, n in self.whole.loops)
+        count = sum(int(p.value.count_ops()) for p in self.parts) * cells
+        for r in self.whole.reductions:
+            count += (int(r.term.count_ops()) + 1) * cells * prod(n for _, n in r.loops)
+        return count
 
 
 def grouped(name: str, nests: Sequence[Nest]) -> Group:

@@ -28,16 +28,24 @@ from gradproof.codegen.fast.winograd_tiles import Tiling
 from gradproof.derive.winograd import Point, Transform
 from gradproof.derive.winograd_error import SINGLE, average_error, error_bound
 
-_PRODUCTS = 6  # m + r - 1 of the default tile: 6 values of a tile's line fit the registers
+_PRODUCTS = 6  # at most, on one axis: m + r - 1
 _LEAST_GAIN = 1.5  # fewer multiplications saved than this do not pay for the transforms
 _LARGEST = 2**31  # addresses are int
 
 
 # -- tiles, layouts and errors ------------------------------------------------------------------
-def tile_size(p: Pattern) -> int:
-    """Outputs per tile and axis, so that a tile has about 6 products on an axis."""
-    taps = max(a.taps for a in p.axes)
-    return max(2, min(4 if len(p.axes) < 3 else 2, _PRODUCTS + 1 - taps))
+def tile_size(p: Pattern, most: int | None = None) -> int:
+    """Outputs per tile and axis: at most so many, and so that an axis has at most 6 products, as
+    more of them lose accuracy; below 2 where the window is too long for that.
+
+    >>> from gradproof.codegen.fast.winograd_pattern import Axis
+    >>> a = Access("", ())
+    >>> [tile_size(Pattern(a, a, a, (Axis("x", "i", 9, taps, 0, False),), (), "", "", False))
+    ...  for taps in (3, 5, 7)]
+    [4, 2, 0]
+    """
+    usual = 4 if len(p.axes) < 3 else 2  # 216 products would fill the local memory
+    return min(most or usual, _PRODUCTS + 1 - max(a.taps for a in p.axes))
 
 
 def gain(p: Pattern, m: int) -> float:
@@ -49,7 +57,8 @@ def gain(p: Pattern, m: int) -> float:
 def winograd_layouts(
     n: Nest, shapes: Mapping[str, tuple[int, ...]], m: int | None = None
 ) -> dict[str, Layout] | None:
-    """Layouts of the target and of both operands for tiles of m; None where it does not apply.
+    """Layouts of the target and of both operands for tiles of at most m (`tile_size`); None where
+    the schedule does not apply.
 
     Window and data are blocked by 16 along their channels, with borders that hold every tile; the
     weights are blocked along both. It does not apply to other access patterns, to channels that
@@ -71,8 +80,8 @@ def winograd_layouts(
     p = pattern(n)
     if p is None:
         return None
-    m = m or tile_size(p)
-    if n.extents[p.near] % LANES or n.extents[p.lane] % LANES or gain(p, m) < _LEAST_GAIN:
+    m = tile_size(p, m)
+    if m < 2 or n.extents[p.near] % LANES or n.extents[p.lane] % LANES or gain(p, m) < _LEAST_GAIN:
         return None
     window, data = shapes[p.window.tensor], shapes[p.data.tensor]
     low, high = [0] * len(window), [0] * len(window)
@@ -117,6 +126,7 @@ def winograd_error(n: Nest, m: int, points: Sequence[Point] | None = None) -> fl
     """The estimated root mean square error in float32, relative to that of the outputs: the
     average case of `winograd_bound`, one tile and channel alone."""
     p, t, _ = _measured(n, m, points)
+    m = tile_size(p, m)
     terms = prod(m if p.gradient else a.taps for a in p.axes)
     return average_error(t, len(p.axes), form=p.form) * float(SINGLE) / float(terms) ** 0.5
 
@@ -125,6 +135,7 @@ def _measured(n: Nest, m: int, points: Sequence[Point] | None) -> tuple[Pattern,
     p = pattern(n)
     if p is None:
         raise ValueError(f"{n.out} is no sum of products over unit windows")
+    m = tile_size(p, m)
     t = transform_for(m, max(a.taps for a in p.axes), points)
     tiles = prod(a.tiles(m) for a in p.axes) * prod(n.extents[v] for v in p.shared)
     return p, t, tiles if p.gradient else n.extents[p.near]
@@ -143,14 +154,16 @@ def winograd_kernels(
     """The kernels of a nest on given layouts, in launch order; None where they do not serve.
 
     epilogue: pointwise nests over the target's elements, computed as soon as these are known;
-    store: whether the target itself is stored; points: of the transforms, m + taps - 1 of them;
+    store: whether the target itself is stored; m: at most, see `tile_size`; points: of the
+    transforms, m + taps - 1 of them;
     machine: the registers that decide the tiles of accumulators.
     Errors: DefinitionError for points that do not suit.
     """
     p = pattern(nest)
     if p is None or any(layout.size >= _LARGEST for layout in layouts.values()):
         return None
-    if nest.extents[p.near] % LANES or nest.extents[p.lane] % LANES:
+    m = tile_size(p, m)
+    if m < 2 or nest.extents[p.near] % LANES or nest.extents[p.lane] % LANES:
         return None
     tiling = Tiling(nest, p, m, tuple(transform_for(m, a.taps, points) for a in p.axes), layouts)
     if not tiling.fits:
