@@ -191,23 +191,24 @@ def _formulas(definition: Definition) -> str:
 
 
 def plan_graph(
-    graph: Mapping[str, Any], used: Sequence[Operator], precision: str
+    graph: Mapping[str, Any], used: Sequence[Operator], precision: str, machine: str
 ) -> dict[str, Any]:
     """The plan of a recorded step, as `codegen.fast.planner` makes it, or from the cache.
 
-    graph: plain data, see `codegen.fast.graph`; used: the operators of its calls, in order.
+    graph: plain data, see `codegen.fast.graph`; used: the operators of its calls, in order;
+    machine: see `codegen.fast.tiles`.
     """
     shipped = operators()
     names = {op: op.name if shipped.get(op.name) is op else f"{op.name}#{_keys[op]}" for op in used}
     calls = [c | {"operator": names[op]} for c, op in zip(graph["calls"], used, strict=True)]
     data = {"calls": calls, "buffers": graph["buffers"]}
     versions = {name: version(name) for name in LIBRARIES}
-    parts = [FORMAT, _sources(), versions, precision, data]
+    parts = [FORMAT, _sources(), versions, precision, machine, data]
     key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
     path = plans_folder() / f"{key}.json"
     found = _load(path, key, "planned step")
     if found is None:
-        found = _planned(data, {name: op for op, name in names.items()}, precision)
+        found = _planned(data, {name: op for op, name in names.items()}, precision, machine)
         _keep(path, key, found, "planned step")
     return found
 
@@ -222,13 +223,13 @@ def plans_folder() -> Path:
 
 
 def _planned(
-    data: Mapping[str, Any], used: Mapping[str, Operator], precision: str
+    data: Mapping[str, Any], used: Mapping[str, Operator], precision: str, machine: str
 ) -> dict[str, Any]:
     from gradproof.codegen.fast.planner import Planner
 
     log.info("planning a step of %d equations; kept for the next time", len(data["calls"]))
     start = time.perf_counter()
-    plan = Planner(precision).plan(data, lambda name: _definition(used[name]))
+    plan = Planner(precision, machine).plan(data, lambda name: _definition(used[name]))
     log.info("planned in %.1f s", time.perf_counter() - start)
     return plan
 

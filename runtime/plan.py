@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from gradproof.runtime.device import Device
+from gradproof.runtime.device import Device, DeviceInfo
 from gradproof.runtime.dispatch import Launch, reference_launch
 from gradproof.runtime.errors import ArgumentError, GradproofError, ShapeError
 from gradproof.runtime.layout import Layout
@@ -83,7 +83,8 @@ class PlannedStep:
         self.device = next(iter(trace.calls[0].tensors.values())).device
         self.outputs = tuple(t.detach() for t in outputs)
         self._graph = graph = _Graph(trace, {id(t.storage) for t in outputs})
-        self.plan = plan_graph(graph.data, [c.binding.operator for c in trace.calls], precision)
+        used = [c.binding.operator for c in trace.calls]
+        self.plan = plan_graph(graph.data, used, precision, vector_machine(self.device.info))
         self.dtype, self._slots, self._written = graph.dtype, graph.slots, graph.written
         self._values: dict[str, float | int] = {}
         _give_memory(self.outputs, self.plan, graph)
@@ -198,6 +199,22 @@ class PlannedStep:
         """Memory of the temporaries, in bytes."""
         nbytes: int = self._memory.nbytes
         return nbytes
+
+
+# Processors, as LLVM calls them, for which it uses 32 registers of 512 bits.
+_WIDE = ("avx512", "lake", "rapids", "-v4", "znver4", "znver5")
+_NARROW = ("skylake", "kabylake", "cometlake", "alderlake", "raptorlake", "meteorlake")
+
+
+def vector_machine(device: DeviceInfo) -> str:
+    """What vectors of 16 lanes become on a CPU: "avx512" or "avx2", by the processor that the
+    compiler names in the device's version.
+
+    PoCL before LLVM 15 takes a Zen 4 for a Zen 3, and so uses half the registers that it has.
+    """
+    name = device.version.rsplit("-gnu-", 1)[-1].lower()
+    wide = any(part in name for part in _WIDE) and name not in _NARROW
+    return "avx512" if wide else "avx2"
 
 
 class _Graph:

@@ -20,6 +20,7 @@ from gradproof.derive.winograd import cook_toom, default_points, identity
 from gradproof.derive.winograd_error import average_error, error_bound
 
 
+@pytest.mark.parametrize(("m", "r"), [(2, 3), (4, 3), (2, 5), (4, 2), (3, 3), (6, 3)])
 def test_shared_sums_are_the_matrices(m: int, r: int) -> None:
     t = transform_for(m, r)
     for matrix in (transposed(t.B), t.G, t.A, transposed(t.A), transposed(t.G)):

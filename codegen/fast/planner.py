@@ -14,7 +14,11 @@ from typing import Any
 import sympy as sp
 
 from gradproof.codegen.fast.affine import Affine
-from gradproof.codegen.fast.contraction import contraction_kernel, contraction_layouts
+from gradproof.codegen.fast.contraction import (
+    contraction_cost,
+    contraction_kernel,
+    contraction_layouts,
+)
 from gradproof.codegen.fast.fusion import Step, Task, by_kind, fused, kind_of
 from gradproof.codegen.fast.general import general_kernel
 from gradproof.codegen.fast.graph import Graph, Node, Shape, nodes
@@ -26,6 +30,7 @@ from gradproof.codegen.fast.moments import moments_kernel
 from gradproof.codegen.fast.nest import Access, Nest
 from gradproof.codegen.fast.placement import Wish, place
 from gradproof.codegen.fast.program import fast_options, fast_program
+from gradproof.codegen.fast.tiles import MACHINES
 from gradproof.codegen.fast.validate import check_nests
 from gradproof.codegen.fast.vector import vector_kernel
 from gradproof.codegen.fast.views import canonical, on_canonical, reshaping
@@ -34,6 +39,9 @@ from gradproof.codegen.fast.winograd_pattern import pattern
 from gradproof.derive.language import Definition
 
 LARGEST_TILE = {"fast": 4, "accurate": 2}  # outputs per axis of a fused Winograd tile
+
+
+SLOW = 1.5  # instructions for each multiply-add; at best 1
 
 
 @dataclass(frozen=True)
@@ -96,10 +104,10 @@ class _Program:
 
 @dataclass(frozen=True)
 class Planner:
-    """How to plan: `precision` "fast" or "accurate", `workers` cores."""
+    """How to plan: `precision` "fast" or "accurate", `machine`: a name in `MACHINES`."""
 
     precision: str = "fast"
-    workers: int = 2
+    machine: str = "avx2"
 
     def plan(
         self, data: Mapping[str, Any], definition: Callable[[str], Definition]
@@ -128,6 +136,13 @@ class Planner:
         found = found or contraction_layouts(t.nests, step.shapes)
         return None if found is None else Wish(t, found, work(t.nests))
 
+    def _slow(self, t: Task, home: Mapping[str, Layout]) -> bool:
+        """Whether copies in the layouts that it asks for are likely to pay."""
+        if len(t.nests) == 1 and self._tile(t.nests[0]):
+            return False
+        cost = contraction_cost(t.nests, home, MACHINES[self.machine])
+        return cost is None or cost > SLOW
+
     def _tile(self, n: Nest) -> int:
         """Outputs per axis of a Winograd tile, 0 where the nest has no such windows."""
         found = pattern(n)
@@ -146,7 +161,7 @@ class Planner:
             self._emit_opaque(program, t, step, home)
             return
         if t.kind == "contract" and asked is not None:
-            if self._contract(program, t, dict(home)):
+            if not self._slow(t, home) and self._contract(program, t, dict(home)):
                 return
             local = {b: home[b] for b in {*t.reads, *t.writes}} | dict(asked)
             moved = {b: f"{b}~{len(program.launches)}" for b in asked if local[b] != home[b]}
@@ -175,9 +190,12 @@ class Planner:
         main, also = nests[: len(t.nests)], nests[len(t.nests) :]
         found = None
         if len(main) == 1 and (m := self._tile(main[0])):
-            found = winograd_kernels(base, main[0], local, m, also, t.store)
+            found = winograd_kernels(
+                base, main[0], local, m, also, t.store, machine=MACHINES[self.machine]
+            )
         if found is None:
-            one = contraction_kernel(base, main, local, also, t.store)
+            machine = MACHINES[self.machine]
+            one = contraction_kernel(base, main, local, also, t.store, machine=machine)
             found = None if one is None else (one,)
         if found is not None:
             program.add(found, base, back)

@@ -46,6 +46,7 @@ class Machine:
 
 AVX2 = Machine(registers=15, pieces=2, latency=4)  # of 16; one is left to the compiler
 AVX512 = Machine(registers=28, pieces=1, latency=8)  # of 32
+MACHINES = {"avx2": AVX2, "avx512": AVX512}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,115 @@
+"""Which tile of a matrix product a work-group of a GPU computes, and in how many pieces of the sum.
+
+A tile of `rows` x `columns` is shared out to a grid of `across` x `down` work-items, each with
+`tall` x `wide` sums in registers. The model counts padded multiply-adds, what each needs from local
+and global memory, and whether there are enough work-groups to keep the device busy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+ITEMS = 256  # work-items of a group, which every desktop GPU allows
+QUAD = 4  # rows of a work-item come in fours: one load from local memory
+SIDES = (16, 256)  # the least and the largest side of a tile
+LOCAL = 36864  # bytes of local memory in double precision (float needs half)
+BUSY = 128  # work-groups that keep a large device busy
+SHORTEST = 128  # terms of a piece of a sum
+PIECES = 64  # at most
+
+
+@dataclass(frozen=True)
+class Tile:
+    """`depth`: terms that lie in local memory at once; `pieces`: of each sum, added up at last."""
+
+    down: int
+    across: int
+    tall: int
+    wide: int
+    depth: int
+    pieces: int = 1
+
+    @property
+    def rows(self) -> int:
+        """Rows of the tile."""
+        return self.down * self.tall
+
+    @property
+    def columns(self) -> int:
+        """Columns of the tile."""
+        return self.across * self.wide
+
+    @property
+    def items(self) -> int:
+        """Work-items of a group."""
+        return self.down * self.across
+
+    def __str__(self) -> str:
+        split = f", {self.pieces} pieces" if self.pieces > 1 else ""
+        return f"{self.rows}x{self.columns}x{self.depth} by {self.tall}x{self.wide}{split}"
+
+
+@dataclass(frozen=True)
+class Product:
+    """The extents of a batched matrix product."""
+
+    batches: int
+    rows: int
+    columns: int
+    terms: int
+
+    def tiles(self, t: Tile) -> int:
+        """Work-groups for one piece."""
+        return self.batches * -(-self.rows // t.rows) * -(-self.columns // t.columns)
+
+
+def tile_for(p: Product, items: int = ITEMS) -> Tile:
+    """The cheapest tile by the model.
+
+    >>> str(tile_for(Product(1, 256, 4096, 2304)))
+    '128x128x8 by 8x8, 2 pieces'
+    >>> str(tile_for(Product(1, 16, 32768, 144)))
+    '16x256x8 by 4x4'
+    >>> str(tile_for(Product(1, 64, 576, 32768)))
+    '64x64x16 by 4x4, 29 pieces'
+    """
+    return min(_tiles(p, items), key=lambda t: (_cost(p, t), -t.rows * t.columns, str(t)))
+
+
+def _tiles(p: Product, items: int) -> Iterator[Tile]:
+    down = 1
+    while down <= items:
+        for tall in (4, 8):
+            for wide in (4, 8):
+                t = Tile(down, items // down, tall, wide, 8)
+                if SIDES[0] <= t.rows <= SIDES[1] and SIDES[0] <= t.columns <= SIDES[1]:
+                    deep = p.terms >= 32 and t.rows + t.columns <= 128
+                    t = Tile(down, items // down, tall, wide, 16 if deep else 8)
+                    if _local(t) <= LOCAL:
+                        yield Tile(t.down, t.across, tall, wide, t.depth, _pieces(p, t))
+        down *= 2
+
+
+def _local(t: Tile) -> int:
+    return 2 * t.depth * (t.rows + t.columns + 2 * QUAD) * 8
+
+
+def _pieces(p: Product, t: Tile) -> int:
+    """As many as keep the device busy, each long enough to be worth it."""
+    wanted = -(-2 * BUSY // p.tiles(t))
+    most = max(1, min(PIECES, wanted, p.terms // SHORTEST))
+    length = -(-p.terms // most)
+    length = -(-length // t.depth) * t.depth
+    return -(-p.terms // length)
+
+
+def _cost(p: Product, t: Tile) -> float:
+    """Multiply-adds with what they wait for."""
+    tiles = p.tiles(t)
+    padded = tiles * t.rows * t.columns * (-(-p.terms // t.depth) * t.depth)
+    local = 0.5 * (1 / t.tall + 1 / t.wide)
+    memory = 8 * (1 / t.rows + 1 / t.columns)
+    busy = min(1.0, tiles * t.pieces / BUSY)
+    sums = 16 * (t.pieces > 1) * (t.pieces + 1) * p.batches * p.rows * p.columns
+    return padded * (1 + local + memory) / busy + sums
