@@ -196,7 +196,7 @@ def plan_graph(
     """The plan of a recorded step, as `codegen.fast.planner` makes it, or from the cache.
 
     graph: plain data, see `codegen.fast.graph`; used: the operators of its calls, in order;
-    machine: see `codegen.fast.tiles`.
+    machine: see `codegen.fast.schedules`.
     """
     shipped = operators()
     names = {op: op.name if shipped.get(op.name) is op else f"{op.name}#{_keys[op]}" for op in used}

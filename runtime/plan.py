@@ -45,13 +45,40 @@ def plan(step: Callable[..., Any], *examples: Tensor, precision: str = "fast") -
     for k, t in enumerate(examples):
         if not isinstance(t, Tensor):
             raise ArgumentError(f"plan: example {k} is {type(t).__name__}, expected a Tensor")
+    trace, outputs, single = _traced(step, examples)
+    return PlannedStep(trace, examples, outputs, single, precision)
+
+
+def planned_data(
+    step: Callable[..., Any], *examples: Tensor, precision: str = "fast", machine: str = ""
+) -> tuple[Mapping[str, Any], int]:
+    """The plan of a step as data, and the bytes of its temporaries; nothing is built or run.
+    machine: for which, as `codegen.fast.schedules` names it; by default the tensors' device."""
+    trace, outputs, _ = _traced(step, examples)
+    graph = _Graph(trace, {id(t.storage) for t in outputs})
+    found = _plan_of(trace, graph, precision, machine)
+    sizes = {"real": np.dtype(graph.dtype).itemsize, "int": 4}
+    return found, sum(n * sizes[kind] for n, kind in found["slots"])
+
+
+def _traced(step: Callable[..., Any], examples: tuple[Tensor, ...]) -> tuple[Trace, Outputs, bool]:
+    """What a step would do, its results, and whether it returns one tensor alone."""
     with tracing() as trace:
         result = step(*examples)
     for leaf in trace.leaves:
         leaf.grad = None  # it has no memory; the plan uses it and lets it go
+    if not trace.calls:
+        raise GradproofError("plan: the step launches no kernel")
     single = isinstance(result, Tensor)
-    outputs: Outputs = (result,) if single else tuple(result)
-    return PlannedStep(trace, examples, outputs, single, precision)
+    return trace, (result,) if single else tuple(result), single
+
+
+def _plan_of(trace: Trace, graph: _Graph, precision: str, machine: str = "") -> dict[str, Any]:
+    from gradproof.runtime.compile import plan_graph
+
+    device = next(iter(trace.calls[0].tensors.values())).device
+    used = [c.binding.operator for c in trace.calls]
+    return plan_graph(graph.data, used, precision, machine or vector_machine(device.info))
 
 
 @dataclass(frozen=True)
@@ -61,6 +88,23 @@ class _Slot:
     call: int
     name: str
     value: Any
+
+
+@dataclass
+class _Changing:
+    """A scalar argument that is set again where its value has changed, which takes 10 µs."""
+
+    position: int
+    kind: type[np.generic]
+    slot: str
+    last: float | int | None = None
+
+    def refresh(self, kernel: Any, values: Mapping[str, float | int]) -> None:
+        """Set the argument, unless it has the value already."""
+        value = values[self.slot]
+        if value != self.last or self.last is None:
+            kernel.set_arg(self.position, self.kind(value))
+            self.last = value
 
 
 class PlannedStep:
@@ -75,16 +119,11 @@ class PlannedStep:
         single: bool,
         precision: str,
     ) -> None:
-        from gradproof.runtime.compile import plan_graph
-
-        if not trace.calls:
-            raise GradproofError("plan: the step launches no kernel")
         self._trace, self._inputs, self._single = trace, inputs, single
         self.device = next(iter(trace.calls[0].tensors.values())).device
         self.outputs = tuple(t.detach() for t in outputs)
         self._graph = graph = _Graph(trace, {id(t.storage) for t in outputs})
-        used = [c.binding.operator for c in trace.calls]
-        self.plan = plan_graph(graph.data, used, precision, vector_machine(self.device.info))
+        self.plan = _plan_of(trace, graph, precision)
         self.dtype, self._slots, self._written = graph.dtype, graph.slots, graph.written
         self._values: dict[str, float | int] = {}
         _give_memory(self.outputs, self.plan, graph)
@@ -111,10 +150,9 @@ class PlannedStep:
         if self._memory.moved():
             self._bind_all()
         self._ask()
-        for launch, scalars in self._bound:
-            for position, kind, slot in scalars:
-                launch.kernel.set_arg(position, kind(self._values[slot]))
-            launch()
+        for kernel, scalar in self._scalars:
+            scalar.refresh(kernel, self._values)
+        self.device.launch_all(self._launches)
         for storage in self._written:
             storage.version += 1
 
@@ -146,6 +184,8 @@ class PlannedStep:
         """Every launch on the buffers that its tensors have now, in the layouts of the plan."""
         self._memory.place()
         self._bound = [self._bind(x) for x in self.plan["launches"]]
+        self._scalars = [(launch.kernel, s) for launch, found in self._bound for s in found]
+        self._launches = [(x.kernel, x.global_size, x.local_size) for x, _ in self._bound]
 
     def _bind(self, x: Mapping[str, Any]) -> tuple[Launch, tuple[Any, ...]]:
         import pyopencl as cl
@@ -166,7 +206,7 @@ class PlannedStep:
             kind = np.uint32 if dtype == "uint" else np.dtype(self.dtype).type
             value = self._slots[slot].value
             if callable(value):
-                changing.append((len(buffers) + k, kind, slot))
+                changing.append(_Changing(len(buffers) + k, kind, slot))
             else:
                 kernel.set_arg(len(buffers) + k, kind(value))
         local = x["local"]
@@ -180,7 +220,7 @@ class PlannedStep:
         for position, a in enumerate(call.spec.arguments):
             if a.kind == "scalar":
                 kind = np.uint32 if a.dtype == "uint" else np.dtype(self.dtype).type
-                found.append((position, kind, slots[a.name]))
+                found.append(_Changing(position, kind, slots[a.name]))
                 value = self._slots[slots[a.name]].value
                 if not callable(value):
                     self._constant(slots[a.name], value)
@@ -207,11 +247,15 @@ _NARROW = ("skylake", "kabylake", "cometlake", "alderlake", "raptorlake", "meteo
 
 
 def vector_machine(device: DeviceInfo) -> str:
-    """What vectors of 16 lanes become on a CPU: "avx512" or "avx2", by the processor that the
+    """What the planner schedules for: "gpu" (and the work-items of a group where they are below
+    256), or what vectors of 16 lanes become on a CPU: "avx512" or "avx2", by the processor that the
     compiler names in the device's version.
 
     PoCL before LLVM 15 takes a Zen 4 for a Zen 3, and so uses half the registers that it has.
     """
+    if device.kind != "cpu":
+        items = min(device.max_work_group, device.max_work_item_sizes[0])
+        return "gpu" if items >= 256 else f"gpu {2 ** (items.bit_length() - 1)}"
     name = device.version.rsplit("-gnu-", 1)[-1].lower()
     wide = any(part in name for part in _WIDE) and name not in _NARROW
     return "avx512" if wide else "avx2"

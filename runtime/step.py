@@ -34,10 +34,10 @@ class _Recording:
 class TrainingStep:
     """Forward, backward and update, for each shape of batch planned once, before the first one.
 
-    On a CPU the whole step is planned (`gradproof.plan`): fused kernels on layouts of their own, a
-    fixed list of launches, memory that is shared; gradients are not kept, `.grad` is None after it.
-    On other devices, or where `planned` is False, the first batch is recorded while it runs, and
-    the recording is replayed. The step holds its buffers; drop it when the model is converted or
+    The whole step is planned (`gradproof.plan`): fused kernels on layouts of their own, a fixed
+    list of launches, memory that is shared; gradients are not kept, `.grad` is None after it. On
+    simulators, or where `planned` is False, the first batch is recorded while it runs, and the
+    recording is replayed. The step holds its buffers; drop it when the model is converted or
     its optimizer's state replaced, since it would go on with the old ones.
 
     >>> import numpy as np, gradproof as gp
@@ -84,16 +84,17 @@ class TrainingStep:
     def _first(self, images: NDArray[Any], labels: NDArray[Any]) -> _Recording:
         dtype = next(iter(self.model.parameters())).dtype
         x, y = tensor(images, dtype), tensor(labels)
-        if self.planned and x.device.info.kind == "cpu":
-            step = plan(self._step, x, y, precision=self.precision)
+        if self.planned and x.device.info.kind != "simulator":
+            step = plan(self.run, x, y, precision=self.precision)
             step.run()
             loss, logits = step.outputs
             return _Recording(x, y, loss, logits, step)
         with record() as tape:
-            loss, logits = self._step(x, y)
+            loss, logits = self.run(x, y)
         return _Recording(x, y, loss.detach(), logits.detach(), tape)
 
-    def _step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def run(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """The step itself, as operators on tensors; returns the loss and the logits."""
         self.optimizer.zero_grad()
         logits = self.model(images)
         loss = self.loss(logits, labels)

@@ -44,7 +44,8 @@ class Job:
         self.kernels, self.layouts, self.dtype, self.whole = tuple(kernels), layouts, dtype, whole
         self.context = context or cpu()
         self.queue = cl.CommandQueue(self.context)
-        self.source = fast_program(self.kernels)
+        vectors = all(k.local == 1 for k in self.kernels)
+        self.source = fast_program(self.kernels, vectors)
         self.program = cl.Program(self.context, self.source).build(list(fast_options(dtype)))
         sizes = {t: layouts[t].size for k in self.kernels for t, _ in k.tensors if t in layouts}
         sizes |= {t: n for k in self.kernels for t, n in k.scratch}
@@ -54,7 +55,7 @@ class Job:
             kernel = cl.Kernel(self.program, k.name)
             values = [np.dtype(dtype).type((scalars or {})[n]) for n, _ in k.scalars]
             kernel.set_args(*[self.buffers[t] for t, _ in k.tensors], *values)
-            self.launches.append((kernel, k.groups))
+            self.launches.append((kernel, k.groups, k.local))
         for t in {t for k in self.kernels for t, written in k.tensors if written}:
             if t in layouts:
                 bad = -99 if t in whole else np.nan
@@ -77,8 +78,8 @@ class Job:
 
     def run(self) -> None:
         """Launch every kernel and wait."""
-        for kernel, groups in self.launches:
-            cl.enqueue_nd_range_kernel(self.queue, kernel, (groups,), (1,))
+        for kernel, groups, local in self.launches:
+            cl.enqueue_nd_range_kernel(self.queue, kernel, (groups * local,), (local,))
         self.queue.finish()
 
     def get(self, tensor: str) -> Array:

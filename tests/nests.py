@@ -109,8 +109,10 @@ def _reduce(
     least = np.where(holds, term.astype(np.result_type(term, np.float64)), -np.inf)
     if r.kind == "max":
         return least.max(axis=axes)
-    flat = least.reshape(*least.shape[: len(n.loops)], -1)
-    return flat.argmax(axis=-1)
+    outer = least.shape[: len(n.loops)]
+    flat, holds = least.reshape(*outer, -1), holds.reshape(*outer, -1)
+    first = (holds & (flat == flat.max(axis=-1, keepdims=True))).argmax(axis=-1)
+    return np.where(holds.any(axis=-1), first, -1)  # the first maximum, -1 of nothing
 
 
 def _call(

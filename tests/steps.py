@@ -1,4 +1,4 @@
-"""A recorded step evaluated by NumPy: call by call from the definitions, or task by task as planned.
+"""A recorded step evaluated by NumPy: call by call as defined, or task by task as planned.
 
 `Recorded.of` traces a step. `Recorded.interpreted` follows the definitions; `run` follows the tasks
 of a planned `Step`, and refuses one whose result would depend on the order of its elements.
@@ -104,7 +104,9 @@ class Recorded:
         machine.numbers = Wide()
         machine.scalars = {n: np.longdouble(self.scalars[s]) for n, s in call.scalars.items()}
         machine.scalars |= {
-            n: int(self.scalars[call.scalars[n]]) for n, kind in part.scalars if kind == "uint"
+            n: int(self.scalars[call.scalars[n]])
+            for n, kind in part.scalars
+            if kind == "uint"
             if n in call.scalars
         }
         for name, b in call.tensors.items():

@@ -11,8 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import sympy as sp
-from fast_device import Job
-from nests import run
 
 from gradproof.codegen.fast import contraction_schedule
 from gradproof.codegen.fast.affine import Affine
@@ -31,6 +29,8 @@ from gradproof.codegen.fast.tiles import AVX512, balanced
 from gradproof.derive.language import Definition, operator
 from gradproof.derive.registry import find
 from gradproof.derive.system import derive
+from tests.fast_device import Job
+from tests.nests import run
 
 Array = np.ndarray[Any, Any]
 Layouts = dict[str, Layout]

@@ -22,6 +22,7 @@ from gradproof.codegen.fast.nest import Access, Nest
 _LARGER = 1.4  # the lane runs through the larger factor
 _EVERYWHERE = 1.1  # no factor is broadcast
 _SUMMED = 1.15  # the lane is summed at the end, ...
+_ELSEWHERE = 1.5  # for each tensor that others block along another dimension
 _ACROSS = 8.0  # ... which costs this many multiply-adds
 
 
@@ -54,10 +55,15 @@ def _factors(n: Nest, term: sp.Expr) -> set[sp.Basic]:
 
 
 def contraction_layouts(
-    nests: tuple[Nest, ...], shapes: Mapping[str, tuple[int, ...]], lanes: int = 16
+    nests: tuple[Nest, ...],
+    shapes: Mapping[str, tuple[int, ...]],
+    lanes: int = 16,
+    prefer: Mapping[str, int] | None = None,
 ) -> dict[str, Layout] | None:
     """A layout for the target and every read of the phases of one equation, borders included; None
     where it is no sum of products or no loop can be the lane.
+
+    prefer: dimensions along which others block some of the tensors.
 
     >>> from gradproof.derive.ops.linear import linear
     >>> from gradproof.codegen.fast.specialise import specialise
@@ -69,7 +75,7 @@ def contraction_layouts(
     if not products(nests):
         return None
     main = max(nests, key=lambda n: (prod(n.extents.values()), bool(n.reductions)))
-    found = _choose(main, lanes)
+    found = _choose(main, lanes, prefer or {})
     if found is None:
         return None
     out: dict[str, Layout] = {}
@@ -77,7 +83,7 @@ def contraction_layouts(
     blocked = {u for a in main.reads if (u := broadcast[a.tensor]) is not None}
     names = dict.fromkeys(a.tensor for n in nests for a in (n.out, *n.reads))
     for tensor in names:
-        low, high = _border(tensor, nests, shapes[tensor])
+        low, high = border(tensor, nests, shapes[tensor])
         access = next((a for a in (main.out, *main.reads) if a.tensor == tensor), None)
         lane = None if access is None else _dimension(access, found.loop, main)
         if access is not None and lane is not None:
@@ -98,22 +104,33 @@ def contraction_layouts(
 
 
 # -- the lane -----------------------------------------------------------------------------------
-def _choose(n: Nest, lanes: int) -> _Lane | None:
+def _choose(n: Nest, lanes: int, prefer: Mapping[str, int]) -> _Lane | None:
     term_reads = _term_reads(n)
     found = []
     for v, e in n.loops:
         if _dimension(n.out, v, n) is not None and _along(term_reads, v, n):
             cost = _output_cost(term_reads, v) * -(-e // lanes) * lanes / e
+            cost *= _against(n, v, prefer)
             found.append(_Lane(v, False, cost, _place(n.out, v)))
     for v, e in n.reductions[0].loops if len(n.reductions) == 1 else ():
         everywhere = all(v in a.loops for a in term_reads)
         if everywhere and e % lanes == 0 and _along(term_reads, v, n):
             steps = prod(x for _, x in n.reductions[0].loops) / lanes
-            found.append(_Lane(v, True, _SUMMED + _ACROSS / steps, 0))
+            cost = (_SUMMED + _ACROSS / steps) * _against(n, v, prefer)
+            found.append(_Lane(v, True, cost, 0))
     first = all(not (a.subscripts[0].loops & set(dict(n.loops))) for a in term_reads)
     return min(
         found, key=lambda x: (round(x.cost, 3), x.place if first else -x.place), default=None
     )
+
+
+def _against(n: Nest, v: str, prefer: Mapping[str, int]) -> float:
+    """What it costs that tensors are blocked along other dimensions than this lane's."""
+    cost = 1.0
+    for a in (n.out, *_term_reads(n)):
+        if a.tensor in prefer and v not in a.subscripts[prefer[a.tensor]].loops:
+            cost *= _ELSEWHERE
+    return cost
 
 
 def _term_reads(n: Nest) -> tuple[Access, ...]:
@@ -193,7 +210,7 @@ def _order(a: Access, lane: int, n: Nest) -> tuple[int, ...]:
     return (lane, *others)
 
 
-def _border(
+def border(
     tensor: str, nests: tuple[Nest, ...], shape: tuple[int, ...]
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """How far the reads of all phases reach beyond a tensor that is zero there."""

@@ -36,7 +36,8 @@ class Task:
     """What becomes one kernel (or a few): `nests` compute `out`, `also` the targets beside it.
 
     kind: "contract", "vector" (also: a group over the same loops) or "opaque", the reference kernel
-    of recorded call `call`. `store`: whether `out` itself is stored.
+    of recorded call `call`. `store`: whether `out` itself is stored. `apart`: it changes where elements
+    lie, and is merged with nothing.
     """
 
     kind: str
@@ -46,6 +47,7 @@ class Task:
     also: tuple[Nest, ...] = ()
     opaque_reads: frozenset[str] = frozenset()
     store: bool = True
+    apart: bool = False
 
     @cached_property
     def writes(self) -> tuple[str, ...]:
@@ -197,7 +199,7 @@ def with_producers_inlined(step: Step) -> Step:
 
 def _into_consumers(step: Step, tasks: list[Task], at: int) -> list[Task] | None:
     p = tasks[at]
-    if p.kind != "vector" or p.out not in step.passing or len(p.nests) != 1:
+    if p.apart or p.kind != "vector" or p.out not in step.passing or len(p.nests) != 1:
         return None
     (nest,) = p.nests
     consumers = [k for k, t in enumerate(tasks) if p.out in t.reads]
@@ -268,11 +270,11 @@ def _sound(n: Nest) -> bool:
 
 # -- 4 ------------------------------------------------------------------------------------------
 def with_epilogues(step: Step) -> Step:
-    """Elementwise tasks behind a sum of products, as long as there are any."""
+    """Elementwise tasks behind sums, windows and phases, as long as there are any."""
     tasks = list(step.tasks)
     k = 0
     while k < len(tasks):
-        changed = _with_epilogue(step, tasks, k) if tasks[k].kind == "contract" else None
+        changed = _with_epilogue(step, tasks, k) if _has_end(step, tasks[k]) else None
         if changed is None:
             k += 1
         else:
@@ -281,9 +283,9 @@ def with_epilogues(step: Step) -> Step:
 
 
 def _with_epilogue(step: Step, tasks: list[Task], k: int) -> list[Task] | None:
-    """The contraction k with one more consumer at its end, moved to where that one stood."""
+    """Task k with one more consumer at its end, moved to where that one stood."""
     t = tasks[k]
-    if len(t.nests) != 1 or t.also or t.out not in step.passing:
+    if t.also or t.out not in step.passing:
         return None
     consumers = [j for j, c in enumerate(tasks) if t.out in c.reads]
     if sum(t.out in other.writes for other in tasks) > 1:
@@ -292,20 +294,28 @@ def _with_epilogue(step: Step, tasks: list[Task], k: int) -> list[Task] | None:
         return None
     (j,) = consumers
     c = tasks[j]
-    if len(c.nests) != 1 or c.also or not elementwise(c.nests[0]):
+    if len(c.nests) != 1 or c.also or c.apart or not elementwise(c.nests[0]):
         return None
-    then = with_loops_of(c.nests[0], t.nests[0])
-    if then is None or _overwritten(tasks, k, j, t.reads):
+    if _overwritten(tasks, k, j, t.reads):
         return None
     if c.out in step.external and not _row_by_row(t.nests[0]):
         return None
-    whole = composed(t.nests[0], then)
-    if not _sound(whole):
-        return None
+    whole = []
+    for n in t.nests:
+        then = with_loops_of(c.nests[0], n)
+        if then is None or not _sound(both := composed(n, then)):
+            return None
+        whole.append(both)
     new = list(tasks)
-    new[j] = replace(t, out=c.out, nests=(whole,))
+    new[j] = replace(t, out=c.out, nests=tuple(whole))
     del new[k]
     return new
+
+
+def _has_end(step: Step, t: Task) -> bool:
+    """Whether a large result is computed element by element, but not elementwise."""
+    windows = len(t.nests) > 1 or any(n.reductions for n in t.nests)
+    return t.kind == "contract" or (t.kind == "vector" and windows and step.size(t.out) > SMALL)
 
 
 def _row_by_row(n: Nest) -> bool:

@@ -23,10 +23,12 @@ def general_kernel(
     nests: Sequence[Nest],
     layouts: Mapping[str, Layout],
     whole: frozenset[str] = frozenset(),
+    items: int = 1,
 ) -> FastKernel:
     """One kernel that computes nests with equal loops, element by element, in order.
 
-    A nest may read the element that an earlier one computes; `whole`: tensors of integers.
+    A nest may read the element that an earlier one computes; `whole`: tensors of integers; items:
+    work-items of a group.
 
     >>> from gradproof.derive.ops.relu import relu
     >>> from gradproof.codegen.fast.specialise import specialise
@@ -44,21 +46,31 @@ def general_kernel(
     arguments = [f"__global {'int' if t in whole else 'REAL'} *{t}" for t in tensors]
     arguments += [f"const {'uint' if kind == 'uint' else 'REAL'} {s}" for s, kind in scalars]
     loops = nests[0].loops
-    total = prod(e for _, e in loops)
-    groups = min(GROUPS, max(1, total))
+    outer, inner = _cut(loops) if items == 1 else (loops, ())
+    total = prod(e for _, e in outer)
+    groups = min(GROUPS, max(1, -(-total // items)))
     lines = [
-        "__attribute__((reqd_work_group_size(1, 1, 1)))",
+        f"__attribute__((reqd_work_group_size({items}, 1, 1)))",
         f"__kernel void {name}({', '.join(arguments)})",
         "{",
-        f"    for (int id = get_group_id(0); id < {total}; id += {groups}) {{",
-        *("        " + x for x in _decoded(loops)),
+        f"    for (int id = get_global_id(0); id < {total}; id += {groups * items}) {{",
+        *("        " + x for x in _decoded(outer)),
+        *(f"        for (int {v} = 0; {v} < {e}; {v}++)" for v, e in inner),
+        "        {",
     ]
     for n in nests:
         lines += ["        {", *("            " + x for x in _element(n, layouts, whole))]
         lines.append("        }")
-    lines += ["    }", "}"]
+    lines += ["        }", "    }", "}"]
     flops = sum(prod(n.extents.values()) for n in nests)
-    return FastKernel(name, "\n".join(lines), tuple(tensors.items()), groups, scalars, flops)
+    text = "\n".join(lines)
+    return FastKernel(name, text, tuple(tensors.items()), groups, scalars, flops, local=items)
+
+
+def _cut(loops: Sequence[tuple[str, int]]) -> tuple[Sequence[tuple[str, int]], ...]:
+    """The first loops that give enough groups, and the others."""
+    k = next((k for k in range(len(loops)) if prod(e for _, e in loops[:k]) >= GROUPS), len(loops))
+    return loops[:k], loops[k:]
 
 
 def _decoded(loops: Sequence[tuple[str, int]]) -> Iterator[str]:

@@ -13,7 +13,7 @@ from gradproof.codegen.fast.nest import Loop
 
 @dataclass(frozen=True)
 class Bringing:
-    """Work-item `id` brings the elements id, id + items, ... of `side` x `depth`.
+    """Work-item `item_` brings the elements item_, item_ + items, ... of `side` x `depth`.
 
     Neighbouring work-items take neighbours in memory: along the side (rows or columns), or along
     the terms, whichever lies together for longer. `name`: "row" or "column"; `bounded`: whether
@@ -37,7 +37,7 @@ class Bringing:
     def idle(self) -> str:
         """The test that a work-item has an element at all; empty where each has."""
         total = self.side * self.depth
-        return f"id < {total}" if total < self.items else ""
+        return f"item_ < {total}" if total < self.items else ""
 
     @property
     def along_terms(self) -> bool:
@@ -46,12 +46,12 @@ class Bringing:
 
     def place(self, u: int) -> tuple[str, str]:
         """The place of element u in the tile: along the side, along the terms."""
-        element = f"(id + {u * self.items})" if u else "id"
+        element = f"(item_ + {u * self.items})" if u else "item_"
         fast = self.depth if self.along_terms else self.side
         low, high = f"{element} % {fast}", f"{element} / {fast}"
         if self.items % fast == 0:
-            low = f"id % {fast}"
-            high = f"id / {fast} + {u * self.items // fast}" if u else f"id / {fast}"
+            low = f"item_ % {fast}"
+            high = f"item_ / {fast} + {u * self.items // fast}" if u else f"item_ / {fast}"
         return (high, low) if self.along_terms else (low, high)
 
     def before(self, first: str) -> Iterator[str]:
@@ -92,7 +92,7 @@ class Bringing:
             moving = form.only(own)
             sums.append(f"{side}_{k} + {affine_text(moving, values)}" if moving.terms
                         else f"{side}_{k}")  # fmt: skip
-        tests = [f"{term} < end"] if self.bounded else []
+        tests = [f"{term} < end_"] if self.bounded else []
         factors, at = [], 0
         for load in self.operand.loads:
             factors.append(f"{load.pointer}[{sums[at]}]")

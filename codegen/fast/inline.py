@@ -86,21 +86,20 @@ def renamed(n: Nest, tensors: Mapping[str, str]) -> Nest:
 
 
 def with_loops_of(n: Nest, other: Nest) -> Nest | None:
-    """An elementwise nest over the loops of another one whose target it reads; None where it reads
-    that at another element than it writes, or runs over other elements."""
-    places = [r for r in n.reads if r.tensor == other.out.tensor]
-    if len(n.loops) != len(other.loops) or len(set(places)) != 1:
+    """An elementwise nest where another one, or one phase of it, has just computed the element that
+    it reads: over that one's loops. None where it reads more than one element of it."""
+    places = {r for r in n.reads if r.tensor == other.out.tensor}
+    if len(places) != 1:
         return None
-    (at,) = set(places)
+    (at,) = places
     mapping: dict[str, Affine] = {}
     for mine, theirs in zip(at.subscripts, other.out.subscripts, strict=True):
         if mine == theirs == Affine():
             continue
-        if mine.plain is None or theirs.plain is None or mine.plain in mapping:
+        if mine.plain is None or mine.plain in mapping:
             return None
         mapping[mine.plain] = theirs
-    extents = dict(other.loops)
-    if any(v not in mapping or extents[str(mapping[v].plain)] != e for v, e in n.loops):
+    if set(mapping) != {v for v, _ in n.loops}:
         return None
     symbols: dict[sp.Basic, sp.Basic] = {
         sp.Symbol(v, integer=True): _symbolic(p) for v, p in mapping.items()

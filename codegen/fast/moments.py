@@ -52,14 +52,14 @@ def moments_kernel(
         group = grouped(name, (mean, var))
     except ValueError:
         return None
-    s = strided(group.whole, layouts) if _are_moments(group) else None
+    s = strided(group.whole, layouts) if are_moments(group) else None
     if s is None or any(r.guards for r in s.reductions):
         return None
     made = _Moments(name, group, s, layouts, frozenset())
     return made.kernel() if made.divide() else None
 
 
-def _are_moments(g: Group) -> bool:
+def are_moments(g: Group) -> bool:
     """By structure: equal loops, no conditions, the second term the first one's square deviation
     from the first target, which is the sum over its number of terms."""
     rs = g.whole.reductions

@@ -50,6 +50,34 @@ def place(step: Step, wishes: Iterable[Wish]) -> dict[str, Layout]:
     return found
 
 
+BATCH = 0  # the dimension of samples, in every framework and every operator here
+ENOUGH = 0.3  # of the work
+
+
+def batch_lanes(step: Step, wishes: Iterable[Wish]) -> dict[str, int]:
+    """The dimension to block instead, for all temporaries, where much of the work is blocked by its
+    samples: few channels ask for that, and the others had better agree."""
+    total = along = 0
+    samples = 0
+    for wish in wishes:
+        total += wish.weight
+        images = [
+            layout
+            for b, layout in wish.layouts.items()
+            if b not in step.external and len(layout.shape) > 2 and layout.block(BATCH) > 1
+        ]
+        if images:
+            along += wish.weight
+            samples = images[0].shape[BATCH]
+    if not total or along < ENOUGH * total:
+        return {}
+    return {
+        b: BATCH
+        for b, shape in step.shapes.items()
+        if b not in step.external and len(shape) > 1 and shape[BATCH] == samples
+    }
+
+
 def order(layout: Layout) -> tuple[Axis, ...]:
     """The order of a layout's axes, whatever its border: (dimension, divisor, count of an inner
     digit)."""

@@ -8,40 +8,26 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from math import prod
 from typing import Any
 
 import sympy as sp
 
 from gradproof.codegen.fast.affine import Affine
-from gradproof.codegen.fast.contraction import (
-    contraction_cost,
-    contraction_kernel,
-    contraction_layouts,
-)
 from gradproof.codegen.fast.fusion import Step, Task, by_kind, fused, kind_of
-from gradproof.codegen.fast.general import general_kernel
 from gradproof.codegen.fast.graph import Graph, Node, Shape, nodes
 from gradproof.codegen.fast.inline import renamed
 from gradproof.codegen.fast.kernel import FastKernel
 from gradproof.codegen.fast.layout import Layout
 from gradproof.codegen.fast.memory import Need, share
-from gradproof.codegen.fast.moments import moments_kernel
 from gradproof.codegen.fast.nest import Access, Nest
-from gradproof.codegen.fast.placement import Wish, place
+from gradproof.codegen.fast.placement import Wish, batch_lanes, place
 from gradproof.codegen.fast.program import fast_options, fast_program
-from gradproof.codegen.fast.tiles import MACHINES
+from gradproof.codegen.fast.schedules import Schedules, schedules
 from gradproof.codegen.fast.validate import check_nests
-from gradproof.codegen.fast.vector import vector_kernel
 from gradproof.codegen.fast.views import canonical, on_canonical, reshaping
-from gradproof.codegen.fast.winograd import tile_size, winograd_kernels, winograd_layouts
-from gradproof.codegen.fast.winograd_pattern import pattern
 from gradproof.derive.language import Definition
-
-LARGEST_TILE = {"fast": 4, "accurate": 2}  # outputs per axis of a fused Winograd tile
-
-
-SLOW = 1.5  # instructions for each multiply-add; at best 1
 
 
 @dataclass(frozen=True)
@@ -104,10 +90,15 @@ class _Program:
 
 @dataclass(frozen=True)
 class Planner:
-    """How to plan: `precision` "fast" or "accurate", `machine`: a name in `MACHINES`."""
+    """How to plan: `precision` "fast" or "accurate", `machine`: for which, see `schedules`."""
 
     precision: str = "fast"
     machine: str = "avx2"
+
+    @cached_property
+    def schedules(self) -> Schedules:
+        """The family of schedules for the machine."""
+        return schedules(self.precision, self.machine)
 
     def plan(
         self, data: Mapping[str, Any], definition: Callable[[str], Definition]
@@ -117,7 +108,9 @@ class Planner:
         step = fused(step_of(graph, definition))
         check_tasks(step)
         whole = frozenset(b for b, x in graph.buffers.items() if x.dtype == "int")
-        wishes = [w for t in step.tasks if (w := self._wish(t, step)) is not None]
+        wishes = self._wishes(step, {})
+        if prefer := batch_lanes(step, wishes):
+            wishes = self._wishes(step, prefer)
         home = place(step, wishes)
         asked = {id(w.task): w.layouts for w in wishes}
         program = _Program(layouts=dict(home))
@@ -125,28 +118,17 @@ class Planner:
             call = graph.calls[task.call]
             program.what = f"{call.operator} {call.target}"
             self._emit(program, task, step, home, asked.get(id(task)), whole)
-        return _as_data(program, step, home, whole)
+        return _as_data(program, step, home, whole, self.schedules.vectors)
 
-    def _wish(self, t: Task, step: Step) -> Wish | None:
-        if t.kind != "contract":
-            return None
-        found = None
-        if len(t.nests) == 1 and (m := self._tile(t.nests[0])):
-            found = winograd_layouts(t.nests[0], step.shapes, m)
-        found = found or contraction_layouts(t.nests, step.shapes)
-        return None if found is None else Wish(t, found, work(t.nests))
-
-    def _slow(self, t: Task, home: Mapping[str, Layout]) -> bool:
-        """Whether copies in the layouts that it asks for are likely to pay."""
-        if len(t.nests) == 1 and self._tile(t.nests[0]):
-            return False
-        cost = contraction_cost(t.nests, home, MACHINES[self.machine])
-        return cost is None or cost > SLOW
-
-    def _tile(self, n: Nest) -> int:
-        """Outputs per axis of a Winograd tile, 0 where the nest has no such windows."""
-        found = pattern(n)
-        return 0 if found is None else min(LARGEST_TILE[self.precision], tile_size(found))
+    def _wishes(self, step: Step, prefer: Mapping[str, int]) -> list[Wish]:
+        """What the sums of products of a step ask for."""
+        found = []
+        for t in step.tasks:
+            if t.kind == "contract":
+                layouts = self.schedules.layouts(t.nests, step.shapes, prefer)
+                if layouts is not None:
+                    found.append(Wish(t, layouts, work(t.nests)))
+        return found
 
     def _emit(
         self,
@@ -161,7 +143,7 @@ class Planner:
             self._emit_opaque(program, t, step, home)
             return
         if t.kind == "contract" and asked is not None:
-            if not self._slow(t, home) and self._contract(program, t, dict(home)):
+            if not self.schedules.slow(t.nests, home) and self._contract(program, t, dict(home)):
                 return
             local = {b: home[b] for b in {*t.reads, *t.writes}} | dict(asked)
             moved = {b: f"{b}~{len(program.launches)}" for b in asked if local[b] != home[b]}
@@ -188,15 +170,7 @@ class Planner:
         nests, back = _canonical_names((*t.nests, *t.also))
         local = {name: layouts[b] for name, b in back.items() if b in layouts}
         main, also = nests[: len(t.nests)], nests[len(t.nests) :]
-        found = None
-        if len(main) == 1 and (m := self._tile(main[0])):
-            found = winograd_kernels(
-                base, main[0], local, m, also, t.store, machine=MACHINES[self.machine]
-            )
-        if found is None:
-            machine = MACHINES[self.machine]
-            one = contraction_kernel(base, main, local, also, t.store, machine=machine)
-            found = None if one is None else (one,)
+        found = self.schedules.contraction(base, main, local, also, t.store)
         if found is not None:
             program.add(found, base, back)
         return found
@@ -209,7 +183,7 @@ class Planner:
         local = {name: home[b] for name, b in back.items() if b in home}
         ints = frozenset(name for name, b in back.items() if b in whole)
         if t.kind == "moments":
-            one = moments_kernel(base, nests[0], nests[1], local)
+            one = self.schedules.moments(base, nests[0], nests[1], local)
             if one is None:
                 for n in (*t.nests, *t.also):
                     self._vector(program, Task("vector", t.call, n.out.tensor, (n,)), home, whole)
@@ -220,7 +194,7 @@ class Planner:
         for k, group in enumerate(groups):
             if k:
                 base = program.next_name
-            program.add((_any_kernel(base, group, local, ints),), base, back)
+            program.add((self.schedules.vector(base, group, local, ints),), base, back)
 
     def _emit_opaque(
         self, program: _Program, t: Task, step: Step, home: Mapping[str, Layout]
@@ -274,7 +248,7 @@ class Planner:
         what, program.what = program.what, "copy for " + program.what
         base = program.next_name
         ints = frozenset(["t0", "t1"]) if {source, target} & whole else frozenset()
-        kernel = _any_kernel(base, (nest,), {"t0": to_layout, "t1": from_layout}, ints)
+        kernel = self.schedules.vector(base, (nest,), {"t0": to_layout, "t1": from_layout}, ints)
         program.add((kernel,), base, {"t0": target, "t1": source})
         program.what = what
 
@@ -319,7 +293,7 @@ def _with_flat_operands(
         for b, shape in node.shapes.items()
         if b not in external
         and len(shape) < len(shapes[b])
-        and 4 * size[b] < heavy
+        and size[b] < heavy
         and sum(n > 1 for n in shape) < sum(n > 1 for n in shapes[b])
     }
     before, after = [], []
@@ -327,10 +301,10 @@ def _with_flat_operands(
         shapes[flat] = node.shapes[b]
         if b == node.out:
             back = reshaping(flat, b, shapes[b], shapes[flat], to_coarser=False)
-            after.append(Task("vector", node.call, b, (back,)))
+            after.append(Task("vector", node.call, b, (back,), apart=True))
         else:
             there = reshaping(b, flat, shapes[b], shapes[flat], to_coarser=True)
-            before.append(Task("vector", node.call, flat, (there,)))
+            before.append(Task("vector", node.call, flat, (there,), apart=True))
     moved = replace(
         node,
         out=names.get(node.out, node.out),
@@ -339,16 +313,6 @@ def _with_flat_operands(
         shapes={names.get(b, b): shape for b, shape in node.shapes.items()},
     )
     return before, moved, after
-
-
-def _any_kernel(
-    name: str, nests: tuple[Nest, ...], layouts: Mapping[str, Layout], whole: frozenset[str]
-) -> FastKernel:
-    """The vector schedule, or the general one where the layouts do not fit each other."""
-    try:
-        return vector_kernel(name, nests, layouts, whole)
-    except ValueError:
-        return general_kernel(name, nests, layouts, whole)
 
 
 def check_tasks(step: Step) -> None:
@@ -440,7 +404,11 @@ def _on_copies(t: Task, names: Mapping[str, str]) -> Task:
 
 
 def _as_data(
-    program: _Program, step: Step, home: Mapping[str, Layout], whole: frozenset[str]
+    program: _Program,
+    step: Step,
+    home: Mapping[str, Layout],
+    whole: frozenset[str],
+    vectors: bool,
 ) -> dict[str, Any]:
     """Launches with their buffers' slots; the text of the program."""
     first: dict[str, int] = {}
@@ -460,7 +428,7 @@ def _as_data(
         needs[b] = Need(size, kind, first[b], last[b], key)
     memory = share(needs)
     return {
-        "source": fast_program(program.kernels.values()),
+        "source": fast_program(program.kernels.values(), vectors),
         "options": {d: list(fast_options(d)) for d in ("float32", "float64")},
         "kernels": [k.name for k in program.kernels.values()],
         "launches": [

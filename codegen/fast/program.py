@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from gradproof.codegen.fast.kernel import FastKernel
-from gradproof.codegen.fast.values import lanewise
+from gradproof.codegen.fast.values import lanewise, single
 
 LANES = 16
 
@@ -30,13 +30,19 @@ typedef int16 WHOLE __attribute__((aligned(4)));
 #define PLACED_WHOLE(pointer, place) (*(__global WHOLE *)((pointer) + (place)))
 #define LANE ((MASKV)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15))
 """
+SCALAR_PRELUDE = """\
+// Build option: REAL (float, double).
+#pragma OPENCL FP_CONTRACT ON
+"""
 
 
-def fast_program(kernels: Iterable[FastKernel]) -> str:
-    """The text of a program: the prelude, the helpers that are called, and every kernel once."""
+def fast_program(kernels: Iterable[FastKernel], vectors: bool = True) -> str:
+    """The text of a program: the prelude, the helpers that are called, and every kernel once.
+    vectors: whether the kernels have vectors of 16 lanes."""
     texts = dict.fromkeys(k.text.strip() for k in kernels)
-    helpers = [h for h in [lanewise(texts)] if h]
-    return "\n\n".join([PRELUDE.rstrip(), *helpers, *texts]) + "\n"
+    helpers = [h for h in [lanewise(texts) if vectors else single(texts)] if h]
+    prelude = PRELUDE if vectors else SCALAR_PRELUDE
+    return "\n\n".join([prelude.rstrip(), *helpers, *texts]) + "\n"
 
 
 def fast_options(dtype: str) -> tuple[str, ...]:

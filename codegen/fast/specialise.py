@@ -99,7 +99,7 @@ def _split_output(
     f: _Form, v: sp.Symbol, extent: int, p: int, node: sp.Basic, taken: set[str]
 ) -> Iterator[_Form]:
     q = integer(fresh(f"{v}_q", taken))
-    if extent % p == 0 and node.free_symbols == {v}:
+    if extent % p == 0 and extent > p and node.free_symbols == {v}:
         r = integer(fresh(f"{v}_r", taken))
         loops = tuple(
             x for i, n in f.loops for x in (((q, extent // p), (r, p)) if i == v else ((i, n),))
@@ -154,9 +154,10 @@ def _impossible(g: Guard) -> bool:
     if not isinstance(g, Divides):
         return False
     c, p = g.args
-    const, _ = p.as_coeff_Add()
-    rest = sp.Poly(p - const, *sorted(p.free_symbols, key=str)).coeffs() if p.free_symbols else []
-    return all(k.is_Integer and k % c == 0 for k in rest) and const % c != 0
+    const, rest = sp.expand(p).as_coeff_Add()
+    factors = [t.as_coeff_Mul()[0] for t in sp.Add.make_args(rest)]
+    whole = c.is_Integer and const.is_Integer and all(k.is_Integer and k % c == 0 for k in factors)
+    return bool(whole and const % c != 0)
 
 
 def _unresolved(f: _Form) -> sp.Basic | None:
@@ -173,7 +174,9 @@ def _resolved(body: sp.Expr, outer: Mapping[sp.Symbol, int]) -> sp.Expr:
         extents = {**outer, **{i: int(n) for i, n in r.indices}}
         new = r.xreplace(_affine_nodes(r, extents))
         guards = [g for g in new.guards if not _certain(g, extents)]
-        body = body.xreplace({r: Reduce(new.kind, new.indices, guards, new.body)})
+        empty = new.kind == "sum" and any(map(_impossible, guards))
+        whole = sp.Integer(0) if empty else Reduce(new.kind, new.indices, guards, new.body)
+        body = body.xreplace({r: whole})
     return body.xreplace(_affine_nodes(body, dict(outer)))
 
 
@@ -378,7 +381,7 @@ def _guarded_read(
     outside = d.tensor(read.tensor).outside if ranges else "never"
     vanishes = r.kind == "sum" and r.body.xreplace({read: sp.Integer(0)}) == 0
     if outside == "forbidden":
-        if not all(p in stated for p in ranges):
+        if not all(any(_implies(g, p) for g in stated) for p in ranges):
             raise NotAffine
         needed += [] if vanishes else ranges
         outside = "zero"
@@ -386,3 +389,9 @@ def _guarded_read(
         left[:] = [g for g in left if g not in ranges]
     access = Access(read.tensor, subscripts, outside)
     return _name(found.setdefault(access, len(found)))
+
+
+def _implies(g: Affine, p: Affine) -> bool:
+    """Whether p >= 0 wherever g >= 0: p is g and at least 0 more."""
+    more = p - g
+    return not more.terms and more.const >= 0

@@ -55,6 +55,12 @@ def lanewise(texts: Iterable[str]) -> str:
     return LANEWISE + "\n".join(defined)
 
 
+def single(texts: Iterable[str]) -> str:
+    """The same for a device that computes one element at a time: the builtins themselves."""
+    found = sorted({f for t in texts for f in re.findall(r"\b(\w+)_one\(", t)})
+    return "\n".join(f"#define {f}_one {f}" for f in found)
+
+
 def value_text(
     e: sp.Expr,
     names: Mapping[str, str],

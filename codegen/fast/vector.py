@@ -69,7 +69,10 @@ class _Lane:
 
 
 class Schedule:
-    """One kernel in the making; `body` is what happens for each element of the output loops."""
+    """One kernel in the making; `body` is what happens for each element of the output loops.
+    `local`: work-items of a group."""
+
+    local = 1
 
     def __init__(
         self,
@@ -132,10 +135,13 @@ class Schedule:
         arguments += [f"const {_scalar(t)} {n}" for n, t in self.group.scalars]
         text = environment().get_template("fast_vector.cl.j2").render(
             about=[_line(p) for p in self.group.parts],
-            name=self.name, arguments=arguments, lines=self.w.stack[0].lines,
+            name=self.name, arguments=arguments, lines=self.w.stack[0].lines, local=self.local,
         )  # fmt: skip
         tensors = tuple((t, t in written) for t in self.pointers)
-        return FastKernel(self.name, text, tensors, groups, self.group.scalars, self.group.flops)
+        return FastKernel(
+            self.name, text, tensors, groups, self.group.scalars, self.group.flops,
+            local=self.local,
+        )  # fmt: skip
 
     def _argument(self, tensor: str, written: bool) -> str:
         kind = "int" if tensor in self.whole else "REAL"
@@ -255,11 +261,15 @@ class Schedule:
         w.know(f"target{k}", vector)
         pointer, at = self.pointers[p.out.tensor], w.integer(self.s.reads[p.place])
         if not vector:
-            w.line(f"{pointer}[{at}] = target{k};")
+            self.put(f"{pointer}[{at}] = target{k};")
         elif whole:
             w.line(f"PLACED_WHOLE({pointer}, {at}) = __builtin_convertvector(target{k}, int16);")
         else:
             w.line(f"PLACED({pointer}, {at}) = target{k};")
+
+    def put(self, text: str) -> None:
+        """The statement that writes one element."""
+        self.w.line(text)
 
 
 def _scalar(kind: str) -> str:

@@ -47,7 +47,7 @@ class Set:
 def reduce_set(w: Writer, s: Set, lane: str | None) -> None:
     """The variables a<k> of the set. lane: a loop of the set that runs 16 at a time."""
     if lane is None:
-        _Sums(w, s, [f"a{k}" for k, _ in s.members]).run(s.loops)
+        Sums(w, s, [f"a{k}" for k, _ in s.members]).run(s.loops)
     else:
         _across(w, s, lane)
     for k, _ in s.members:
@@ -60,9 +60,9 @@ def _across(w: Writer, s: Set, lane: str) -> None:
     names = [w.fresh(f"lanes{k}_") for k, _ in s.members]
     step = f"{lane}_s"
     w.lane, w.steps = lane, Affine.of(step) * 16
-    _Sums(w, s, names, lane=step).run((*others, (step, extent // 16)))
+    Sums(w, s, names, lane=step).run((*others, (step, extent // 16)))
     w.lane = None
-    final = _Sums(w, s, [f"a{k}" for k, _ in s.members])
+    final = Sums(w, s, [f"a{k}" for k, _ in s.members])
     final.declare()
     for (_, r), one, many in zip(s.members, final.names, names, strict=True):
         for text in _horizontal(r.kind, one, many):
@@ -92,7 +92,7 @@ def _horizontal(kind: str, one: str, many: str) -> list[str]:
     ]
 
 
-class _Sums:
+class Sums:
     """The loops of one set; lane: the loop of it whose steps are vectors of 16 terms."""
 
     def __init__(self, w: Writer, s: Set, names: Sequence[str], lane: str | None = None) -> None:
@@ -127,9 +127,9 @@ class _Sums:
         else:
             (v, n), *rest = loops
             self._open(v, str(self.start.get(v, 0)), str(n))
-            parts = self._partial(names, rest)
+            parts = self.partial(names, rest)
             self.around(tuple(rest), parts, guards)
-            self._add(names, parts)
+            self.add(names, parts)
             self.w.close()
         for _ in range(opened):
             self.w.close()
@@ -139,7 +139,7 @@ class _Sums:
         bound = frozenset({v, self.w.lane}) if lane and self.w.lane else frozenset({v})
         self.w.open(f"for (int {v} = {start}; {v} < {end}; {v}++)", bound, lane)
 
-    def _partial(self, names: list[str], rest: Sequence[Loop]) -> list[str]:
+    def partial(self, names: list[str], rest: Sequence[Loop]) -> list[str]:
         """New accumulators for the sums, where there is more than a little to add."""
         count = sp.prod([n for _, n in rest])
         found = []
@@ -150,7 +150,8 @@ class _Sums:
             found.append(name)
         return found
 
-    def _add(self, names: Sequence[str], parts: Sequence[str]) -> None:
+    def add(self, names: Sequence[str], parts: Sequence[str]) -> None:
+        """The parts, added to `names` where they are others."""
         for name, part in zip(names, parts, strict=True):
             if name != part:
                 self.w.line(f"{name} += {part};")
@@ -165,9 +166,9 @@ class _Sums:
         self.w.open(header, frozenset({piece}))
         end = f"{piece}_end"
         self.w.line(f"const int {end} = {n} - {piece} < {PIECE} ? {n} : {piece} + {PIECE};")
-        parts = self._partial(names, [loop])
+        parts = self.partial(names, [loop])
         self._run(v, piece, end, n, parts, guards)
-        self._add(names, parts)
+        self.add(names, parts)
         self.w.close()
 
     def _run(

@@ -24,6 +24,7 @@ COMMANDS = {
     "verify": ("gradproof.cli.verify", "Check what is proved of the derivations and kernels"),
     "generate": ("gradproof.cli.derivation", "Write the kernels of all operators"),
     "selftest": ("gradproof.cli.selftest", "Check the kernels on a device"),
+    "plan": ("gradproof.cli.plan", "Show what a network's training step becomes on a device"),
     "bench": (
         "gradproof.cli.bench",
         "Measure start-up and training, beside PyTorch if it is there",

@@ -1,0 +1,181 @@
+"""The two families of schedules, one for CPUs and one for GPUs, behind the same five questions.
+
+The derivation, the fusion, the placement and the memory are the same for both; what differs is how
+a nest becomes a kernel, and the layouts that such kernels want.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from gradproof.codegen.fast.contraction import (
+    contraction_cost,
+    contraction_kernel,
+    contraction_layouts,
+)
+from gradproof.codegen.fast.general import general_kernel
+from gradproof.codegen.fast.gpu_contraction import gpu_contraction_kernels, gpu_contraction_layouts
+from gradproof.codegen.fast.gpu_tiles import ITEMS
+from gradproof.codegen.fast.gpu_vector import gpu_moments_kernel, gpu_vector_kernel
+from gradproof.codegen.fast.kernel import FastKernel
+from gradproof.codegen.fast.layout import Layout
+from gradproof.codegen.fast.moments import moments_kernel
+from gradproof.codegen.fast.nest import Nest
+from gradproof.codegen.fast.tiles import MACHINES
+from gradproof.codegen.fast.vector import vector_kernel
+from gradproof.codegen.fast.winograd import tile_size, winograd_kernels, winograd_layouts
+from gradproof.codegen.fast.winograd_pattern import pattern
+
+LARGEST_TILE = {"fast": 4, "accurate": 2}  # outputs per axis of a fused Winograd tile
+SLOW = 1.5  # instructions for each multiply-add; at best 1
+
+Nests = tuple[Nest, ...]
+Layouts = Mapping[str, Layout]
+Kernels = tuple[FastKernel, ...]
+
+
+class Schedules(Protocol):
+    """How nests become kernels. `vectors`: whether their text has vectors of 16 lanes."""
+
+    @property
+    def vectors(self) -> bool:
+        """Whether the program needs the macros for lanes."""
+
+    def layouts(
+        self,
+        nests: Nests,
+        shapes: Mapping[str, tuple[int, ...]],
+        prefer: Mapping[str, int],
+    ) -> dict[str, Layout] | None:
+        """What a sum of products asks for; None where it does not mind. prefer: dimensions along
+        which others block some of the tensors."""
+
+    def slow(self, nests: Nests, home: Layouts) -> bool:
+        """Whether copies in the layouts that it asks for are likely to pay."""
+
+    def contraction(
+        self, name: str, nests: Nests, layouts: Layouts, also: Nests, store: bool
+    ) -> Kernels | None:
+        """The kernels of a sum of products; None where these layouts do not allow any."""
+
+    def vector(
+        self, name: str, nests: Sequence[Nest], layouts: Layouts, whole: frozenset[str]
+    ) -> FastKernel:
+        """The kernel of any nests over the same loops."""
+
+    def moments(self, name: str, mean: Nest, var: Nest, layouts: Layouts) -> FastKernel | None:
+        """Mean and variance together; None where they are none."""
+
+
+@dataclass(frozen=True)
+class CpuSchedules:
+    """Vectors of 16 lanes, one work-item in a group. machine: a name in `tiles.MACHINES`."""
+
+    precision: str
+    machine: str
+    vectors: bool = True
+
+    def layouts(
+        self,
+        nests: Nests,
+        shapes: Mapping[str, tuple[int, ...]],
+        prefer: Mapping[str, int],
+    ) -> dict[str, Layout] | None:
+        """Those of fused Winograd, else of the direct schedule."""
+        m = self._tile(nests)
+        found = winograd_layouts(nests[0], shapes, m) if m else None
+        return found or contraction_layouts(nests, shapes, prefer=prefer)
+
+    def slow(self, nests: Nests, home: Layouts) -> bool:
+        """By the model of the direct schedule."""
+        if self._tile(nests):
+            return False
+        cost = contraction_cost(nests, home, MACHINES[self.machine])
+        return cost is None or cost > SLOW
+
+    def contraction(
+        self, name: str, nests: Nests, layouts: Layouts, also: Nests, store: bool
+    ) -> Kernels | None:
+        """Fused Winograd, else the direct schedule."""
+        machine = MACHINES[self.machine]
+        if m := self._tile(nests):
+            found = winograd_kernels(name, nests[0], layouts, m, also, store, machine=machine)
+            if found is not None:
+                return found
+        one = contraction_kernel(name, nests, layouts, also, store, machine=machine)
+        return None if one is None else (one,)
+
+    def vector(
+        self, name: str, nests: Sequence[Nest], layouts: Layouts, whole: frozenset[str]
+    ) -> FastKernel:
+        """The vector schedule, or the general one where the layouts do not fit each other."""
+        try:
+            return vector_kernel(name, nests, layouts, whole)
+        except ValueError:
+            return general_kernel(name, nests, layouts, whole)
+
+    def moments(self, name: str, mean: Nest, var: Nest, layouts: Layouts) -> FastKernel | None:
+        """In one pass over memory."""
+        return moments_kernel(name, mean, var, layouts)
+
+    def _tile(self, nests: Nests) -> int:
+        """Outputs per axis of a Winograd tile, 0 where the nest has no such windows."""
+        found = pattern(nests[0]) if len(nests) == 1 else None
+        return 0 if found is None else min(LARGEST_TILE[self.precision], tile_size(found))
+
+
+@dataclass(frozen=True)
+class GpuSchedules:
+    """Scalar code, `items` work-items in a group, row-major layouts."""
+
+    items: int = ITEMS
+    vectors: bool = False
+
+    def layouts(
+        self,
+        nests: Nests,
+        shapes: Mapping[str, tuple[int, ...]],
+        prefer: Mapping[str, int],
+    ) -> dict[str, Layout] | None:
+        """Row-major with borders."""
+        return gpu_contraction_layouts(nests, shapes)
+
+    def slow(self, nests: Nests, home: Layouts) -> bool:
+        """Where a border is missing, tests cost less than a copy."""
+        return False
+
+    def contraction(
+        self, name: str, nests: Nests, layouts: Layouts, also: Nests, store: bool
+    ) -> Kernels | None:
+        """Tiles in local memory."""
+        return gpu_contraction_kernels(name, nests, layouts, also, store, self.items)
+
+    def vector(
+        self, name: str, nests: Sequence[Nest], layouts: Layouts, whole: frozenset[str]
+    ) -> FastKernel:
+        """A work-item or a work-group for each element."""
+        try:
+            return gpu_vector_kernel(name, nests, layouts, whole, self.items)
+        except ValueError:
+            return general_kernel(name, nests, layouts, whole, self.items)
+
+    def moments(self, name: str, mean: Nest, var: Nest, layouts: Layouts) -> FastKernel | None:
+        """A work-group for each pair."""
+        return gpu_moments_kernel(name, mean, var, layouts, self.items)
+
+
+def schedules(precision: str, machine: str) -> Schedules:
+    """The family for a machine: a name in `tiles.MACHINES`, "gpu", or "gpu 64" for a GPU whose
+    work-groups have at most 64 work-items. Errors: ValueError for another name.
+
+    >>> schedules("fast", "gpu 64")
+    GpuSchedules(items=64, vectors=False)
+    """
+    if machine in MACHINES:
+        return CpuSchedules(precision, machine)
+    kind, _, items = machine.partition(" ")
+    if kind != "gpu":
+        raise ValueError(f"machine {machine!r}, expected 'gpu' or one of {sorted(MACHINES)}")
+    return GpuSchedules(int(items or ITEMS))

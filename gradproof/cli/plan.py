@@ -1,0 +1,112 @@
+"""The command `gradproof plan`: what a training step of a network becomes, launch by launch."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+
+import gradproof as gp
+from gradproof.cli.options import Device, Json
+from gradproof.runtime import models
+from gradproof.runtime.device import use_device
+from gradproof.runtime.errors import RunError
+from gradproof.runtime.plan import PRECISIONS, planned_data
+from gradproof.runtime.step import TrainingStep
+from gradproof.runtime.tensor import tensor
+
+NETWORKS = {**{n: None for n in models.MODELS}, "resnet20": 32, "resnet18": 224, "vgg11": 112}
+BYTES = 4
+
+
+def plan(
+    model: Annotated[str, typer.Argument(help=f"One of {', '.join(NETWORKS)}.")],
+    batch: Annotated[int, typer.Option(min=1, help="Images of a step.")] = 32,
+    image: Annotated[
+        str | None, typer.Option(metavar="C,H,W", help="Shape of an image; by default the usual.")
+    ] = None,
+    classes: Annotated[int, typer.Option(min=1, help="Classes.")] = 10,
+    precision: Annotated[
+        str, typer.Option(help="fast (tiles of 4 in fused Winograd) or accurate (of 2).")
+    ] = "fast",
+    source: Annotated[bool, typer.Option(help="Print the kernels' text instead.")] = False,
+    device: Device = None,
+    as_json: Json = False,
+) -> None:
+    """Show how a training step is planned: kernels, what each computes, memory. Runs nothing.
+
+    Kernels of equal text are one; "copy for" names the work that wanted another layout.
+    """
+    if precision not in PRECISIONS:
+        raise RunError(f"--precision {precision}: expected one of {', '.join(PRECISIONS)}")
+    use_device(device)
+    found, nbytes = _planned(model, batch, _image(model, image), classes, precision)
+    if source:
+        print(found["source"], end="")
+        return
+    console = Console(stderr=as_json)
+    console.print(_table(found))
+    total = sum(x["flops"] for x in found["launches"])
+    console.print(
+        f"{len(found['launches'])} launches of {len(found['kernels'])} kernels, "
+        f"{total / 1e9:.2f} GFLOP, {nbytes / 2**20:.1f} MiB of temporaries"
+    )
+    if as_json:
+        print(
+            json.dumps(
+                {
+                    "launches": len(found["launches"]),
+                    "kernels": len(found["kernels"]),
+                    "flops": total,
+                    "bytes": nbytes,
+                }
+            )
+        )
+
+
+def _planned(
+    model: str, batch: int, image: tuple[int, int, int], classes: int, precision: str
+) -> tuple[Mapping[str, Any], int]:
+    if model in models.MODELS:
+        network: Any = models.build_model(model, image, classes)
+    else:
+        network = getattr(models, model)(num_classes=classes)
+    optimizer = gp.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
+    step = TrainingStep(network, optimizer, gp.nn.CrossEntropyLoss())
+    x = tensor(np.zeros((batch, *image), np.float32))
+    return planned_data(step.run, x, tensor(np.zeros(batch, np.int32)), precision=precision)
+
+
+def _image(model: str, given: str | None) -> tuple[int, int, int]:
+    if model not in NETWORKS:
+        raise RunError(f"plan: there is no network {model!r}; there are {', '.join(NETWORKS)}")
+    if given is None:
+        side = NETWORKS[model]
+        return (1, 28, 28) if side is None else (3, side, side)
+    parts = given.split(",")
+    if len(parts) != 3 or not all(p.strip().isdigit() and int(p) > 0 for p in parts):
+        raise RunError(f"--image {given}: expected three positive numbers C,H,W")
+    channels, height, width = (int(p) for p in parts)
+    return channels, height, width
+
+
+def _table(found: Mapping[str, Any]) -> Table:
+    """One row for each kernel on each equation, the most work first."""
+    count: Counter[tuple[str, str, str]] = Counter()
+    flops: Counter[tuple[str, str, str]] = Counter()
+    for x in found["launches"]:
+        key = x["kernel"] or "reference", x["what"], x["note"] if x["kernel"] else ""
+        count[key] += 1
+        flops[key] += x["flops"]
+    table = Table("kernel", "computes", "launches", "MFLOP each", "schedule")
+    for key in sorted(count, key=lambda k: -flops[k]):
+        kernel, what, note = key
+        each = flops[key] / count[key] / 1e6
+        table.add_row(kernel.rstrip("_"), what, str(count[key]), f"{each:.2f}", note)
+    return table
