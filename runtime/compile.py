@@ -13,7 +13,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -99,8 +99,7 @@ def operators_folder() -> Path:
 
 def definition_key(definition: Definition) -> str:
     """SHA-256 of everything that decides the kernels of a definition; see the module's text."""
-    versions = {name: version(name) for name in LIBRARIES}
-    parts = [FORMAT, _sources(), versions, _parts(definition)]
+    parts = [*generator(), _parts(definition)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -191,26 +190,53 @@ def _formulas(definition: Definition) -> str:
 
 
 def plan_graph(
-    graph: Mapping[str, Any], used: Sequence[Operator], precision: str, machine: str
+    graph: Mapping[str, Any],
+    used: Sequence[Operator],
+    precision: str,
+    machine: str,
+    choices: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """The plan of a recorded step, as `codegen.fast.planner` makes it, or from the cache.
 
     graph: plain data, see `codegen.fast.graph`; used: the operators of its calls, in order;
-    machine: see `codegen.fast.schedules`.
+    machine: see `codegen.fast.schedules`; choices: of a tuner, see `codegen.fast.choices`.
     """
-    shipped = operators()
-    names = {op: op.name if shipped.get(op.name) is op else f"{op.name}#{_keys[op]}" for op in used}
-    calls = [c | {"operator": names[op]} for c, op in zip(graph["calls"], used, strict=True)]
-    data = {"calls": calls, "buffers": graph["buffers"]}
-    versions = {name: version(name) for name in LIBRARIES}
-    parts = [FORMAT, _sources(), versions, precision, machine, data]
+    data, definition = _named(graph, used)
+    parts = [*generator(), precision, machine, data, *([dict(choices)] if choices else [])]
     key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
     path = plans_folder() / f"{key}.json"
     found = _load(path, key, "planned step")
     if found is None:
-        found = _planned(data, {name: op for op, name in names.items()}, precision, machine)
+        found = _planned(data, definition, precision, machine, choices or {})
         _keep(path, key, found, "planned step")
     return found
+
+
+def trials_of_graph(
+    graph: Mapping[str, Any], used: Sequence[Operator], precision: str, machine: str
+) -> list[dict[str, Any]]:
+    """The different sums of products of a recorded step, each with its candidates: plain data, see
+    `codegen.fast.choices.trial`."""
+    from gradproof.codegen.fast.planner import Planner
+
+    return Planner(precision, machine).trials(*_named(graph, used))
+
+
+def generator() -> list[Any]:
+    """What decides the text of a kernel besides its definition: format, sources, libraries."""
+    return [FORMAT, _sources(), {name: version(name) for name in LIBRARIES}]
+
+
+def _named(
+    graph: Mapping[str, Any], used: Sequence[Operator]
+) -> tuple[dict[str, Any], Callable[[str], Definition]]:
+    """A graph with a name of its own for each operator, and the definitions by these names."""
+    shipped = operators()
+    names = {op: op.name if shipped.get(op.name) is op else f"{op.name}#{_keys[op]}" for op in used}
+    calls = [c | {"operator": names[op]} for c, op in zip(graph["calls"], used, strict=True)]
+    by_name = {name: op for op, name in names.items()}
+    data = {"calls": calls, "buffers": graph["buffers"]}
+    return data, lambda name: _definition(by_name[name])
 
 
 def plans_folder() -> Path:
@@ -223,13 +249,17 @@ def plans_folder() -> Path:
 
 
 def _planned(
-    data: Mapping[str, Any], used: Mapping[str, Operator], precision: str, machine: str
+    data: Mapping[str, Any],
+    definition: Callable[[str], Definition],
+    precision: str,
+    machine: str,
+    choices: Mapping[str, str],
 ) -> dict[str, Any]:
     from gradproof.codegen.fast.planner import Planner
 
     log.info("planning a step of %d equations; kept for the next time", len(data["calls"]))
     start = time.perf_counter()
-    plan = Planner(precision, machine).plan(data, lambda name: _definition(used[name]))
+    plan = Planner(precision, machine, choices).plan(data, definition)
     log.info("planned in %.1f s", time.perf_counter() - start)
     return plan
 

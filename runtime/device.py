@@ -8,6 +8,7 @@ listing order. Oclgrind, a simulator that checks memory accesses, runs only when
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import logging
 import os
@@ -36,6 +37,22 @@ Kind = Literal["gpu", "cpu", "accelerator", "simulator"]
 DEVICE_VARIABLE = "GRADPROOF_DEVICE"
 _PREFERENCE: tuple[Kind, ...] = ("gpu", "cpu", "accelerator")
 _KINDS: tuple[Kind, ...] = (*_PREFERENCE, "simulator")
+
+
+@functools.cache
+def _keep_freed_memory() -> None:
+    """Let the C library keep blocks up to 32 MiB that are freed.
+
+    PoCL takes a work-group's local memory anew at every launch. By default glibc gives such blocks
+    back to the system, and each launch then waits half a millisecond for fresh, zeroed pages.
+    """
+    mmap_threshold, trim_threshold = -3, -1  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD of malloc.h
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError):
+        return  # another C library
+    mallopt(mmap_threshold, 32 << 20)
+    mallopt(trim_threshold, 2**31 - 1)
 
 
 @dataclass(frozen=True)
@@ -246,6 +263,8 @@ class Device:
 
     @functools.cached_property
     def _context(self) -> cl.Context:
+        if self.info.kind == "cpu":
+            _keep_freed_memory()
         try:
             return cl.Context([_enumerate()[self.info.index][1]])
         except cl.Error as error:

@@ -19,6 +19,7 @@ from gradproof.runtime.errors import ArgumentError, GradproofError, ShapeError
 from gradproof.runtime.layout import Layout
 from gradproof.runtime.tensor import Storage, Tensor, upload
 from gradproof.runtime.trace import Deferred, Trace, tracing
+from gradproof.runtime.tuned import tuned_choices
 
 PRECISIONS = ("fast", "accurate")
 Outputs = tuple[Tensor, ...]
@@ -61,6 +62,21 @@ def planned_data(
     return found, sum(n * sizes[kind] for n, kind in found["slots"])
 
 
+def tuning_trials(
+    step: Callable[..., Any], *examples: Tensor, precision: str = "fast"
+) -> tuple[list[dict[str, Any]], Device, str]:
+    """What `runtime.tuning` measures for a step: see `compile.trials_of_graph`; the tensors' device
+    and the name of their real type."""
+    from gradproof.runtime.compile import trials_of_graph
+
+    trace, outputs, _ = _traced(step, examples)
+    graph = _Graph(trace, {id(t.storage) for t in outputs})
+    device = next(iter(trace.calls[0].tensors.values())).device
+    used = [c.binding.operator for c in trace.calls]
+    found = trials_of_graph(graph.data, used, precision, vector_machine(device.info))
+    return found, device, graph.dtype
+
+
 def _traced(step: Callable[..., Any], examples: tuple[Tensor, ...]) -> tuple[Trace, Outputs, bool]:
     """What a step would do, its results, and whether it returns one tensor alone."""
     with tracing() as trace:
@@ -78,7 +94,8 @@ def _plan_of(trace: Trace, graph: _Graph, precision: str, machine: str = "") -> 
 
     device = next(iter(trace.calls[0].tensors.values())).device
     used = [c.binding.operator for c in trace.calls]
-    return plan_graph(graph.data, used, precision, machine or vector_machine(device.info))
+    machine = machine or vector_machine(device.info)
+    return plan_graph(graph.data, used, precision, machine, tuned_choices(device.info))
 
 
 @dataclass(frozen=True)

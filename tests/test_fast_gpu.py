@@ -228,31 +228,47 @@ def test_moments_keep_a_large_mean() -> None:
 
 
 # -- whole steps --------------------------------------------------------------------------------
-def network() -> gp.nn.Module:
+def small() -> gp.nn.Module:
     nn = gp.nn
     return nn.Sequential(
         nn.Conv2d(2, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8), nn.ReLU(),
-        nn.Conv2d(8, 4, 3, stride=2, padding=1), nn.Flatten(), nn.Linear(64, 5),
-    ).double()  # fmt: skip
+        nn.Flatten(), nn.Linear(128, 5),
+    )  # fmt: skip
 
 
-def trained(planned: bool) -> tuple[list[Any], TrainingStep]:
-    """Losses, logits and parameters of three steps."""
+def large() -> gp.nn.Module:
+    nn = gp.nn
+    return nn.Sequential(
+        nn.Conv2d(2, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(8, 8, 3, stride=2, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(128, 5),
+    )  # fmt: skip
+
+
+def trained(network: Callable[[], gp.nn.Module], image: int, planned: bool) -> list[Any]:
+    """Losses, logits and parameters of three steps; whether all fast kernels were a GPU's."""
     gp.manual_seed(0)
-    model = network()
+    model = network().double()
     optimizer = gp.optim.SGD(model.parameters(), lr=0.1)
     step = TrainingStep(model, optimizer, gp.nn.CrossEntropyLoss(), planned=planned)
     rng = np.random.default_rng(1)
-    batches = [(rng.normal(size=(4, 2, 8, 8)), rng.integers(0, 5, 4).astype(np.int32))] * 3
-    found = [x for images, labels in batches for x in step(images, labels)]
-    return found + [p.numpy() for p in model.parameters()], step
+    labels = rng.integers(0, 5, 4).astype(np.int32)
+    batches = [rng.normal(size=(4, 2, image, image)) for _ in range(3)]
+    found = [x for images in batches for x in step(images, labels)]
+    for recording in step._recordings.values():
+        if isinstance(recording.tape, plans.PlannedStep):
+            local = {x["local"] for x in recording.tape.plan["launches"] if x["kernel"]}
+            assert local == {64}
+    return found + [p.numpy() for p in model.parameters()]
 
 
-def test_a_planned_step_equals_the_recorded_one(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("network", "image"), [(small, 4), pytest.param(large, 16, marks=pytest.mark.slow)]
+)
+def test_a_planned_step_equals_the_recorded_one(
+    network: Callable[[], gp.nn.Module], image: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(plans, "vector_machine", lambda info: "gpu 64")
-    (ours, step), (theirs, _) = trained(True), trained(False)
-    launches = next(iter(step._recordings.values())).tape.plan["launches"]  # type: ignore[union-attr]
-    assert {x["local"] for x in launches if x["kernel"]} == {64}
+    ours, theirs = trained(network, image, True), trained(network, image, False)
     for a, b in zip(ours, theirs, strict=True):
         assert np.abs(np.asarray(a) - b).max() <= 1e-12
 

@@ -5,6 +5,7 @@ Graph -> nodes -> one shape per buffer -> tasks, fused -> layouts -> kernels -> 
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,7 @@ from typing import Any
 import sympy as sp
 
 from gradproof.codegen.fast.affine import Affine
+from gradproof.codegen.fast.choices import Work, trial
 from gradproof.codegen.fast.fusion import Step, Task, by_kind, fused, kind_of
 from gradproof.codegen.fast.graph import Graph, Node, Shape, nodes
 from gradproof.codegen.fast.inline import renamed
@@ -28,6 +30,8 @@ from gradproof.codegen.fast.schedules import Schedules, schedules
 from gradproof.codegen.fast.validate import check_nests
 from gradproof.codegen.fast.views import canonical, on_canonical, reshaping
 from gradproof.derive.language import Definition
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,8 @@ class _Program:
     sizes: dict[str, int] = field(default_factory=dict)  # scratch and copies, in elements
     layouts: dict[str, Layout] = field(default_factory=dict)
     what: str = ""  # the equations that the next kernels compute
+    works: dict[str, tuple[Work, list[str]]] = field(default_factory=dict)  # sums of products
+    stale: dict[str, str] = field(default_factory=dict)  # choices that are none here, and why
 
     def add(self, found: tuple[FastKernel, ...], base: str, tensors: Mapping[str, str]) -> None:
         """Launches of kernels whose names begin with `base`; tensors: argument -> buffer."""
@@ -90,10 +96,12 @@ class _Program:
 
 @dataclass(frozen=True)
 class Planner:
-    """How to plan: `precision` "fast" or "accurate", `machine`: for which, see `schedules`."""
+    """How to plan: `precision` "fast" or "accurate", `machine`: for which, see `schedules`;
+    `choices`: what a tuner found, by `Work.key`, see `choices`."""
 
     precision: str = "fast"
     machine: str = "avx2"
+    choices: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def schedules(self) -> Schedules:
@@ -103,7 +111,26 @@ class Planner:
     def plan(
         self, data: Mapping[str, Any], definition: Callable[[str], Definition]
     ) -> dict[str, Any]:
-        """The plan of a recorded step as plain data. data: see `Graph.of`."""
+        """The plan of a recorded step as plain data. data: see `Graph.of`.
+
+        A choice that is none for its work is ignored; one warning says so."""
+        program, step, home, whole = self._scheduled(data, definition)
+        if program.stale:
+            count, first = len(program.stale), next(iter(program.stale.values()))
+            log.warning("%d tuned choices are ignored; tune again (%s)", count, first)
+        return _as_data(program, step, home, whole, self.schedules.vectors)
+
+    def trials(
+        self, data: Mapping[str, Any], definition: Callable[[str], Definition]
+    ) -> list[dict[str, Any]]:
+        """Each different sum of products of a recorded step with its candidates; see `trial`."""
+        program, *_ = self._scheduled(data, definition)
+        return [trial(key, w, what, self.schedules) for key, (w, what) in program.works.items()]
+
+    def _scheduled(
+        self, data: Mapping[str, Any], definition: Callable[[str], Definition]
+    ) -> tuple[_Program, Step, dict[str, Layout], frozenset[str]]:
+        """The program, the step that it computes, the layouts of buffers, and the integer ones."""
         graph = Graph.of(data)
         step = fused(step_of(graph, definition))
         check_tasks(step)
@@ -118,7 +145,7 @@ class Planner:
             call = graph.calls[task.call]
             program.what = f"{call.operator} {call.target}"
             self._emit(program, task, step, home, asked.get(id(task)), whole)
-        return _as_data(program, step, home, whole, self.schedules.vectors)
+        return program, step, home, whole
 
     def _wishes(self, step: Step, prefer: Mapping[str, int]) -> list[Wish]:
         """What the sums of products of a step ask for."""
@@ -170,10 +197,27 @@ class Planner:
         nests, back = _canonical_names((*t.nests, *t.also))
         local = {name: layouts[b] for name, b in back.items() if b in layouts}
         main, also = nests[: len(t.nests)], nests[len(t.nests) :]
-        found = self.schedules.contraction(base, main, local, also, t.store)
+        work = Work(main, local, also, t.store)
+        key = work.key(self.precision, self.machine)
+        found = self._chosen(program, base, work, key)
         if found is not None:
+            program.works.setdefault(key, (work, []))[1].append(program.what)
             program.add(found, base, back)
         return found
+
+    def _chosen(
+        self, program: _Program, base: str, w: Work, key: str
+    ) -> tuple[FastKernel, ...] | None:
+        """The kernels of the choice for this work, else the default ones."""
+        choice = self.choices.get(key)
+        if choice is not None:
+            try:
+                return self.schedules.contraction(
+                    base, w.nests, w.layouts, w.also, w.store, choice
+                )
+            except ValueError as error:
+                program.stale[key] = str(error)
+        return self.schedules.contraction(base, w.nests, w.layouts, w.also, w.store)
 
     def _vector(
         self, program: _Program, t: Task, home: Mapping[str, Layout], whole: frozenset[str]

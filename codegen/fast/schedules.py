@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from gradproof.codegen.fast.choices import Work, cpu_candidates, cpu_kernels
 from gradproof.codegen.fast.contraction import (
     contraction_cost,
     contraction_kernel,
@@ -56,9 +57,20 @@ class Schedules(Protocol):
         """Whether copies in the layouts that it asks for are likely to pay."""
 
     def contraction(
-        self, name: str, nests: Nests, layouts: Layouts, also: Nests, store: bool
+        self,
+        name: str,
+        nests: Nests,
+        layouts: Layouts,
+        also: Nests,
+        store: bool,
+        force: str | None = None,
     ) -> Kernels | None:
-        """The kernels of a sum of products; None where these layouts do not allow any."""
+        """The kernels of a sum of products; None where these layouts do not allow any.
+
+        force: one of the `candidates`. Errors: ValueError where it is none for these nests."""
+
+    def candidates(self, nests: Nests, layouts: Layouts) -> tuple[str, ...]:
+        """Choices that a tuner may measure and force; see `choices`."""
 
     def vector(
         self, name: str, nests: Sequence[Nest], layouts: Layouts, whole: frozenset[str]
@@ -96,16 +108,30 @@ class CpuSchedules:
         return cost is None or cost > SLOW
 
     def contraction(
-        self, name: str, nests: Nests, layouts: Layouts, also: Nests, store: bool
+        self,
+        name: str,
+        nests: Nests,
+        layouts: Layouts,
+        also: Nests,
+        store: bool,
+        force: str | None = None,
     ) -> Kernels | None:
-        """Fused Winograd, else the direct schedule."""
+        """What is forced, else fused Winograd, else the direct schedule."""
         machine = MACHINES[self.machine]
+        if force is not None:
+            work = Work(nests, layouts, also, store)
+            return cpu_kernels(name, work, force, LARGEST_TILE[self.precision], machine)
         if m := self._tile(nests):
             found = winograd_kernels(name, nests[0], layouts, m, also, store, machine=machine)
             if found is not None:
                 return found
         one = contraction_kernel(name, nests, layouts, also, store, machine=machine)
         return None if one is None else (one,)
+
+    def candidates(self, nests: Nests, layouts: Layouts) -> tuple[str, ...]:
+        """Both sizes of a Winograd tile, and tiles of the direct schedule."""
+        work = Work(nests, layouts)
+        return cpu_candidates(work, LARGEST_TILE[self.precision], MACHINES[self.machine])
 
     def vector(
         self, name: str, nests: Sequence[Nest], layouts: Layouts, whole: frozenset[str]
@@ -147,10 +173,22 @@ class GpuSchedules:
         return False
 
     def contraction(
-        self, name: str, nests: Nests, layouts: Layouts, also: Nests, store: bool
+        self,
+        name: str,
+        nests: Nests,
+        layouts: Layouts,
+        also: Nests,
+        store: bool,
+        force: str | None = None,
     ) -> Kernels | None:
         """Tiles in local memory."""
+        if force is not None:
+            raise ValueError(f"the choice {force!r}: a GPU's schedules have no choices")
         return gpu_contraction_kernels(name, nests, layouts, also, store, self.items)
+
+    def candidates(self, nests: Nests, layouts: Layouts) -> tuple[str, ...]:
+        """None: the model decides."""
+        return ()
 
     def vector(
         self, name: str, nests: Sequence[Nest], layouts: Layouts, whole: frozenset[str]
