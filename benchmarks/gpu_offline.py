@@ -166,7 +166,10 @@ def main() -> int:
     spilled = {t: sum(r[t]["spilled"] > 0 for r in listed) for t in found}
     print(f"kernels that spill: {spilled}; without ptxas: {not shutil.which('ptxas')}")
     if arguments.json:
-        record = {"work": f"ResNet-20, batch {BATCH}, training step, float32", "kernels": listed}
+        record: dict[str, Any] = {
+            "work": f"ResNet-20, batch {BATCH}, training step, float32",
+            "kernels": listed,
+        }
         record |= {"compilers": _versions(), "kernels_that_spill": spilled}
         arguments.json.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
     return 0

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pyopencl as cl
 
     from gradproof.runtime.device import Device
-    from gradproof.runtime.tensor import Tensor
+    from gradproof.runtime.tensor import Storage, Tensor
 
 # Work-group sizes: one group runs on one core, so a CPU gets small groups where elements are few.
 CPU_GROUPS, CPU_SMALL, GPU_GROUP, SIMULATOR_GROUP = 64, 8, 64, 16
@@ -36,7 +36,8 @@ CPU_GROUPS, CPU_SMALL, GPU_GROUP, SIMULATOR_GROUP = 64, 8, 64, 16
 
 @dataclass
 class Launch:
-    """A kernel with its arguments set, and what keeps its buffers alive."""
+    """A kernel with its arguments set, and what keeps its buffers alive; `tensors`: by position,
+    where it is recorded."""
 
     device: Device
     kernel: cl.Kernel
@@ -44,6 +45,12 @@ class Launch:
     local_size: tuple[int, ...]
     keep: tuple[Any, ...]
     changing: tuple[tuple[int, type[np.generic], Callable[[], float | int]], ...] = ()
+    tensors: tuple[tuple[int, Tensor], ...] = ()
+
+    def bind(self) -> None:
+        """Set the buffers that the tensors have now."""
+        for position, t in self.tensors:
+            self.kernel.set_arg(position, t.buffer)
 
     def __call__(self) -> None:
         """Enqueue the kernel, asking anew for scalars that change."""
@@ -63,11 +70,26 @@ class Tape:
 
     actions: list[Callable[[], None]] = field(default_factory=list)
     gradients: list[Tensor] = field(default_factory=list)  # those that the recorded step made
+    bound: dict[Storage, tuple[Tensor, Any]] = field(default_factory=dict)  # with its buffer
+
+    def add(self, launch: Launch) -> None:
+        """Record a launch."""
+        self.actions.append(launch)
+        for _, t in launch.tensors:
+            self.bound[t.storage] = t, t.storage.buffer
 
     def replay(self) -> None:
-        """Do everything again, on the same buffers."""
+        """Do everything again, on the same tensors."""
+        if any(storage.buffer is not b for storage, (_, b) in self.bound.items()):
+            self._bind()  # a planned step has moved some of them
         for action in self.actions:
             action()
+
+    def _bind(self) -> None:
+        for action in self.actions:
+            if isinstance(action, Launch):
+                action.bind()
+        self.bound = {storage: (t, t.buffer) for storage, (t, _) in self.bound.items()}
 
     def __len__(self) -> int:
         return len(self.actions)
@@ -105,6 +127,11 @@ def whole_programs() -> Iterator[None]:
         yield
     finally:
         _whole.pop()
+
+
+def is_recording() -> bool:
+    """Whether a tape records."""
+    return bool(_tapes)
 
 
 def note_gradient(leaf: Tensor, old: Tensor | None, new: Tensor) -> None:
@@ -258,8 +285,11 @@ def _launch(
     global_size, local_size = ((items,), (group,)) if group else _geometry(items, run.device)
     launch = Launch(run.device, kernel, global_size, local_size, tuple(keep), tuple(changing))
     launch()
+    if _tapes:
+        named = ((k, a.name) for k, a in enumerate(arguments) if a.kind not in ("scalar", "sizes"))
+        launch.tensors = tuple((k, run.tensors[name].detach()) for k, name in named)
     for tape in _tapes:
-        tape.actions.append(launch)
+        tape.add(launch)
 
 
 def reference_launch(

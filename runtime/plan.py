@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from gradproof.runtime.device import Device, DeviceInfo
-from gradproof.runtime.dispatch import Launch, reference_launch
+from gradproof.runtime.dispatch import Launch, is_recording, reference_launch
 from gradproof.runtime.errors import ArgumentError, GradproofError, ShapeError
 from gradproof.runtime.layout import Layout
 from gradproof.runtime.tensor import Storage, Tensor, upload
-from gradproof.runtime.trace import Deferred, Trace, tracing
+from gradproof.runtime.trace import Deferred, Trace, refuse, tracing
 from gradproof.runtime.tuned import tuned_choices
 
 PRECISIONS = ("fast", "accurate")
@@ -29,10 +29,13 @@ def plan(step: Callable[..., Any], *examples: Tensor, precision: str = "fast") -
     """Plan a function of tensors: a model's forward pass, or a whole training step.
 
     step: called once with `examples`; it returns a tensor or a tuple of tensors, and may update
-    parameters in place (`optimizer.step()`). It must not read values. examples: tensors; later
-    calls take arrays or tensors of the same shapes, which are copied into these. precision:
+    parameters in place (`optimizer.step()`). It must not read or copy values. examples: tensors;
+    later calls take arrays or tensors of the same shapes, which are copied into these. precision:
     "fast" allows fused Winograd transforms of 4 outputs per axis, "accurate" of 2.
-    Errors: GradproofError where the step reads a value; ArgumentError for another precision.
+    Gradients are the step's own: each run starts without, and `.grad` is None after it.
+    Errors: GradproofError where the step reads a value; ArgumentError for another precision or
+    result, and for examples that share memory; DTypeError, DeviceError for a step of two real
+    types or devices.
 
     >>> import gradproof as gp
     >>> layer = gp.nn.Linear(4, 2)
@@ -46,6 +49,8 @@ def plan(step: Callable[..., Any], *examples: Tensor, precision: str = "fast") -
     for k, t in enumerate(examples):
         if not isinstance(t, Tensor):
             raise ArgumentError(f"plan: example {k} is {type(t).__name__}, expected a Tensor")
+        if any(t.storage is other.storage for other in examples[:k]):
+            raise ArgumentError(f"plan: example {k} shares its memory with one before it")
     trace, outputs, single = _traced(step, examples)
     return PlannedStep(trace, examples, outputs, single, precision)
 
@@ -81,12 +86,23 @@ def _traced(step: Callable[..., Any], examples: tuple[Tensor, ...]) -> tuple[Tra
     """What a step would do, its results, and whether it returns one tensor alone."""
     with tracing() as trace:
         result = step(*examples)
-    for leaf in trace.leaves:
-        leaf.grad = None  # it has no memory; the plan uses it and lets it go
+    single = isinstance(result, Tensor)
+    outputs = (result,) if single else result
+    if not isinstance(outputs, tuple) or not outputs:
+        raise ArgumentError(
+            f"plan: the step returns {_kind(result)}, expected a Tensor or a tuple of Tensors"
+        )
+    for k, t in enumerate(outputs):
+        if not isinstance(t, Tensor):
+            raise ArgumentError(f"plan: result {k} of the step is {_kind(t)}, expected a Tensor")
+        trace.check_known(t)
     if not trace.calls:
         raise GradproofError("plan: the step launches no kernel")
-    single = isinstance(result, Tensor)
-    return trace, (result,) if single else tuple(result), single
+    return trace, outputs, single
+
+
+def _kind(value: Any) -> str:
+    return repr(value) if value is None or value == () else type(value).__name__
 
 
 def _plan_of(trace: Trace, graph: _Graph, precision: str, machine: str = "") -> dict[str, Any]:
@@ -152,18 +168,33 @@ class PlannedStep:
     def __call__(self, *arrays: Tensor | np.ndarray[Any, Any]) -> Any:
         """Copy new inputs in, run the step, and give its outputs, the same tensors every time.
 
-        Errors: ShapeError for another number of inputs; those of `Tensor.copy_`.
+        Errors: ShapeError for another number of inputs; those of `Tensor.copy_`. On error nothing
+        has changed.
         """
+        refuse("planned step", "plans do not nest")
         if len(arrays) != len(self._inputs):
-            raise ShapeError(f"the step takes {len(self._inputs)} inputs, {len(arrays)} were given")
-        for own, given in zip(self._inputs, arrays, strict=True):
-            if given is not own:
-                own.copy_(given)
+            raise ShapeError(
+                f"the planned step takes {len(self._inputs)} inputs, {len(arrays)} were given"
+            )
+        pairs = zip(self._inputs, arrays, strict=True)
+        new = [
+            (own, own.accepted(given, f"input {k} of the step"))
+            for k, (own, given) in enumerate(pairs)
+            if given is not own
+        ]
+        for own, accepted in new:
+            own.overwrite(accepted)
         self.run()
         return self.outputs[0] if self._single else self.outputs
 
     def run(self) -> None:
-        """Run the step on what its inputs hold now; does not wait for the device."""
+        """Run the step on what its inputs hold now; does not wait for the device.
+
+        Errors: GradproofError inside another plan or a recording.
+        """
+        refuse("planned step", "plans do not nest")
+        if is_recording():
+            raise GradproofError("planned step: it cannot be a part of a recording")
         if self._memory.moved():
             self._bind_all()
         self._ask()
@@ -366,8 +397,8 @@ class _Memory:
     def place(self) -> None:
         """Every tensor from outside where the plan wants it."""
         for b in self._outside:
-            t = self._graph.tensors[b]
-            t.storage.move(t.size, t.dtype, self._layouts.get(b))
+            t, storage = self._graph.tensors[b], self._graph.storages[b]
+            storage.move(t.size, t.dtype, self._layouts.get(b))
         self._bound = [self._graph.storages[b].buffer for b in self._outside]
 
     def moved(self) -> bool:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gradproof.runtime.autograd import Node
 
 DTYPES = ("float32", "float64", "int32")
+Accepted = tuple[NDArray[Any], Extremes | None]  # an array, and what is known of its integers
 
 
 class Storage:
@@ -148,7 +149,13 @@ class Tensor(TensorMethods):
 
     # -- host and device ------------------------------------------------------------------------
     def numpy(self) -> np.ndarray[Any, Any]:
-        """A copy on the host. Waits for the kernels that compute it."""
+        """A copy on the host. Waits for the kernels that compute it.
+
+        Errors: GradproofError while a step is planned: each run would have another value.
+        """
+        from gradproof.runtime.trace import refuse_value
+
+        refuse_value(self)
         return self.storage.read(self.size, self.dtype).reshape(self.shape)
 
     def item(self) -> float | int:
@@ -162,19 +169,35 @@ class Tensor(TensorMethods):
         """Overwrite the elements, in place. source: same shape; cast only int to int, real to real.
 
         Errors: ShapeError; DTypeError, also for integers beyond 32 bits; DataError for labels
-        out of the range that this tensor is used with. On error nothing has changed.
+        out of the range that this tensor is used with; GradproofError while a step is planned. On
+        error nothing has changed.
         """
-        array = source.numpy() if isinstance(source, Tensor) else np.asarray(source)
+        from gradproof.runtime.trace import refuse
+
+        refuse("copy_", "the values would be copied once, not in each run")
+        self.overwrite(self.accepted(source, "copy_"))
+        return self
+
+    def accepted(self, source: Any, label: str) -> Accepted:
+        """What `copy_` would write; changes nothing. Errors: as `copy_`; they begin with `label`."""
+        try:
+            array = source.numpy() if isinstance(source, Tensor) else np.asarray(source)
+        except ValueError as error:
+            raise ShapeError(f"{label}: {error}") from None
         if array.shape != self.shape:
-            raise ShapeError(f"copy_: source has shape {array.shape}, expected {self.shape}")
+            raise ShapeError(f"{label}: source has shape {array.shape}, expected {self.shape}")
         if array.dtype.kind not in ("f" if self.dtype.kind == "f" else "iub"):
-            raise DTypeError(f"copy_: source has dtype {array.dtype}, expected {self.dtype}")
-        extremes = int32_extremes("copy_", array) if self.dtype.kind == "i" else None
+            raise DTypeError(f"{label}: source has dtype {array.dtype}, expected {self.dtype}")
+        extremes = int32_extremes(label, array) if self.dtype.kind == "i" else None
         self.storage.limits.check(extremes)
+        return array, extremes
+
+    def overwrite(self, source: Accepted) -> None:
+        """Write what `accepted` gave."""
+        array, extremes = source
         self.storage.write(array, self.dtype)
         self.storage.version += 1
         self.storage.extremes = extremes
-        return self
 
     def limit_values(self, limit: int, label: str, allowed: int | None = None) -> None:
         """These are labels from 0 to limit - 1, now and after every `copy_`, of any view.

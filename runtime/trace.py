@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradproof.runtime.errors import GradproofError
+from gradproof.runtime.errors import DeviceError, DTypeError, GradproofError
 from gradproof.runtime.tensor import Storage, Tensor
 
 if TYPE_CHECKING:
@@ -66,11 +67,14 @@ class TracedCall:
 @dataclass
 class Trace:
     """Everything that a step does; `order`: host effects and the numbers of calls as they came,
-    `leaves`: tensors that got a gradient."""
+    `leaves`: tensors that got a gradient, `versions`: of all targets, before the trace."""
 
     calls: list[TracedCall] = field(default_factory=list)
     order: list[Callable[[], None] | int] = field(default_factory=list)
     leaves: list[Tensor] = field(default_factory=list)
+    versions: dict[Storage, int] = field(default_factory=dict)
+    dtype: str = ""
+    device: Device | None = None
 
     def defer(
         self,
@@ -83,7 +87,14 @@ class Trace:
         device: Device,
         label: str,
     ) -> dict[str, Tensor]:
-        """Note the kernels of one operator; their targets by name, without memory."""
+        """Note the kernels of one operator; their targets by name, without memory.
+
+        Errors: DTypeError, DeviceError for others than those of the operators before; those of
+        `check_known`.
+        """
+        self._check_common(dtype, device, label)
+        for t in operands.values():
+            self.check_known(t)
         tensors, computed = dict(operands), dict[str, Tensor]()
         for spec in specs:
             target = into.get(spec.target)
@@ -106,26 +117,68 @@ class Trace:
             self.order.append(len(self.calls))
             self.calls.append(call)
             computed[spec.target] = tensors[spec.target] = target
+            self.versions.setdefault(target.storage, target.storage.version)
             target.storage.version += 1
         return computed
 
+    def check_known(self, t: Tensor) -> None:
+        """Errors: GradproofError for a tensor that another plan left without memory."""
+        if isinstance(t.storage, Deferred) and t.storage not in self.versions:
+            _ = t.storage.buffer
 
-_active: list[Trace] = []
+    def _check_common(self, dtype: str, device: Device, label: str) -> None:
+        self.dtype, self.device = self.dtype or dtype, self.device or device
+        if dtype != self.dtype:
+            raise DTypeError(
+                f"{label}: operands are {dtype} in a step that began with {self.dtype}; "
+                "plan them apart"
+            )
+        if device is not self.device:
+            raise DeviceError(
+                f"{label}: operands are on {device.info.name} in a step that began on "
+                f"{self.device.info.name}; plan them apart"
+            )
+
+
+# Of this thread: what others do meanwhile is not recorded.
+_active: ContextVar[Trace | None] = ContextVar("the trace that records now", default=None)
 
 
 def active_trace() -> Trace | None:
     """The trace that records now, or None."""
-    return _active[-1] if _active else None
+    return _active.get()
 
 
 @contextmanager
 def tracing() -> Iterator[Trace]:
-    """Record without running. Errors: GradproofError inside another trace."""
-    if _active:
-        raise GradproofError("a step is being planned already; plans do not nest")
+    """Record without running; gradients and versions are afterwards as if nothing had been done.
+
+    Errors: GradproofError inside another trace.
+    """
+    refuse("plan", "plans do not nest")
     trace = Trace()
-    _active.append(trace)
+    token = _active.set(trace)
     try:
         yield trace
     finally:
-        _active.pop()
+        _active.reset(token)
+        for leaf in trace.leaves:
+            leaf.grad = None  # it has no memory; the plan uses it and lets it go
+        for storage, version in trace.versions.items():
+            storage.version = version
+
+
+def refuse(what: str, why: str) -> None:
+    """Errors: GradproofError while a step is being planned, for what cannot be a part of it."""
+    if _active.get() is not None:
+        raise GradproofError(f"{what}: a step is being planned; {why}")
+
+
+def refuse_value(t: Tensor) -> None:
+    """Errors: GradproofError where a value is read while a step is being planned."""
+    if isinstance(t.storage, Deferred):
+        _ = t.storage.buffer
+    refuse(
+        f"tensor of shape {t.shape}",
+        "its value may differ in each run and cannot be read there",
+    )

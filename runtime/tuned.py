@@ -17,6 +17,7 @@ from typing import Any
 from gradproof.runtime.build import cache_folder, write_atomically
 from gradproof.runtime.compile import generator
 from gradproof.runtime.device import DeviceInfo
+from gradproof.runtime.errors import GradproofError
 
 log = logging.getLogger(__name__)
 
@@ -65,9 +66,13 @@ def load(info: DeviceInfo) -> Entries:
 def keep(info: DeviceInfo, entries: Entries) -> None:
     """Add entries to the file of a device. Where two processes write, the last one's file stays.
 
-    Errors: OSError where it cannot be written.
+    Errors: GradproofError where it cannot be written.
     """
-    write_atomically(tuning_path(info), _encoded(_device(info), load(info) | entries))
+    path = tuning_path(info)
+    try:
+        write_atomically(path, _encoded(_device(info), load(info) | entries))
+    except OSError as error:
+        raise GradproofError(f"tuning: {path} cannot be written ({error})") from error
 
 
 def _device(info: DeviceInfo) -> dict[str, str]:

@@ -89,8 +89,8 @@ def tune(
     step, examples, precision: as for `gradproof.plan`; the step is recorded, not run. rounds: in
     each of which every variant is timed once; clock: gives the time of one run of a variant;
     report: called after each kind of work with its number, how many there are, and what was found.
-    Errors: ArgumentError for another precision or no rounds; OSError where the cache cannot be
-    written.
+    Errors: ArgumentError for another precision or no rounds; GradproofError where the step reads a
+    value or the cache cannot be written. What was found before stays.
 
     >>> import gradproof as gp
     >>> layer = gp.nn.Linear(8, 16)
@@ -132,9 +132,7 @@ def measure(
     )
 
 
-def _ratios(
-    variants: list[Variant], rounds: int, clock: Clock
-) -> tuple[float, dict[str, float]]:
+def _ratios(variants: list[Variant], rounds: int, clock: Clock) -> tuple[float, dict[str, float]]:
     """Seconds of the first variant, and the median ratio of each to it, timed in turn."""
     times = [[clock(v) for v in variants] for _ in range(rounds)]
     ratios = {

@@ -24,7 +24,11 @@ from gradproof.codegen.fast.gpu_contraction import (
     gpu_contraction_layouts,
 )
 from gradproof.codegen.fast.gpu_tiles import Product, Tile, tile_for
-from gradproof.codegen.fast.gpu_vector import gpu_moments_kernel, gpu_vector_kernel
+from gradproof.codegen.fast.gpu_vector import (
+    gpu_moments_kernels,
+    gpu_vector_kernel,
+    gpu_vector_kernels,
+)
 from gradproof.codegen.fast.kernel import FastKernel
 from gradproof.codegen.fast.layout import Layout
 from gradproof.codegen.fast.nest import Access, Nest
@@ -32,6 +36,7 @@ from gradproof.codegen.fast.program import fast_options, fast_program
 from gradproof.codegen.fast.schedules import schedules
 from gradproof.codegen.fast.specialise import specialise
 from gradproof.derive.registry import find
+from gradproof.derive.system import derive
 from gradproof.runtime import plan as plans
 from gradproof.runtime.device import list_devices
 from gradproof.runtime.step import TrainingStep
@@ -211,15 +216,34 @@ def replace_kind(n: Nest) -> Nest:
     return replace(n, reductions=(replace(n.reductions[0], kind="sum"),))
 
 
-def test_moments_keep_a_large_mean() -> None:
-    d, sizes = find("batch_norm"), {"N": 4, "C": 3, "L": 1000}
+def test_long_sums_of_few_elements_are_cut_in_pieces() -> None:
+    d, known = find("batch_norm"), {"N": 3, "C": 2, "L": 2200}
+    backward = derive(d).backward
+    assert backward is not None
+    e = backward.equation("grad_beta")
+    (nest,) = specialise(backward, e, known) or ()
+    shapes = {"grad_y": (3, 2, 2200), "grad_beta": (2,)}
+    layouts = {t: Layout.row_major(s) for t, s in shapes.items()}
+    kernels = gpu_vector_kernels("k", (nest,), layouts, items=32)
+    assert [k.groups for k in kernels] == [2 * 3, 1]
+    job = Job(kernels, layouts)
+    x = np.random.default_rng(0).integers(-3, 4, shapes["grad_y"])
+    job.put("grad_y", x)
+    job.run()
+    assert np.array_equal(job.get("grad_beta"), x.sum((0, 2)))
+
+
+@pytest.mark.parametrize(("length", "launches"), [(100, 1), (2200, 2)])
+def test_moments_keep_a_large_mean(length: int, launches: int) -> None:
+    d, sizes = find("batch_norm"), {"N": 4, "C": 3, "L": length}
     mean, var = (specialise(d, e, sizes)[0] for e in d.equations[:2])  # type: ignore[index]
-    layouts = {t: Layout.row_major(s)
-               for t, s in {"X": (4, 3, 1000), "mean": (3,), "var": (3,)}.items()}  # fmt: skip
-    kernel = gpu_moments_kernel("k", mean, var, layouts, items=64)
-    assert kernel is not None
-    job = Job([kernel], layouts)
-    x = np.random.default_rng(0).normal(3000, 1, (4, 3, 1000)).astype(np.float32)
+    shapes = {"X": (4, 3, length), "mean": (3,), "var": (3,)}
+    layouts = {t: Layout.row_major(s) for t, s in shapes.items()}
+    kernels = gpu_moments_kernels("k", mean, var, layouts, items=64)
+    assert kernels is not None
+    assert len(kernels) == launches
+    job = Job(kernels, layouts)
+    x = np.random.default_rng(0).normal(3000, 1, shapes["X"]).astype(np.float32)
     job.put("X", x)
     job.run()
     exact = x.astype(np.float64)
@@ -296,6 +320,9 @@ CHECKED = """
     found = own.conv(N=1, CG=4, OG=5, H=5, W=6, S=2)
     own.products(found, items=16, force=own.Tile(4, 4, 4, 4, 8, 2))
     gpu_vector.LONG = 4
+    for length in (100, 2200):
+        own.test_moments_keep_a_large_mean(length, 1 + (length > 100))
+    own.test_long_sums_of_few_elements_are_cut_in_pieces()
     own.vectors.vector_kernel = own.partial(own.gpu_vector_kernel, items=16)
     cases = own.vectors.cases(["batch_norm", "softmax_cross_entropy", "max_pool2d"])
     assert list(own.vectors.run_all(cases, own.vectors.rows, "float32")) == []

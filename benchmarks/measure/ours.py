@@ -18,15 +18,17 @@ SGD: dict[str, Any] = {"lr": 0.01, "momentum": 0.9}
 Tensors = dict[str, gp.Tensor]
 
 
-def plan(step: Callable[[], Tensors]) -> tuple[Tensors, Callable[[], None]]:
+def plan(
+    step: Callable[[], Tensors], keep: bool = False
+) -> tuple[Tensors, Callable[[], None]]:
     """Do a step once; its results, and what does it again on the data that are then there.
 
-    What a later gradient of the results reads is kept."""
+    keep: also what a later gradient of the results reads."""
     found: Tensors = {}
 
     def kept() -> tuple[gp.Tensor, ...]:
         found.update(step())
-        graph = {n for t in found.values() if (n := t.node) is not None}
+        graph = {n for t in found.values() if keep and (n := t.node) is not None}
         return (*found.values(), *(t for n in graph for t in saved(n)))
 
     planned = gp.plan(kept)
@@ -57,7 +59,7 @@ class FunctionJob:
             with gp.no_grad():
                 self._results, self._again = plan(self._forward)
         elif case.part == "backward":
-            forward, self._before = plan(self._forward)
+            forward, self._before = plan(self._forward, keep=True)
             self._results, self._again = plan(lambda: self._gradients(forward))
         else:
             self._results, self._again = plan(self._both)

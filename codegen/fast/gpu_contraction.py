@@ -19,7 +19,7 @@ from gradproof.codegen.fast.contraction_layouts import border, products
 from gradproof.codegen.fast.gpu_matrix import Matrix, digits, matrix
 from gradproof.codegen.fast.gpu_operand import Bringing
 from gradproof.codegen.fast.gpu_tiles import ITEMS, QUAD, Tile, tile_for
-from gradproof.codegen.fast.gpu_vector import gpu_vector_kernel
+from gradproof.codegen.fast.gpu_vector import gpu_vector_kernels
 from gradproof.codegen.fast.kernel import FastKernel
 from gradproof.codegen.fast.layout import Layout
 from gradproof.codegen.fast.nest import Loop, Nest
@@ -80,7 +80,7 @@ def gpu_contraction_kernels(
     found: list[FastKernel] = []
     for k, (n, p) in enumerate(zip(nests, made, strict=True)):
         if p is None:
-            found.append(gpu_vector_kernel(f"{name}{k}", (n, *epilogue), layouts, items=items))
+            found += gpu_vector_kernels(f"{name}{k}", (n, *epilogue), layouts, items=items)
             continue
         tile = force or tile_for(p.matrix.extents, items)
         found += p.kernels(tile, store or not epilogue)

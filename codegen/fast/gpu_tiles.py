@@ -68,7 +68,7 @@ def tile_for(p: Product, items: int = ITEMS) -> Tile:
     """The cheapest tile by the model.
 
     >>> str(tile_for(Product(1, 256, 4096, 2304)))
-    '128x128x8 by 8x8, 2 pieces'
+    '128x128x8 by 8x8, 4 pieces'
     >>> str(tile_for(Product(1, 16, 32768, 144)))
     '16x256x8 by 4x4'
     >>> str(tile_for(Product(1, 64, 576, 32768)))
@@ -97,7 +97,8 @@ def _local(t: Tile) -> int:
 
 def _pieces(p: Product, t: Tile) -> int:
     """As many as keep the device busy, each long enough to be worth it."""
-    wanted = -(-2 * BUSY // p.tiles(t))
+    tiles = p.tiles(t)
+    wanted = -(-2 * BUSY // tiles) if tiles < BUSY else 1
     most = max(1, min(PIECES, wanted, p.terms // SHORTEST))
     length = -(-p.terms // most)
     length = -(-length // t.depth) * t.depth

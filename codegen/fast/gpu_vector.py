@@ -11,13 +11,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import prod
 
-import sympy as sp
-
 from gradproof.codegen.fast.gpu_elements import Elements
 from gradproof.codegen.fast.gpu_reduction import (
     Joined,
-    Moments,
     MomentPieces,
+    Moments,
     MomentsJoined,
     Pieces,
     Tree,
@@ -26,16 +24,15 @@ from gradproof.codegen.fast.gpu_tiles import BUSY, ITEMS
 from gradproof.codegen.fast.kernel import FastKernel
 from gradproof.codegen.fast.layout import Layout
 from gradproof.codegen.fast.moments import are_moments
-from gradproof.codegen.fast.nest import Nest, Reduction
-from gradproof.codegen.fast.strided import strided
-from gradproof.codegen.fast.vector import Schedule
-from gradproof.codegen.fast.vector_group import grouped
-from gradproof.codegen.fast.vector_sums import PIECE, Set, Sums, reduce_set
+from gradproof.codegen.fast.nest import Nest
+from gradproof.codegen.fast.strided import Strided, strided
+from gradproof.codegen.fast.vector_group import Group, grouped
 
-GROUPS = 4096  # at most so many work-groups; each goes on with the next elements
 LONG = 128  # terms from which a work-group shares a sum,
 MANY = 32768  # unless there are so many elements and the sums are shorter than
 LONGER = 2048
+SHORTEST, MOST = 2048, 64  # terms of a piece of a sum; pieces
+Kernels = tuple[FastKernel, ...]
 
 
 def gpu_vector_kernel(
@@ -58,24 +55,35 @@ def gpu_vector_kernel(
     >>> kernel.groups, kernel.local
     (4, 256)
     """
-    group = grouped(name, nests)
-    s = strided(group.whole, layouts, masked=True)
-    if s is None:
-        used = ", ".join(map(str, (group.whole.out, *group.whole.reads)))
-        raise ValueError(f"{name}: no affine addresses on these layouts: {used}")
-    terms = max((prod(e for _, e in r.loops) for r in s.reductions), default=1)
-    elements = prod(e for _, e in s.loops)
-    short = terms < LONG or (elements >= MANY and terms < LONGER)
-    made = (_Elements if short else _Tree)(name, group, s, layouts, whole)
+    group, s = _on(name, nests, layouts)
+    made = (Elements if _short(s) else Tree)(name, group, s, layouts, whole)
     made.local = items
     return made.kernel()
 
 
-def gpu_moments_kernel(
+def gpu_vector_kernels(
+    name: str,
+    nests: Sequence[Nest],
+    layouts: Mapping[str, Layout],
+    whole: frozenset[str] = frozenset(),
+    items: int = ITEMS,
+) -> Kernels:
+    """The same; two kernels where sums are cut in pieces. Errors: those of `vector_kernel`."""
+    group, s = _on(name, nests, layouts)
+    pieces = 1 if _short(s) or not _sums(group) else _pieces(s)
+    if pieces == 1:
+        return (gpu_vector_kernel(name, nests, layouts, whole, items),)
+    arguments = (group, s, layouts, whole)
+    return _in_pieces(
+        Pieces(f"{name}0", *arguments), Joined(f"{name}1", *arguments), pieces, items, name
+    )
+
+
+def gpu_moments_kernels(
     name: str, mean: Nest, var: Nest, layouts: Mapping[str, Layout], items: int = ITEMS
-) -> FastKernel | None:
-    """Mean and variance as one kernel, see `moments_kernel`: the mean relative to the first term,
-    then the squared deviations from it; None where the nests are nothing like that.
+) -> Kernels | None:
+    """Mean and variance together, see `moments_kernel`: the mean relative to the first term, then
+    the squared deviations from it; None where the nests are nothing like that.
 
     >>> from gradproof.derive.ops.batch_norm import batch_norm
     >>> from gradproof.codegen.fast.specialise import specialise
@@ -83,20 +91,73 @@ def gpu_moments_kernel(
     >>> pair = [specialise(batch_norm, e, sizes)[0] for e in batch_norm.equations[:2]]
     >>> layouts = {"X": Layout.row_major((4, 32, 64)),
     ...            "mean": Layout.row_major((32,)), "var": Layout.row_major((32,))}
-    >>> gpu_moments_kernel("moments", *pair, layouts).groups
-    32
+    >>> [k.groups for k in gpu_moments_kernels("moments", *pair, layouts)]
+    [32]
     """
     if mean.loops != var.loops:
         return None
     try:
-        group = grouped(name, (mean, var))
+        group, s = _on(name, (mean, var), layouts)
     except ValueError:
         return None
-    s = strided(group.whole, layouts, masked=True) if are_moments(group) else None
-    if s is None:
+    if not are_moments(group):
         return None
-    made = _Moments(name, group, s, layouts, frozenset())
-    made.local = items
-    return made.kernel()
+    pieces, arguments = _pieces(s), (group, s, layouts, frozenset[str]())
+    if pieces == 1:
+        made = Moments(name, *arguments)
+        made.local = items
+        return (made.kernel(),)
+    first = MomentPieces(f"{name}0", *arguments)
+    return _in_pieces(first, MomentsJoined(f"{name}1", *arguments), pieces, items, name)
 
 
+def _on(name: str, nests: Sequence[Nest], layouts: Mapping[str, Layout]) -> tuple[Group, Strided]:
+    """The nests as one, on their layouts."""
+    group = grouped(name, nests)
+    s = strided(group.whole, layouts, masked=True)
+    if s is None:
+        used = ", ".join(map(str, (group.whole.out, *group.whole.reads)))
+        raise ValueError(f"{name}: no affine addresses on these layouts: {used}")
+    return group, s
+
+
+def _elements(s: Strided) -> int:
+    return prod(e for _, e in s.loops)
+
+
+def _terms(s: Strided) -> int:
+    return max((prod(e for _, e in r.loops) for r in s.reductions), default=1)
+
+
+def _short(s: Strided) -> bool:
+    """Whether sums run inside a work-item."""
+    terms = _terms(s)
+    return terms < LONG or (_elements(s) >= MANY and terms < LONGER)
+
+
+def _sums(group: Group) -> bool:
+    """Whether all reductions are sums over equal loops, none of which needs a target."""
+    rs = group.whole.reductions
+    return (
+        all(r.kind == "sum" and r.loops == rs[0].loops for r in rs)
+        and not any(group.stages)
+        and not any(p.stage for p in group.parts)
+    )
+
+
+def _pieces(s: Strided) -> int:
+    """Into how many pieces each sum is cut; 1 where there are enough of them, or they are short."""
+    terms, elements = _terms(s), _elements(s)
+    if 2 * elements > BUSY:
+        return 1
+    wanted = max(1, min(MOST, -(-2 * BUSY // elements), terms // SHORTEST))
+    return -(-terms // -(-terms // wanted))
+
+
+def _in_pieces(first: Pieces, last: Joined, pieces: int, items: int, name: str) -> Kernels:
+    first.local = last.local = items
+    first.pieces = last.count = pieces
+    last.length = first.length
+    sums = len(first.s.reductions)
+    first.scratch = last.scratch = (f"{name}pieces", sums * pieces * first.elements)
+    return first.kernel(), last.kernel()

@@ -212,9 +212,7 @@ class Planner:
         choice = self.choices.get(key)
         if choice is not None:
             try:
-                return self.schedules.contraction(
-                    base, w.nests, w.layouts, w.also, w.store, choice
-                )
+                return self.schedules.contraction(base, w.nests, w.layouts, w.also, w.store, choice)
             except ValueError as error:
                 program.stale[key] = str(error)
         return self.schedules.contraction(base, w.nests, w.layouts, w.also, w.store)
@@ -227,18 +225,18 @@ class Planner:
         local = {name: home[b] for name, b in back.items() if b in home}
         ints = frozenset(name for name, b in back.items() if b in whole)
         if t.kind == "moments":
-            one = self.schedules.moments(base, nests[0], nests[1], local)
-            if one is None:
+            both = self.schedules.moments(base, nests[0], nests[1], local)
+            if both is None:
                 for n in (*t.nests, *t.also):
                     self._vector(program, Task("vector", t.call, n.out.tensor, (n,)), home, whole)
                 return
-            program.add((one,), base, back)
+            program.add(both, base, back)
             return
         groups = (nests,) if t.also else tuple((n,) for n in nests)
         for k, group in enumerate(groups):
             if k:
                 base = program.next_name
-            program.add((self.schedules.vector(base, group, local, ints),), base, back)
+            program.add(self.schedules.vector(base, group, local, ints), base, back)
 
     def _emit_opaque(
         self, program: _Program, t: Task, step: Step, home: Mapping[str, Layout]
@@ -292,8 +290,8 @@ class Planner:
         what, program.what = program.what, "copy for " + program.what
         base = program.next_name
         ints = frozenset(["t0", "t1"]) if {source, target} & whole else frozenset()
-        kernel = self.schedules.vector(base, (nest,), {"t0": to_layout, "t1": from_layout}, ints)
-        program.add((kernel,), base, {"t0": target, "t1": source})
+        kernels = self.schedules.vector(base, (nest,), {"t0": to_layout, "t1": from_layout}, ints)
+        program.add(kernels, base, {"t0": target, "t1": source})
         program.what = what
 
 

@@ -19,7 +19,7 @@ from gradproof.codegen.fast.contraction import (
 from gradproof.codegen.fast.general import general_kernel
 from gradproof.codegen.fast.gpu_contraction import gpu_contraction_kernels, gpu_contraction_layouts
 from gradproof.codegen.fast.gpu_tiles import ITEMS
-from gradproof.codegen.fast.gpu_vector import gpu_moments_kernel, gpu_vector_kernel
+from gradproof.codegen.fast.gpu_vector import gpu_moments_kernels, gpu_vector_kernels
 from gradproof.codegen.fast.kernel import FastKernel
 from gradproof.codegen.fast.layout import Layout
 from gradproof.codegen.fast.moments import moments_kernel
@@ -74,10 +74,10 @@ class Schedules(Protocol):
 
     def vector(
         self, name: str, nests: Sequence[Nest], layouts: Layouts, whole: frozenset[str]
-    ) -> FastKernel:
-        """The kernel of any nests over the same loops."""
+    ) -> Kernels:
+        """The kernels of any nests over the same loops."""
 
-    def moments(self, name: str, mean: Nest, var: Nest, layouts: Layouts) -> FastKernel | None:
+    def moments(self, name: str, mean: Nest, var: Nest, layouts: Layouts) -> Kernels | None:
         """Mean and variance together; None where they are none."""
 
 
@@ -135,16 +135,17 @@ class CpuSchedules:
 
     def vector(
         self, name: str, nests: Sequence[Nest], layouts: Layouts, whole: frozenset[str]
-    ) -> FastKernel:
+    ) -> Kernels:
         """The vector schedule, or the general one where the layouts do not fit each other."""
         try:
-            return vector_kernel(name, nests, layouts, whole)
+            return (vector_kernel(name, nests, layouts, whole),)
         except ValueError:
-            return general_kernel(name, nests, layouts, whole)
+            return (general_kernel(name, nests, layouts, whole),)
 
-    def moments(self, name: str, mean: Nest, var: Nest, layouts: Layouts) -> FastKernel | None:
+    def moments(self, name: str, mean: Nest, var: Nest, layouts: Layouts) -> Kernels | None:
         """In one pass over memory."""
-        return moments_kernel(name, mean, var, layouts)
+        one = moments_kernel(name, mean, var, layouts)
+        return None if one is None else (one,)
 
     def _tile(self, nests: Nests) -> int:
         """Outputs per axis of a Winograd tile, 0 where the nest has no such windows."""
@@ -192,16 +193,16 @@ class GpuSchedules:
 
     def vector(
         self, name: str, nests: Sequence[Nest], layouts: Layouts, whole: frozenset[str]
-    ) -> FastKernel:
+    ) -> Kernels:
         """A work-item or a work-group for each element."""
         try:
-            return gpu_vector_kernel(name, nests, layouts, whole, self.items)
+            return gpu_vector_kernels(name, nests, layouts, whole, self.items)
         except ValueError:
-            return general_kernel(name, nests, layouts, whole, self.items)
+            return (general_kernel(name, nests, layouts, whole, self.items),)
 
-    def moments(self, name: str, mean: Nest, var: Nest, layouts: Layouts) -> FastKernel | None:
-        """A work-group for each pair."""
-        return gpu_moments_kernel(name, mean, var, layouts, self.items)
+    def moments(self, name: str, mean: Nest, var: Nest, layouts: Layouts) -> Kernels | None:
+        """A work-group for each pair, or for a piece of one."""
+        return gpu_moments_kernels(name, mean, var, layouts, self.items)
 
 
 def schedules(precision: str, machine: str) -> Schedules:

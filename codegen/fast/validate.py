@@ -5,15 +5,15 @@
 3. *Places*: a layout gives different elements different addresses (`Layout` refuses others).
 
 1 is decided by a mixed radix: with the terms of an address in ascending order, each coefficient
-exceeds what all smaller terms can reach together, so different loops give different addresses; the
-phases differ in a residue; and there are as many loop values as elements.
+exceeds what all smaller terms can reach together, so different loops give different addresses; two
+phases have no address in common; and there are as many loop values as elements.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
-from math import prod
+from math import gcd, prod
 
 from gradproof.codegen.fast.affine import Affine
 from gradproof.codegen.fast.graph import Shape
@@ -49,7 +49,7 @@ def check_nests(nests: Sequence[Nest], shapes: Mapping[str, Shape]) -> None:
             if a.outside == "never" and not guarded:
                 _check_inside(n, a, shapes)
     for a, b in combinations(nests, 2):
-        if not _disjoint(a.out, b.out):
+        if not _disjoint(a, b, shapes[target.tensor]):
             raise Unsound(f"{a.out} and {b.out} write the same element")
     written = sum(prod(e for _, e in n.loops) for n in nests)
     if written != prod(shapes[target.tensor]):
@@ -87,20 +87,33 @@ def _check_inside(n: Nest, a: Access, shapes: Mapping[str, Shape]) -> None:
             raise Unsound(f"{a}: {s} runs from {low} to {high}, the extent is {e}")
 
 
-def _disjoint(a: Access, b: Access) -> bool:
-    """Whether some dimension is c*v + r on both sides with residues that differ."""
-    for s, t in zip(a.subscripts, b.subscripts, strict=True):
-        steps = {abs(k) for p in (s, t) for _, k in p.terms}
-        if not steps and s.const != t.const:
-            return True
-        if len(steps) == 1 and (s.const - t.const) % min(steps):
-            return True
-        if _apart(s, t):
-            return True
-    return False
+def _disjoint(a: Nest, b: Nest, shape: Shape) -> bool:
+    """Whether two phases never write the same element."""
+    reach: dict[int, tuple[int, int]] = {}  # step -> the least and the most that it is taken
+    total = 0
+    for sign, n in ((1, a), (-1, b)):
+        address = _flat(n.out, shape)
+        total -= sign * address.const
+        for v, k in address.terms:
+            last = n.extents[v] - 1
+            low, high = reach.get(abs(k), (0, 0))
+            forth = sign * k > 0
+            reach[abs(k)] = (low, high + last) if forth else (low - last, high)
+    return not reachable(total, tuple((k, *reach[k]) for k in sorted(reach, reverse=True)))
 
 
-def _apart(s: Affine, t: Affine) -> bool:
-    """A constant that the other side, of step c, never meets."""
-    steps = [abs(k) for p in (s, t) for _, k in p.terms]
-    return len(steps) == 1 and (s.const - t.const) % steps[0] != 0
+def reachable(total: int, steps: tuple[tuple[int, int, int], ...]) -> bool:
+    """Whether some multiples of steps, (step, least, most) and the largest first, sum to `total`.
+
+    >>> reachable(6, ((12, -2, 2), (2, -2, 2))), reachable(8, ((12, -2, 2), (2, -2, 2)))
+    (False, True)
+    """
+    if not steps:
+        return total == 0
+    if total % gcd(*(k for k, _, _ in steps)):
+        return False
+    (step, least, most), smaller = steps[0], steps[1:]
+    low = sum(k * first for k, first, _ in smaller)
+    high = sum(k * last for k, _, last in smaller)
+    first, last = max(least, -((high - total) // step)), min(most, (total - low) // step)
+    return any(reachable(total - step * x, smaller) for x in range(first, last + 1))

@@ -25,6 +25,7 @@ COMMANDS = {
     "generate": ("gradproof.cli.derivation", "Write the kernels of all operators"),
     "selftest": ("gradproof.cli.selftest", "Check the kernels on a device"),
     "plan": ("gradproof.cli.plan", "Show what a network's training step becomes on a device"),
+    "tune": ("gradproof.cli.tune", "Measure a network's kernels on a device, and keep the fastest"),
     "bench": (
         "gradproof.cli.bench",
         "Measure start-up and training, beside PyTorch if it is there",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import numpy as np
@@ -19,9 +19,9 @@ from gradproof.runtime.device import use_device
 from gradproof.runtime.errors import RunError
 from gradproof.runtime.plan import PRECISIONS, planned_data
 from gradproof.runtime.step import TrainingStep
-from gradproof.runtime.tensor import tensor
+from gradproof.runtime.tensor import Tensor, tensor
 
-NETWORKS = {**{n: None for n in models.MODELS}, "resnet20": 32, "resnet18": 224, "vgg11": 112}
+NETWORKS = {**dict.fromkeys(models.MODELS), "resnet20": 32, "resnet18": 224, "vgg11": 112}
 BYTES = 4
 
 
@@ -46,7 +46,8 @@ def plan(
     if precision not in PRECISIONS:
         raise RunError(f"--precision {precision}: expected one of {', '.join(PRECISIONS)}")
     use_device(device)
-    found, nbytes = _planned(model, batch, _image(model, image), classes, precision)
+    step = training_step(model, batch, image, classes)
+    found, nbytes = planned_data(*step, precision=precision)
     if source:
         print(found["source"], end="")
         return
@@ -70,22 +71,27 @@ def plan(
         )
 
 
-def _planned(
-    model: str, batch: int, image: tuple[int, int, int], classes: int, precision: str
-) -> tuple[Mapping[str, Any], int]:
+def training_step(
+    model: str, batch: int, image: str | None, classes: int
+) -> tuple[Callable[..., Any], Tensor, Tensor]:
+    """A training step of a network with SGD, to record, and its examples: images and labels.
+
+    image: "C,H,W", or None for the usual shape. Errors: RunError for an unknown network or shape.
+    """
+    shape = _image(model, image)
     if model in models.MODELS:
-        network: Any = models.build_model(model, image, classes)
+        network: Any = models.build_model(model, shape, classes)
     else:
         network = getattr(models, model)(num_classes=classes)
     optimizer = gp.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
     step = TrainingStep(network, optimizer, gp.nn.CrossEntropyLoss())
-    x = tensor(np.zeros((batch, *image), np.float32))
-    return planned_data(step.run, x, tensor(np.zeros(batch, np.int32)), precision=precision)
+    x = tensor(np.zeros((batch, *shape), np.float32))
+    return step.run, x, tensor(np.zeros(batch, np.int32))
 
 
 def _image(model: str, given: str | None) -> tuple[int, int, int]:
     if model not in NETWORKS:
-        raise RunError(f"plan: there is no network {model!r}; there are {', '.join(NETWORKS)}")
+        raise RunError(f"there is no network {model!r}; there are {', '.join(NETWORKS)}")
     if given is None:
         side = NETWORKS[model]
         return (1, 28, 28) if side is None else (3, side, side)

@@ -8,7 +8,7 @@ already; the optimizer does not divide again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from gradproof.runtime.dispatch import host_effect
@@ -54,6 +54,7 @@ class SGD(Optimizer):
         nesterov: bool = False,
     ) -> None:
         super().__init__(params)
+        self._fresh: set[int] = set()  # parameters whose velocity has not been used yet
         self._configure(lr, momentum, dampening, weight_decay, nesterov)
 
     def _configure(
@@ -80,13 +81,19 @@ class SGD(Optimizer):
 
     def _keep(self, k: int) -> Scalar:
         """1 in the first step, where the velocity is 0; 1 - dampening after it."""
-        first = {"step": k not in self.state}
+        if k not in self.state:
+            self._fresh.add(k)
         self._start(k)
         value = {"keep": 0.0}
 
         def advance() -> None:
-            value["keep"] = 1.0 if first["step"] else 1.0 - self.dampening
-            first["step"] = False
+            value["keep"] = 1.0 if k in self._fresh else 1.0 - self.dampening
+            self._fresh.discard(k)
 
         host_effect(advance)
         return lambda: value["keep"]
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """As `Optimizer.load_state_dict`; what is loaded has been used."""
+        super().load_state_dict(state_dict)
+        self._fresh &= {*range(len(self.params))} - self.state.keys()
