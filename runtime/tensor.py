@@ -179,7 +179,7 @@ class Tensor(TensorMethods):
         return self
 
     def accepted(self, source: Any, label: str) -> Accepted:
-        """What `copy_` would write; changes nothing. Errors: as `copy_`; they begin with `label`."""
+        """What `copy_` would write; changes nothing. Errors: as `copy_`, named by `label`."""
         try:
             array = source.numpy() if isinstance(source, Tensor) else np.asarray(source)
         except ValueError as error:

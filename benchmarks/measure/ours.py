@@ -18,9 +18,7 @@ SGD: dict[str, Any] = {"lr": 0.01, "momentum": 0.9}
 Tensors = dict[str, gp.Tensor]
 
 
-def plan(
-    step: Callable[[], Tensors], keep: bool = False
-) -> tuple[Tensors, Callable[[], None]]:
+def plan(step: Callable[[], Tensors], keep: bool = False) -> tuple[Tensors, Callable[[], None]]:
     """Do a step once; its results, and what does it again on the data that are then there.
 
     keep: also what a later gradient of the results reads."""
