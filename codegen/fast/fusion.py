@@ -36,8 +36,8 @@ class Task:
     """What becomes one kernel (or a few): `nests` compute `out`, `also` the targets beside it.
 
     kind: "contract", "vector" (also: a group over the same loops) or "opaque", the reference kernel
-    of recorded call `call`. `store`: whether `out` itself is stored. `apart`: it changes where elements
-    lie, and is merged with nothing.
+    of recorded call `call`. `store`: whether `out` itself is stored. `apart`: it changes where
+    elements lie, and is merged with nothing.
     """
 
     kind: str

@@ -48,9 +48,9 @@ def check_nests(nests: Sequence[Nest], shapes: Mapping[str, Shape]) -> None:
         for a in n.reads:
             if a.outside == "never" and not guarded:
                 _check_inside(n, a, shapes)
-    for a, b in combinations(nests, 2):
-        if not _disjoint(a, b, shapes[target.tensor]):
-            raise Unsound(f"{a.out} and {b.out} write the same element")
+    for one, other in combinations(nests, 2):
+        if not _disjoint(one, other, shapes[target.tensor]):
+            raise Unsound(f"{one.out} and {other.out} write the same element")
     written = sum(prod(e for _, e in n.loops) for n in nests)
     if written != prod(shapes[target.tensor]):
         raise Unsound(f"{target}: {written} of {prod(shapes[target.tensor])} elements are written")
