@@ -168,7 +168,7 @@ class AdamJob:
 
     def _step(self) -> Tensors:
         self._optimizer.step()
-        return {}
+        return dict(self._params)
 
 
 def changes(state: Mapping[str, Any], first: Mapping[str, Array]) -> dict[str, Array]:
