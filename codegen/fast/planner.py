@@ -17,6 +17,7 @@ import sympy as sp
 
 from gradproof.codegen.fast.affine import Affine
 from gradproof.codegen.fast.choices import Work, trial
+from gradproof.codegen.fast.copies import tiled_copy
 from gradproof.codegen.fast.fusion import Step, Task, by_kind, fused, kind_of
 from gradproof.codegen.fast.graph import Graph, Node, Shape, nodes
 from gradproof.codegen.fast.inline import renamed
@@ -107,6 +108,11 @@ class Planner:
     def schedules(self) -> Schedules:
         """The family of schedules for the machine."""
         return schedules(self.precision, self.machine)
+
+    @property
+    def on_cpu(self) -> bool:
+        """Whether one work-item does the work of a group."""
+        return self.schedules.vectors
 
     def plan(
         self, data: Mapping[str, Any], definition: Callable[[str], Definition]
@@ -290,7 +296,9 @@ class Planner:
         what, program.what = program.what, "copy for " + program.what
         base = program.next_name
         ints = frozenset(["t0", "t1"]) if {source, target} & whole else frozenset()
-        kernels = self.schedules.vector(base, (nest,), {"t0": to_layout, "t1": from_layout}, ints)
+        layouts = {"t0": to_layout, "t1": from_layout}
+        tiled = tiled_copy(base, to_layout, from_layout, bool(ints)) if self.on_cpu else None
+        kernels = (tiled,) if tiled else self.schedules.vector(base, (nest,), layouts, ints)
         program.add(kernels, base, {"t0": target, "t1": source})
         program.what = what
 
