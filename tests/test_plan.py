@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -184,41 +185,65 @@ def test_planned_training_is_eager_training(name: str) -> None:
     check_against_eager(*NETS[name])
 
 
-def random_net(seed: int) -> tuple[Callable[[str], tuple[nn.Module, Optimizer]], tuple[int, ...]]:
-    """A small network of random layers, for any dtype, and the shape of its images."""
+Factory = Callable[[str], nn.Module]
+
+
+def random_layers(seed: int) -> tuple[list[Factory], tuple[int, ...], int]:
+    """A few random layers for any dtype, the shape of a batch, and the features that they give."""
     draw = random.Random(seed)
     batch, channels = draw.choice([2, 3, 5]), draw.choice([1, 3, 10])
     h, w = shape = draw.choice([(7, 9), (5, 6)])
-    layers: list[Callable[[str], nn.Module]] = []
+    layers: list[Factory] = []
     c = channels
     for kind in draw.sample(["conv", "conv", "pool", "norm", "act", "residual"], 4):
-        k, s, d = draw.choice([1, 3]), draw.choice([1, 2]), draw.choice([1, 2])
+        s = draw.choice([1, 2])
         if kind == "conv":
-            g = draw.choice([1, c])
-            o = g * draw.choice([1, 3]) if g > 1 else draw.choice([3, 10, 19])
-            p = d * (k // 2)
-            options = {"stride": s, "padding": p, "dilation": d, "groups": g}
-            layers.append(
-                lambda t, c=c, o=o, k=k, options=options: nn.Conv2d(c, o, k, **options, dtype=t)
-            )  # type: ignore[misc] # noqa: E501
-            c, h, w = o, (h - 1) // s + 1, (w - 1) // s + 1
-        elif kind == "pool" and min(h, w) > 2:
-            pool = draw.choice([nn.MaxPool2d, nn.AvgPool2d])
-            layers.append(lambda t, pool=pool, s=s: pool(3, s, 1))  # type: ignore[misc]
-            h, w = (h - 1) // s + 1, (w - 1) // s + 1
+            made, c = _random_conv(draw, c, s)
+            layers.append(made)
+        elif kind == "pool":
+            layers.append(partial(_plain, draw.choice([nn.MaxPool2d, nn.AvgPool2d]), 3, s, 1))
         elif kind == "norm":
-            layers.append(lambda t, c=c: nn.BatchNorm2d(c, dtype=t))  # type: ignore[misc]
+            layers.append(partial(_typed, nn.BatchNorm2d, c))
         elif kind == "residual":
-            layers.append(lambda t, c=c: Residual(nn.Conv2d(c, c, 3, padding=1, dtype=t)))  # type: ignore[misc] # noqa: E501
-        elif kind == "act":
-            layers.append(lambda t, act=draw.choice([nn.ReLU, nn.Tanh, nn.Sigmoid]): act())  # type: ignore[misc] # noqa: E501
+            layers.append(partial(_residual, c))
+        else:
+            layers.append(partial(_plain, draw.choice([nn.ReLU, nn.Tanh, nn.Sigmoid])))
+        if kind in ("conv", "pool"):
+            h, w = (h - 1) // s + 1, (w - 1) // s + 1
+    return layers, (batch, channels, *shape), c * h * w
+
+
+def _random_conv(draw: random.Random, c: int, stride: int) -> tuple[Factory, int]:
+    k, d, g = draw.choice([1, 3]), draw.choice([1, 2]), draw.choice([1, c])
+    o = g * draw.choice([1, 3]) if g > 1 else draw.choice([3, 10, 19])
+    options = {"stride": stride, "padding": d * (k // 2), "dilation": d, "groups": g}
+    return partial(_typed, nn.Conv2d, c, o, k, **options), o
+
+
+def _plain(kind: Any, *given: Any) -> nn.Module:
+    *options, _ = given  # what has no parameters has no dtype
+    return kind(*options)  # type: ignore[no-any-return]
+
+
+def _typed(kind: Any, *given: Any, **options: Any) -> nn.Module:
+    *sizes, dtype = given
+    return kind(*sizes, dtype=dtype, **options)  # type: ignore[no-any-return]
+
+
+def _residual(c: int, dtype: str) -> nn.Module:
+    return Residual(nn.Conv2d(c, c, 3, padding=1, dtype=dtype))
+
+
+def random_net(seed: int) -> tuple[Callable[[str], tuple[nn.Module, Optimizer]], tuple[int, ...]]:
+    """How to make a network of random layers with its optimizer, and the shape of a batch."""
+    layers, shape, features = random_layers(seed)
 
     def make(dtype: str) -> tuple[nn.Module, Optimizer]:
-        end = [nn.Flatten(), nn.Linear(c * h * w, 5, dtype=dtype)]
+        end = [nn.Flatten(), nn.Linear(features, 5, dtype=dtype)]
         net = nn.Sequential(*(layer(dtype) for layer in layers), *end)
         return net, SGD(net.parameters(), 0.05, momentum=0.5)
 
-    return make, (batch, channels, *shape)
+    return make, shape
 
 
 @pytest.mark.parametrize("seed", range(6))
