@@ -36,9 +36,10 @@ class TrainingStep:
 
     The whole step is planned (`gradproof.plan`): fused kernels on layouts of their own, a fixed
     list of launches, memory that is shared; gradients are not kept, `.grad` is None after it. On
-    simulators, or where `planned` is False, the first batch is recorded while it runs, and the
-    recording is replayed. The step holds its buffers; drop it when the model is converted or
-    its optimizer's state replaced, since it would go on with the old ones.
+    simulators, or where `planned` is False (as a loss that reads values needs), the first batch is
+    recorded while it runs, and the recording is replayed. The step holds its buffers; drop it when
+    the model is converted or its optimizer's state replaced, since it would go on with the old
+    ones.
 
     >>> import numpy as np, gradproof as gp
     >>> model = gp.nn.Linear(2, 2)

@@ -103,7 +103,7 @@ class Trace:
                 kind = np.dtype("int32" if whole else dtype)
                 storage = Deferred(device, f"{label}: {spec.target}")
                 target = Tensor(storage, binding.shape(spec.target), kind)
-            names = {a.name for a in spec.arguments if a.kind == "scalar"}
+            names = [a.name for a in spec.arguments if a.kind == "scalar"]  # in a fixed order
             used = {n: tensors[n] for n in spec.reads if n != spec.target or n in tensors}
             call = TracedCall(
                 binding,
