@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from gradproof.runtime.dispatch import Tape, record
 from gradproof.runtime.nn import Module
 from gradproof.runtime.optim import Optimizer
-from gradproof.runtime.plan import PlannedStep, plan
+from gradproof.runtime.plan import plan
+from gradproof.runtime.planned_step import PlannedStep
 from gradproof.runtime.tensor import Tensor, tensor
 
 

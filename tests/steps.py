@@ -21,7 +21,7 @@ from gradproof.derive.arithmetic import Numbers
 from gradproof.derive.language import Definition
 from gradproof.derive.machine import Machine
 from gradproof.runtime.compile import _definition
-from gradproof.runtime.plan import _Graph
+from gradproof.runtime.recorded import RecordedGraph
 from gradproof.runtime.tensor import Tensor
 from gradproof.runtime.trace import Deferred, tracing
 from tests.nests import evaluate
@@ -52,7 +52,7 @@ class Recorded:
             outputs = step()
         for leaf in trace.leaves:
             leaf.grad = None
-        found = _Graph(trace, {id(t.storage) for t in outputs})
+        found = RecordedGraph(trace, {id(t.storage) for t in outputs})
         graph = Graph.of(found.data)
         start = {
             b: np.full(x.shape, np.nan) if _empty(found.tensors[b]) else found.tensors[b].numpy()

@@ -32,7 +32,8 @@ from gradproof.runtime.errors import (
     ShapeError,
 )
 from gradproof.runtime.optim import SGD, Adam, AdamW, Optimizer
-from gradproof.runtime.plan import PlannedStep, plan
+from gradproof.runtime.plan import plan
+from gradproof.runtime.planned_step import PlannedStep
 from gradproof.runtime.schedule import schedule
 from gradproof.runtime.step import TrainingStep
 from gradproof.runtime.trace import active_trace

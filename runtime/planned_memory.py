@@ -1,0 +1,68 @@
+"""The memory of a planned step: slots that its temporaries share, and tensors moved into place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from gradproof.runtime.device import Device
+from gradproof.runtime.layout import Layout
+from gradproof.runtime.recorded import RecordedGraph
+from gradproof.runtime.tensor import Tensor, upload
+from gradproof.runtime.trace import Deferred
+
+
+class PlannedMemory:
+    """The slots of a plan as buffers, zeroed once: borders stay zero. Tensors from outside are put
+    into the layouts of the plan, and again where something else has moved them since."""
+
+    def __init__(self, plan: Mapping[str, Any], graph: RecordedGraph, device: Device) -> None:
+        self._graph, self._slot = graph, plan["slot"]
+        self._layouts = {
+            b: Layout(tuple(x["shape"]), tuple(map(tuple, x["axes"])), tuple(x["low"]))
+            for b, x in plan["layouts"].items()
+        }
+        sizes = {"real": np.dtype(graph.dtype).itemsize, "int": 4}
+        self._buffers = [_zeros(n * sizes[kind], device) for n, kind in plan["slots"]]
+        self.nbytes = sum(n * sizes[kind] for n, kind in plan["slots"])
+        used = {b for x in plan["launches"] for b in x["buffers"]}
+        self._outside = sorted(used & set(graph.storages) - set(self._slot))
+        self._bound: list[Any] = []
+
+    def place(self) -> None:
+        """Every tensor from outside where the plan wants it."""
+        for b in self._outside:
+            t, storage = self._graph.tensors[b], self._graph.storages[b]
+            storage.move(t.size, t.dtype, self._layouts.get(b))
+        self._bound = [self._graph.storages[b].buffer for b in self._outside]
+
+    def moved(self) -> bool:
+        """Whether some tensor has another buffer than when it was placed."""
+        now = (self._graph.storages[b].buffer for b in self._outside)
+        return any(a is not b for a, b in zip(now, self._bound, strict=True))
+
+    def buffer(self, name: str) -> Any:
+        """The OpenCL buffer of a buffer of the plan."""
+        if name in self._slot:
+            return self._buffers[self._slot[name]]
+        return self._graph.storages[name].buffer
+
+
+def _zeros(nbytes: int, device: Device) -> Any:
+    return upload(np.zeros(nbytes + 64, np.uint8), device)
+
+
+def give_memory(outputs: tuple[Tensor, ...], plan: Mapping[str, Any], graph: RecordedGraph) -> None:
+    """Outputs of the step are kept: they get memory of their own, zeros at first."""
+    for t in outputs:
+        if isinstance(t.storage, Deferred) and t.storage.empty:
+            x = plan["layouts"].get(graph.name(t))
+            t.storage.layout = None
+            size = t.size
+            if x is not None:
+                axes = tuple(map(tuple, x["axes"]))
+                t.storage.layout = Layout(tuple(x["shape"]), axes, tuple(x["low"]))
+                size = t.storage.layout.size
+            t.storage.buffer = _zeros(max(1, size) * t.dtype.itemsize, t.device)

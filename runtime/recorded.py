@@ -1,0 +1,86 @@
+"""A trace as plain data, as the planner takes it, and what its names stand for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from gradproof.runtime.tensor import Storage, Tensor
+from gradproof.runtime.trace import Deferred, Trace
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A scalar of a recorded call: a number, or a function that is asked before every run."""
+
+    call: int
+    name: str
+    value: Any
+
+
+class RecordedGraph:
+    """A trace as plain data for the planner, and what its names stand for.
+
+    kept: identities of the storages that the step returns.
+    """
+
+    def __init__(self, trace: Trace, kept: set[int]) -> None:
+        self.storages: dict[str, Storage] = {}
+        self.tensors: dict[str, Tensor] = {}
+        self._names: dict[int, str] = {}
+        self.slots: dict[str, Slot] = {}
+        self.dtype = ""
+        buffers: dict[str, Any] = {}
+        calls = []
+        for number, call in enumerate(trace.calls):
+            tensors = {name: self._add(t) for name, t in call.tensors.items()}
+            for t in call.tensors.values():
+                buffers.setdefault(self.name(t), _buffer(t, kept))
+                self.dtype = self.dtype if t.dtype.kind == "i" else str(t.dtype)
+            scalars = {}
+            for name, value in call.scalars.items():
+                scalars[name] = slot = f"s{len(self.slots)}"
+                self.slots[slot] = Slot(number, name, value)
+            calls.append(
+                {
+                    "operator": call.binding.operator.name,
+                    "variant": call.binding.variant.name,
+                    "target": call.spec.target,
+                    "sizes": call.binding.sizes,
+                    "tensors": tensors,
+                    "scalars": scalars,
+                }
+            )
+        self.data = {"calls": calls, "buffers": buffers}
+        targets = [c.tensors[c.spec.target].storage for c in trace.calls]
+        self.written = [
+            s
+            for s in dict.fromkeys(targets)
+            if not isinstance(s, Deferred) or not s.empty or id(s) in kept
+        ]
+
+    def _add(self, t: Tensor) -> str:
+        key = id(t.storage)
+        if key not in self._names:
+            self._names[key] = f"b{len(self._names)}"
+            self.storages[self._names[key]] = t.storage
+            self.tensors[self._names[key]] = t
+        return self._names[key]
+
+    def name(self, t: Tensor) -> str:
+        """The buffer of a tensor."""
+        return self._names[id(t.storage)]
+
+
+def _buffer(t: Tensor, kept: set[int]) -> dict[str, Any]:
+    """A buffer as plain data. Parameters and images may be moved, small and integer ones not."""
+    whole = t.dtype.kind == "i"
+    found: dict[str, Any] = {"shape": list(t.shape), "dtype": "int" if whole else "real"}
+    if isinstance(t.storage, Deferred) and t.storage.empty and id(t.storage) not in kept:
+        return found | {"kind": "temporary"}
+    layout = t.storage.layout
+    if layout is not None:
+        lies = {"shape": layout.shape, "axes": layout.axes, "low": layout.low}
+        return found | {"kind": "external", "layout": lies}
+    movable = not whole and t.ndim > 1
+    return found | {"kind": "movable" if movable else "external"}
