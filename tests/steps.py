@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradproof.codegen.fast.fusion import Step, Task
 from gradproof.codegen.fast.graph import Call, Graph, _equation
 from gradproof.codegen.fast.nest import Nest
-from gradproof.codegen.fast.planner import step_of
+from gradproof.codegen.fast.steps import step_of
+from gradproof.codegen.fast.tasks import Step, Task
 from gradproof.derive.arithmetic import Numbers
 from gradproof.derive.language import Definition
 from gradproof.derive.machine import Machine

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from types import ModuleType
 
 import numpy as np
 import pytest
 import sympy as sp
 
 import gradproof as gp
-from gradproof.codegen.fast import fusion, views
+from gradproof.codegen.fast import (
+    fusion,
+    fusion_ends,
+    fusion_inline,
+    fusion_passes,
+    fusion_safety,
+    views,
+)
 from gradproof.codegen.fast.affine import Affine
-from gradproof.codegen.fast.fusion import Step, Task, fused
+from gradproof.codegen.fast.fusion import fused
 from gradproof.codegen.fast.nest import Access, Nest
+from gradproof.codegen.fast.tasks import Step, Task
 from gradproof.runtime.models import build_model
 from gradproof.runtime.tensor import Tensor
 from tests.programs import Program, in_place
@@ -296,10 +305,11 @@ def test_updates_in_place(hazard: Callable[[], StepFunction]) -> None:
     check(hazard())
 
 
-MISTAKES: dict[str, tuple[object, Callable[[], StepFunction]]] = {
-    "_sound": (lambda nest: True, gram),
-    "_overwritten": (lambda *_: False, source_changed),
-    "_share": (lambda tasks, k, t: True, sums_around_update),
+MERGING = (fusion_inline, fusion_ends)  # both ask whether a nest made of two is sound
+MISTAKES: dict[str, tuple[tuple[ModuleType, ...], object, Callable[[], StepFunction]]] = {
+    "sound": (MERGING, lambda nest: True, gram),
+    "overwritten": (MERGING, lambda *_: False, source_changed),
+    "_share": ((fusion_passes,), lambda tasks, k, t: True, sums_around_update),
 }
 
 
@@ -307,8 +317,9 @@ MISTAKES: dict[str, tuple[object, Callable[[], StepFunction]]] = {
 def test_a_planner_that_moves_a_read_across_a_write_is_caught(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wrong, hazard = MISTAKES[name]
-    monkeypatch.setattr(fusion, name, wrong)
+    modules, wrong, hazard = MISTAKES[name]
+    for module in modules:
+        monkeypatch.setattr(module, name, wrong)
     with pytest.raises(AssertionError):
         check(hazard())
 
@@ -322,7 +333,8 @@ def test_a_planner_that_forgets_second_writes_is_caught(monkeypatch: pytest.Monk
 
 
 def test_the_oracle_refuses_a_race(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fusion, "_sound", lambda nest: True)
+    for module in MERGING:
+        monkeypatch.setattr(module, "sound", lambda nest: True)
     recorded = Recorded.of(symmetric())
     with pytest.raises(Race, match="which the same task writes"):
         run(fused(recorded.unfused), recorded)
@@ -334,8 +346,9 @@ def test_random_programs_are_equal(first: int, monkeypatch: pytest.MonkeyPatch) 
     """Whole numbers and halves: no rounding, so `==`."""
     exact = 0
     for seed in range(first, first + 10):
-        monkeypatch.setattr(fusion, "SMALL", (0, 4096)[seed % 2])
-        monkeypatch.setattr(fusion, "LANES", (2, 16)[seed // 2 % 2])
+        for module in MERGING:
+            monkeypatch.setattr(module, "SMALL", (0, 4096)[seed % 2])
+        monkeypatch.setattr(fusion_ends, "LANES", (2, 16)[seed // 2 % 2])
         recorded = Recorded.of(Program(seed, 10 + seed % 16))
         defined = recorded.interpreted(WIDE)
         if not same(defined, recorded.interpreted(np.float64)):
@@ -367,7 +380,7 @@ def test_long_chains_do_not_double_forever() -> None:
     _, plan, _ = check(step)
     nests = [n for t in plan.tasks for n in (*t.nests, *t.also)]
     longest = max(sum(1 for _ in sp.preorder_traversal(n.value)) for n in nests)
-    assert longest <= fusion.LONGEST
+    assert longest <= fusion_safety.LONGEST
 
 
 def test_a_copy_of_whole_numbers_is_not_the_same_buffer() -> None:

@@ -9,10 +9,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gradproof.codegen.fast.fusion import Step, Task
 from gradproof.codegen.fast.layout import Layout
 from gradproof.codegen.fast.memory import Memory, Need, share
 from gradproof.codegen.fast.placement import Wish, order, place
+from gradproof.codegen.fast.tasks import Step, Task
 
 
 def verify(needs: Mapping[str, Need], memory: Memory) -> None:

@@ -11,9 +11,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from gradproof.codegen.fast.fusion import Step, Task
 from gradproof.codegen.fast.graph import Shape
 from gradproof.codegen.fast.layout import Axis, Layout
+from gradproof.codegen.fast.tasks import Step, Task
 
 
 @dataclass(frozen=True)
