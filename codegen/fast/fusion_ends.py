@@ -7,9 +7,8 @@ from dataclasses import replace
 from gradproof.codegen.fast.fusion_safety import overwritten, sound
 from gradproof.codegen.fast.inline import composed, elementwise, with_loops_of
 from gradproof.codegen.fast.nest import Nest
+from gradproof.codegen.fast.program import LANES
 from gradproof.codegen.fast.tasks import SMALL, Step, Task
-
-LANES = 16
 
 
 def with_epilogues(step: Step) -> Step:
