@@ -20,10 +20,7 @@ class PlannedMemory:
 
     def __init__(self, plan: Mapping[str, Any], graph: RecordedGraph, device: Device) -> None:
         self._graph, self._slot = graph, plan["slot"]
-        self._layouts = {
-            b: Layout(tuple(x["shape"]), tuple(map(tuple, x["axes"])), tuple(x["low"]))
-            for b, x in plan["layouts"].items()
-        }
+        self._layouts = {b: _layout(x) for b, x in plan["layouts"].items()}
         sizes = {"real": np.dtype(graph.dtype).itemsize, "int": 4}
         self._buffers = [_zeros(n * sizes[kind], device) for n, kind in plan["slots"]]
         self.nbytes = sum(n * sizes[kind] for n, kind in plan["slots"])
@@ -50,6 +47,12 @@ class PlannedMemory:
         return self._graph.storages[name].buffer
 
 
+def _layout(data: Mapping[str, Any]) -> Layout:
+    """A layout as the plan writes it."""
+    axes = tuple((d, div, count) for d, div, count in data["axes"])
+    return Layout(tuple(data["shape"]), axes, tuple(data["low"]))
+
+
 def _zeros(nbytes: int, device: Device) -> Any:
     return upload(np.zeros(nbytes + 64, np.uint8), device)
 
@@ -59,10 +62,6 @@ def give_memory(outputs: tuple[Tensor, ...], plan: Mapping[str, Any], graph: Rec
     for t in outputs:
         if isinstance(t.storage, Deferred) and t.storage.empty:
             x = plan["layouts"].get(graph.name(t))
-            t.storage.layout = None
-            size = t.size
-            if x is not None:
-                axes = tuple(map(tuple, x["axes"]))
-                t.storage.layout = Layout(tuple(x["shape"]), axes, tuple(x["low"]))
-                size = t.storage.layout.size
+            t.storage.layout = layout = None if x is None else _layout(x)
+            size = t.size if layout is None else layout.size
             t.storage.buffer = _zeros(max(1, size) * t.dtype.itemsize, t.device)

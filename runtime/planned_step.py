@@ -101,12 +101,11 @@ class PlannedStep:
 
     def _ask(self) -> None:
         """Host effects and changing scalars, in the order in which they were recorded."""
-        by_call: dict[int, list[str]] = self._asked
         for item in self._trace.order:
             if callable(item):
                 item()
                 continue
-            for slot in by_call.get(item, ()):
+            for slot in self._asked.get(item, ()):
                 self._values[slot] = self._slots[slot].value()
 
     # -- binding ----------------------------------------------------------------------------------
@@ -166,11 +165,8 @@ class PlannedStep:
                 found.append(_Changing(position, kind, slots[a.name]))
                 value = self._slots[slots[a.name]].value
                 if not callable(value):
-                    self._constant(slots[a.name], value)
+                    self._values[slots[a.name]] = value
         return tuple(found)
-
-    def _constant(self, slot: str, value: float | int) -> None:
-        self.__dict__.setdefault("_values", {})[slot] = value
 
     @property
     def launches(self) -> int:

@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from gradproof.codegen.fast.copies import tiled_copy
+from gradproof.codegen.fast.emission import Program
 from gradproof.codegen.fast.layout import Layout
+from gradproof.codegen.fast.planner import Planner
+from gradproof.codegen.fast.tasks import Step, Task
 from tests.fast_device import Job
 
 SHAPE = (32, 48, 5, 6)
@@ -43,3 +46,16 @@ def test_rows_without_whole_tiles_are_left_to_others() -> None:
     assert tiled_copy("k", Layout.blocked(shape, 0), Layout.row_major(shape)) is None
     same = Layout.row_major(shape)
     assert tiled_copy("k", same, same) is None
+
+
+def test_integers_are_copied_as_integers_for_a_reference_kernel() -> None:
+    """In float64 a copy as REAL would take two labels for one number."""
+    shape = (32, 32)
+    task = Task("opaque", 0, "b1", opaque_reads=frozenset({"b0"}))
+    step = Step((task,), {"b0": shape, "b1": shape}, frozenset())
+    home = {"b0": Layout.blocked(shape, 0), "b1": Layout.row_major(shape)}
+    for whole, kind in ((frozenset({"b0"}), "int"), (frozenset[str](), "REAL")):
+        program = Program()
+        Planner()._emit_opaque(program, task, step, home, whole)
+        (kernel,) = program.kernels.values()
+        assert f"__global const {kind} *restrict t1" in kernel.text

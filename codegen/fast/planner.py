@@ -110,7 +110,7 @@ class Planner:
         whole: frozenset[str],
     ) -> None:
         if t.kind == "opaque":
-            self._emit_opaque(program, t, step, home)
+            self._emit_opaque(program, t, step, home, whole)
             return
         if t.kind == "contract" and asked is not None:
             if not self.schedules.slow(t.nests, home) and self._contract(program, t, dict(home)):
@@ -182,7 +182,12 @@ class Planner:
             program.add(self.schedules.vector(base, group, local, ints), base, back)
 
     def _emit_opaque(
-        self, program: Program, t: Task, step: Step, home: Mapping[str, Layout]
+        self,
+        program: Program,
+        t: Task,
+        step: Step,
+        home: Mapping[str, Layout],
+        whole: frozenset[str],
     ) -> None:
         names: dict[str, str] = {}
         for b in sorted({*t.reads, *t.writes}):
@@ -191,7 +196,7 @@ class Planner:
                 names[b] = f"{b}~{len(program.launches)}"
                 program.layouts[names[b]] = plain
                 if b in t.reads:
-                    self._copy(program, b, names[b], step, home[b], plain, frozenset())
+                    self._copy(program, b, names[b], step, home[b], plain, whole)
         buffers = tuple(sorted({*t.reads, *t.writes}))
         program.launches.append(
             Launch(
@@ -206,7 +211,7 @@ class Planner:
         for b in t.writes:
             if b in names:
                 plain = program.layouts[names[b]]
-                self._copy(program, names[b], b, step, plain, home[b], frozenset())
+                self._copy(program, names[b], b, step, plain, home[b], whole)
 
     def _copy(
         self,

@@ -33,3 +33,11 @@ Seed = Annotated[
     int, typer.Option(min=0, help="Decides the initial parameters and the order of the images.")
 ]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
+Batch = Annotated[int, typer.Option(min=1, help="Images of a step.")]
+Image = Annotated[
+    str | None, typer.Option(metavar="C,H,W", help="Shape of an image; by default the usual.")
+]
+Classes = Annotated[int, typer.Option(min=1, help="Classes.")]
+Precision = Annotated[
+    str, typer.Option(help="fast (tiles of 4 in fused Winograd) or accurate (of 2).")
+]

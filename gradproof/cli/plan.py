@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 import gradproof as gp
-from gradproof.cli.options import Device, Json
+from gradproof.cli.options import Batch, Classes, Device, Image, Json, Precision
 from gradproof.runtime import models
 from gradproof.runtime.device import use_device
 from gradproof.runtime.errors import RunError
@@ -22,19 +22,14 @@ from gradproof.runtime.step import TrainingStep
 from gradproof.runtime.tensor import Tensor, tensor
 
 NETWORKS = {**dict.fromkeys(models.MODELS), "resnet20": 32, "resnet18": 224, "vgg11": 112}
-BYTES = 4
 
 
 def plan(
     model: Annotated[str, typer.Argument(help=f"One of {', '.join(NETWORKS)}.")],
-    batch: Annotated[int, typer.Option(min=1, help="Images of a step.")] = 32,
-    image: Annotated[
-        str | None, typer.Option(metavar="C,H,W", help="Shape of an image; by default the usual.")
-    ] = None,
-    classes: Annotated[int, typer.Option(min=1, help="Classes.")] = 10,
-    precision: Annotated[
-        str, typer.Option(help="fast (tiles of 4 in fused Winograd) or accurate (of 2).")
-    ] = "fast",
+    batch: Batch = 32,
+    image: Image = None,
+    classes: Classes = 10,
+    precision: Precision = "fast",
     source: Annotated[bool, typer.Option(help="Print the kernels' text instead.")] = False,
     device: Device = None,
     as_json: Json = False,

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from gradproof.cli.options import Device, Json
+from gradproof.cli.options import Batch, Classes, Device, Image, Json, Precision
 from gradproof.cli.plan import NETWORKS, training_step
 from gradproof.cli.screen import Screen
 from gradproof.runtime.device import use_device
@@ -22,14 +22,10 @@ from gradproof.runtime.tuning import tune as measure_step
 
 def tune(
     model: Annotated[str, typer.Argument(help=f"One of {', '.join(NETWORKS)}.")],
-    batch: Annotated[int, typer.Option(min=1, help="Images of a step.")] = 32,
-    image: Annotated[
-        str | None, typer.Option(metavar="C,H,W", help="Shape of an image; by default the usual.")
-    ] = None,
-    classes: Annotated[int, typer.Option(min=1, help="Classes.")] = 10,
-    precision: Annotated[
-        str, typer.Option(help="fast (tiles of 4 in fused Winograd) or accurate (of 2).")
-    ] = "fast",
+    batch: Batch = 32,
+    image: Image = None,
+    classes: Classes = 10,
+    precision: Precision = "fast",
     rounds: Annotated[
         int, typer.Option(min=1, help="Times that each candidate is timed, in turn.")
     ] = ROUNDS,
