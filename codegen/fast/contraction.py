@@ -41,8 +41,9 @@ def contraction_kernel(
 ) -> FastKernel | None:
     """The phases of one sum of products as one kernel; None where these layouts do not allow it.
 
-    epilogue: elementwise nests over the target, in order, each stored to its own target; store:
-    whether the target itself is written; force: a tile as the kernel's `note` gives it; machine:
+    epilogue: elementwise nests over the target, in order, each stored to its own target, or
+    reductions over windows that tile it (`windows`); store: whether the target itself is written;
+    force: a tile as the kernel's `note` gives it; machine:
     what tiles are chosen for.
     Errors: ValueError for a forced tile that is none of this kernel's.
 
@@ -110,15 +111,19 @@ def _kernel(
 ) -> FastKernel:
     sections, first = [], 0
     for phase, tiling in chosen:
-        for s in schedules(phase.problem, tiling, hoist=phase.stores[0].stored):
+        hoist = phase.stores[0].stored and not phase.folds
+        for s in schedules(phase.problem, tiling, hoist):
             sections.append(section(phase, s, first))
             first += s.groups
-    written = dict.fromkeys(s.tensor for p, _ in chosen for s in p.stores if s.stored)
+    stores = [s for p, _ in chosen for s in (*p.stores, *p.results) if s.stored]
+    written = dict.fromkeys(s.tensor for s in stores)
+    whole = {s.tensor for s in stores if s.whole}
     read = dict.fromkeys(t for p, _ in chosen for t in _used_tensors(p) if t not in written)
     tensors = tuple([(t, False) for t in read] + [(t, True) for t in written])
     scalars = tuple(dict.fromkeys(s for n in (*nests, *epilogue) for s in n.scalars))
     note = _BETWEEN.join(str(t) for _, t in chosen)
-    arguments = [f"__global {'' if w else 'const '}REAL *restrict m_{t}" for t, w in tensors]
+    kinds = {t: f"{'' if w else 'const '}{'int' if t in whole else 'REAL'}" for t, w in tensors}
+    arguments = [f"__global {kinds[t]} *restrict m_{t}" for t, _ in tensors]
     arguments += [f"const {'REAL' if kind == 'real' else 'uint'} s_{s}" for s, kind in scalars]
     about = [f"{n.out} = {n.value}, {[str(r) for r in n.reads]}" for n in nests]
     template = environment().get_template("fast_contraction.cl.j2")
@@ -131,7 +136,8 @@ def _kernel(
 
 def _used_tensors(p: Phase) -> Iterator[str]:
     used = {f"r{r.index}" for s in p.problem.sums for r in s.reads}
-    used |= {str(x) for s in p.stores for x in s.value.free_symbols}
+    values = [s.value for s in (*p.stores, *p.results)] + [f.term for f in p.folds]
+    used |= {str(x) for e in values for x in e.free_symbols}
     yield from (t for k, (t, _) in enumerate(p.reads) if f"r{k}" in used)
 
 

@@ -18,6 +18,7 @@ from gradproof.codegen.fast.choices import Work, trial
 from gradproof.codegen.fast.copies import tiled_copy
 from gradproof.codegen.fast.emission import Launch, Program, canonical_names, on_copies
 from gradproof.codegen.fast.fusion import fused
+from gradproof.codegen.fast.fusion_windows import apart, with_windows
 from gradproof.codegen.fast.graph import Graph
 from gradproof.codegen.fast.kernel import FastKernel
 from gradproof.codegen.fast.layout import Layout
@@ -25,7 +26,7 @@ from gradproof.codegen.fast.nest import Access, Nest
 from gradproof.codegen.fast.placement import Wish, batch_lanes, place
 from gradproof.codegen.fast.plan_data import as_data
 from gradproof.codegen.fast.schedules import Schedules, schedules
-from gradproof.codegen.fast.steps import check_tasks, step_of, with_moments, work
+from gradproof.codegen.fast.steps import alike, check_tasks, step_of, with_moments, work
 from gradproof.codegen.fast.tasks import Step, Task
 from gradproof.derive.language import Definition
 
@@ -75,7 +76,7 @@ class Planner:
     ) -> tuple[Program, Step, dict[str, Layout], frozenset[str]]:
         """The program, the step that it computes, the layouts of buffers, and the integer ones."""
         graph = Graph.of(data)
-        step = fused(step_of(graph, definition))
+        step = with_windows(fused(step_of(graph, definition)), self.schedules.windows)
         check_tasks(step)
         whole = frozenset(b for b, x in graph.buffers.items() if x.dtype == "int")
         wishes = self._wishes(step, {})
@@ -131,6 +132,10 @@ class Planner:
                     if b in t.writes:
                         self._copy(program, copy, b, step, local[b], home[b], whole)
                 return
+        if t.kind == "contract" and t.also:
+            for part in apart(t):
+                self._emit(program, part, step, home, asked, whole)
+            return
         self._vector(program, t, home, whole)
 
     def _contract(
@@ -175,7 +180,7 @@ class Planner:
                 return
             program.add(both, base, back)
             return
-        groups = (nests,) if t.also else tuple((n,) for n in nests)
+        groups = (nests,) if t.also else alike(nests) if self.on_cpu else [(n,) for n in nests]
         for k, group in enumerate(groups):
             if k:
                 base = program.next_name

@@ -56,6 +56,9 @@ class Schedules(Protocol):
     def slow(self, nests: Nests, home: Layouts) -> bool:
         """Whether copies in the layouts that it asks for are likely to pay."""
 
+    def windows(self, nests: Nests, shapes: Mapping[str, tuple[int, ...]]) -> bool:
+        """Whether the kernel of a sum of products may reduce windows of its results."""
+
     def contraction(
         self,
         name: str,
@@ -106,6 +109,11 @@ class CpuSchedules:
             return False
         cost = contraction_cost(nests, home, MACHINES[self.machine])
         return cost is None or cost > SLOW
+
+    def windows(self, nests: Nests, shapes: Mapping[str, tuple[int, ...]]) -> bool:
+        """In the direct schedule."""
+        m = self._tile(nests)
+        return not m or winograd_layouts(nests[0], shapes, m) is None
 
     def contraction(
         self,
@@ -171,6 +179,10 @@ class GpuSchedules:
 
     def slow(self, nests: Nests, home: Layouts) -> bool:
         """Where a border is missing, tests cost less than a copy."""
+        return False
+
+    def windows(self, nests: Nests, shapes: Mapping[str, tuple[int, ...]]) -> bool:
+        """Tiles in local memory know nothing of windows."""
         return False
 
     def contraction(

@@ -94,6 +94,12 @@ def work(nests: tuple[Nest, ...]) -> int:
     return sum(2 * prod(n.extents.values()) for n in nests)
 
 
+def alike(nests: tuple[Nest, ...]) -> list[tuple[Nest, ...]]:
+    """The phases of an equation, those over the same loops together."""
+    loops = dict.fromkeys(n.loops for n in nests)
+    return [tuple(n for n in nests if n.loops == x) for x in loops]
+
+
 def with_moments(tasks: tuple[Task, ...]) -> Iterator[Task]:
     """A sum and a sum of squared deviations from it that follow each other, as one task."""
     waiting: Task | None = None

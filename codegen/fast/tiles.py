@@ -79,13 +79,15 @@ class Sum:
 
 @dataclass(frozen=True)
 class Problem:
-    """Sums over output loops; the lane is not among the loops. reduced: the lane is summed."""
+    """Sums over output loops; the lane is not among the loops. reduced: the lane is summed.
+    points: loops over a window, which a tile covers or leaves out."""
 
     loops: tuple[Loop, ...]
     out: Affine
     sums: tuple[Sum, ...]
     lane: str
     reduced: bool
+    points: tuple[str, ...] = ()
 
     @property
     def main(self) -> Sum | None:
@@ -166,6 +168,8 @@ def tilings(p: Problem, m: Machine) -> tuple[Tiling, ...]:
         return (Tiling(p.lane, (), ("", 1)),)
     found = []
     for tile in _tiles(p.loops, m.vectors):
+        if any(v in p.points and n != dict(p.loops)[v] for v, n in tile):
+            continue
         for unroll in unrollings(s, prod(n for _, n in tile)):
             cost = _cost(p, s, tile, unroll, m)
             if cost is not None:
