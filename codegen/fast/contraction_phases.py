@@ -166,7 +166,7 @@ def _pooled(phase: Phase, pooled: Windowed) -> Phase:
     results = tuple(replace(x, whole=str(x.value) in places) for x in rest)
     return replace(
         phase,
-        problem=replace(phase.problem, points=pooled.points),
+        problem=replace(phase.problem, points=pooled.points, folds=len(pooled.folds)),
         stores=(first,),
         folds=pooled.folds,
         results=results,

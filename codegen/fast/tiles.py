@@ -21,6 +21,7 @@ from gradproof.codegen.fast.nest import Loop
 
 UNROLLED = 112  # multiply-adds in the innermost loop's text
 ACROSS = 8  # instructions to sum a vector
+WAITING = 8  # instructions to bring what a window holds so far, for each point
 LINE = 16  # elements of a cache line
 ALIKE = 0.02  # costs that differ by less are equal: the tile that lies closest together wins
 FAR = 4096  # elements between what a tile should not read together
@@ -80,7 +81,7 @@ class Sum:
 @dataclass(frozen=True)
 class Problem:
     """Sums over output loops; the lane is not among the loops. reduced: the lane is summed.
-    points: loops over a window, which a tile covers or leaves out."""
+    points: loops over a window, which a tile covers or leaves out; folds: reductions over it."""
 
     loops: tuple[Loop, ...]
     out: Affine
@@ -88,6 +89,7 @@ class Problem:
     lane: str
     reduced: bool
     points: tuple[str, ...] = ()
+    folds: int = 0
 
     @property
     def main(self) -> Sum | None:
@@ -204,15 +206,18 @@ def _cost(p: Problem, s: Sum, tile: Tile, unroll: tuple[str, int], m: Machine) -
     across = ACROSS * unroll[1] * accumulators / max(1, s.steps) if p.reduced else 0.0
     if m.pieces * accumulators + _operands(s, tile, unroll, m) > m.registers:
         return None
+    covered = {v for v, _ in tile}.issuperset(p.points)
+    waiting = 0.0 if covered else WAITING * p.folds / max(1, s.steps)
     if not tile:
-        return (_cycles(s, tile, unroll, m) + across) / unroll[1]
+        return (_cycles(s, tile, unroll, m) + across) / unroll[1] + waiting
     (a, t), rest = tile[0], tile[1:]
     done = sum(
         count * _cycles(s, ((a, steps), *rest), unroll, m)
         for _, count, steps in balanced(extents[a], t)
     )
     factor = extents[a] * prod(n for _, n in rest) * unroll[1]
-    return done / factor * _lines(s, tile) + across / accumulators / unroll[1]
+    lines = _lines(s, tile)
+    return done / factor * lines + across / accumulators / unroll[1] + waiting
 
 
 def _operands(s: Sum, tile: Tile, unroll: tuple[str, int], m: Machine) -> int:
