@@ -13,7 +13,7 @@ from gradproof.codegen.fast.affine import Affine
 from gradproof.codegen.fast.contraction_schedule import Around, Schedule
 from gradproof.codegen.fast.tiles import LINE, Problem, Read, Tile
 from gradproof.codegen.fast.values import value_text
-from gradproof.codegen.fast.window_text import declared, folded
+from gradproof.codegen.fast.window_text import declared, folded, window, windows
 from gradproof.codegen.fast.windows import Fold
 
 Point = Mapping[str, int]
@@ -67,7 +67,7 @@ def _region(p: Phase, s: Schedule, base: int, count: int, steps: int) -> dict[st
         "accumulators": [f"acc_{k}" for k in range(prod(n for _, n in tile))],
         "sums": [_sum(p, s, a, tile) for a in s.sums],
         "finish": list(_finish(p, s, tile)),
-        "before": list(declared(p.folds, len(_windows(p, tile)))),
+        "before": list(declared(p.folds, len(windows(points(tile), p.problem.points)))),
         "after": list(_results(p, s, tile)),
     }
 
@@ -87,7 +87,8 @@ def offset(address: Affine, point: Point) -> int:
 
 def _base(p: Phase, s: Schedule, address: Affine) -> str:
     """The address of the tile's first place; loops that the tile covers have no variable."""
-    live = {x[0] for x in s.grid} | {x[0] for x in (*s.outside, *s.inner, *s.points)} | {s.tiled}
+    live = {x[0] for x in s.grid} | {x[0] for x in (*s.outside, *s.inner)} | {s.tiled}
+    live |= {v for v, _ in s.points}
     live |= {v for a in s.sums for v, _ in a.sum.loops}
     return str(Affine(address.const) + address.only(live))
 
@@ -165,7 +166,10 @@ def _declared(name: str, vector: bool) -> str:
 def _finish(p: Phase, s: Schedule, tile: Tile) -> Iterator[str]:
     """Sums over the lane, partial sums of hoisted loops, then the values and their stores."""
     target = p.stores[0]
-    for k, point in enumerate(points(tile)):
+    order = sorted(
+        enumerate(points(tile)), key=lambda x: [x[1].get(v, 0) for v in p.problem.points]
+    )
+    for k, point in order:
         if p.problem.reduced:
             yield from _across(k)
         if s.hoisted:
@@ -177,7 +181,8 @@ def _finish(p: Phase, s: Schedule, tile: Tile) -> Iterator[str]:
             yield f"if (!({last})) {_stored(p, target, place, _sum_name(p, k))} else {{"
         else:
             yield "{"
-        yield from (f"    {line}" for line in _values(p, s, k, point, _window(p, tile, point)))
+        of = window(points(tile), p.problem.points, point)
+        yield from (f"    {line}" for line in _values(p, s, k, point, of))
         yield "}"
 
 
@@ -214,7 +219,7 @@ def _stored(p: Phase, store: Store, place: str, value: str) -> str:
     return f"{how}(m_{store.tensor}, {place}) = {value};"
 
 
-def _values(p: Phase, s: Schedule, k: int, point: Point, window: int) -> Iterator[str]:
+def _values(p: Phase, s: Schedule, k: int, point: Point, of: int) -> Iterator[str]:
     names = {"acc": _sum_name(p, k)}
     vectors = set() if p.problem.reduced else {"acc"}
     for j, store in enumerate(p.stores):
@@ -229,7 +234,7 @@ def _values(p: Phase, s: Schedule, k: int, point: Point, window: int) -> Iterato
     for j, fold in enumerate(p.folds):
         yield from _loads(p, s, fold.term, point, names, vectors)
         place = "" if fold.place is None else _place(p, s, fold.place, point)
-        yield from folded(p.folds, j, window, _text(fold.term, names, vectors), place)
+        yield from folded(p.folds, j, of, _text(fold.term, names, vectors), place)
 
 
 def _loads(
@@ -253,20 +258,9 @@ def _text(e: sp.Expr, names: Mapping[str, str], vectors: set[str]) -> str:
 
 
 # -- windows ------------------------------------------------------------------------------------
-def _windows(p: Phase, tile: Tile) -> list[dict[str, int]]:
-    """The first point of each window of a tile."""
-    return [x for x in points(tile) if not any(x.get(v, 0) for v in p.problem.points)]
-
-
-def _window(p: Phase, tile: Tile, point: Point) -> int:
-    """The number of the window in which a place of the tile lies."""
-    first = {v: 0 if v in p.problem.points else k for v, k in point.items()}
-    return _windows(p, tile).index(first)
-
-
 def _results(p: Phase, s: Schedule, tile: Tile) -> Iterator[str]:
     """What is stored for each window."""
-    for w, point in enumerate(_windows(p, tile) if p.results else ()):
+    for w, point in enumerate(windows(points(tile), p.problem.points) if p.results else ()):
         names = {f"a{j}": f"a{j}_{w}" for j in range(len(p.folds))}
         vectors = set(names)
         yield "{"

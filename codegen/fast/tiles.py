@@ -170,7 +170,7 @@ def tilings(p: Problem, m: Machine) -> tuple[Tiling, ...]:
         return (Tiling(p.lane, (), ("", 1)),)
     found = []
     for tile in _tiles(p.loops, m.vectors):
-        if any(v in p.points and n != dict(p.loops)[v] for v, n in tile):
+        if not _whole_windows(p, dict(tile)):
             continue
         for unroll in unrollings(s, prod(n for _, n in tile)):
             cost = _cost(p, s, tile, unroll, m)
@@ -193,6 +193,15 @@ def _tiles(loops: tuple[Loop, ...], most: int) -> Iterator[Tile]:
                 for f in _divisors(nb, most // t):
                     for g in (1,) if c == "" else _divisors(nc, most // t // f):
                         yield ((a, t), (b, f), *(((c, g),) if c else ()))
+
+
+def _whole_windows(p: Problem, tile: dict[str, int]) -> bool:
+    """Whether a tile covers the last loops of a window, and leaves out the others: its points then
+    come in their order, on which the first maximum depends."""
+    covered = [v in tile for v in p.points]
+    return covered == sorted(covered) and all(
+        tile[v] == dict(p.loops)[v] for v in p.points if v in tile
+    )
 
 
 def _divisors(n: int, most: int) -> Iterator[int]:

@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from gradproof.codegen.fast.windows import Fold
+
+
+def windows(places: Sequence[Mapping[str, int]], points: Sequence[str]) -> list[Mapping[str, int]]:
+    """The first place of each window in a tile.
+
+    >>> windows([{"x": 0, "i": 0}, {"x": 0, "i": 1}, {"x": 1, "i": 0}, {"x": 1, "i": 1}], ["i"])
+    [{'x': 0, 'i': 0}, {'x': 1, 'i': 0}]
+    """
+    return [x for x in places if not any(x.get(v, 0) for v in points)]
+
+
+def window(
+    places: Sequence[Mapping[str, int]], points: Sequence[str], place: Mapping[str, int]
+) -> int:
+    """The number of the window in which a place of the tile lies."""
+    first = {v: 0 if v in points else k for v, k in place.items()}
+    return windows(places, points).index(first)
 
 
 def declared(folds: Sequence[Fold], windows: int) -> Iterator[str]:
