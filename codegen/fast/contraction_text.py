@@ -11,7 +11,7 @@ import sympy as sp
 
 from gradproof.codegen.fast.affine import Affine
 from gradproof.codegen.fast.contraction_schedule import Around, Schedule
-from gradproof.codegen.fast.tiles import LINE, Problem, Read, Tile
+from gradproof.codegen.fast.tiles import LINE, Problem, Read, Tile, overlapping
 from gradproof.codegen.fast.values import value_text
 from gradproof.codegen.fast.window_text import declared, folded, window, windows
 from gradproof.codegen.fast.windows import Fold
@@ -109,6 +109,7 @@ def _sum(p: Phase, s: Schedule, a: Around, tile: Tile) -> dict[str, object]:
     return {
         "outer": [bounds(*x) for x in a.outer],
         "inner": [bounds(*x) for x in a.inner],
+        "rolled": a.unroll == 1 and bool(last) and overlapping(a.sum, tile, last, 2),
         "lines": [*lines, *_multiply_adds(p, a, tile, last)],
     }
 

@@ -22,6 +22,7 @@ from gradproof.codegen.fast.nest import Loop
 UNROLLED = 112  # multiply-adds in the innermost loop's text
 ACROSS = 8  # instructions to sum a vector
 WAITING = 8  # instructions to bring what a window holds so far, for each point
+SPARE = 3  # registers for scalars that steps share
 LINE = 16  # elements of a cache line
 ALIKE = 0.02  # costs that differ by less are equal: the tile that lies closest together wins
 FAR = 4096  # elements between what a tile should not read together
@@ -163,6 +164,23 @@ def unrollings(s: Sum, accumulators: int) -> Iterator[tuple[str, int]]:
         yield v, next(u for u in (n if n <= 7 else 4, 4, 2, 1) if n % u == 0 and u <= most)
 
 
+def overlapping(s: Sum, tile: Tile, loop: str, steps: int) -> bool:
+    """Whether steps of a loop read some scalars in common. A compiler then keeps these from one
+    step to the next, and where registers are few it stores sums in between."""
+    return any(
+        loads(r, (*tile, (loop, steps))) < steps * loads(r, tile) for r in s.reads if not r.vector
+    )
+
+
+def _unrolled(s: Sum, tile: Tile, m: Machine) -> Iterator[tuple[str, int]]:
+    """Innermost loops and steps worth a try; no steps in one text that store sums in between."""
+    free = m.registers - m.pieces * prod(n for _, n in tile)
+    free -= m.pieces * sum(loads(r, tile) for r in s.reads if r.vector)
+    for v, steps in unrollings(s, prod(n for _, n in tile)):
+        crowded = steps > 1 and free < SPARE and overlapping(s, tile, v, steps)
+        yield v, 1 if crowded else steps
+
+
 def tilings(p: Problem, m: Machine) -> tuple[Tiling, ...]:
     """All tiles that fit the registers, the cheapest first."""
     s = p.main
@@ -172,7 +190,7 @@ def tilings(p: Problem, m: Machine) -> tuple[Tiling, ...]:
     for tile in _tiles(p.loops, m.vectors):
         if not _whole_windows(p, dict(tile)):
             continue
-        for unroll in unrollings(s, prod(n for _, n in tile)):
+        for unroll in _unrolled(s, tile, m):
             cost = _cost(p, s, tile, unroll, m)
             if cost is not None:
                 stride = sum(abs(p.out.coefficient(v)) for v, _ in tile)
