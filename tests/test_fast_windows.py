@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,12 @@ from numpy.typing import NDArray
 import gradproof as gp
 from gradproof.codegen.fast import fusion_selected, fusion_windows
 from gradproof.codegen.fast.affine import Affine
-from gradproof.codegen.fast.contraction import contraction_kernel
+from gradproof.codegen.fast.choices import Work, cpu_candidates, cpu_kernels
+from gradproof.codegen.fast.contraction import _ranked, contraction_kernel
+from gradproof.codegen.fast.contraction_phases import phases
 from gradproof.codegen.fast.layout import Layout
 from gradproof.codegen.fast.nest import Access, Nest, Reduction
+from gradproof.codegen.fast.tiles import AVX2, tilings
 from gradproof.codegen.fast.windows import windowed
 from tests.fast_device import Job
 from tests.nests import run
@@ -150,9 +154,6 @@ def test_a_maximum_keeps_a_nan_and_its_first_place(names: tuple[str, ...]) -> No
 
 def test_all_tiles_are_exact() -> None:
     """Tiles that cover a window, a part of it, several windows, and none."""
-    from gradproof.codegen.fast.contraction import _ranked
-    from gradproof.codegen.fast.tiles import AVX2
-
     e = conv(H=6, W=10, CG=2, OG=16)["z"]
     names, size = ("most", "place"), (2, 2)
     layouts = e.layouts()
@@ -202,9 +203,26 @@ def test_other_reductions_are_refused() -> None:
         assert windowed(n, (other,)) is None
 
 
-def _with(x: Any, **changes: Any) -> Any:
-    from dataclasses import replace
+def test_a_tuner_gets_tiles_over_windows() -> None:
+    e = conv(H=8, W=8, CG=3)["z"]
+    layouts, found = e.layouts(), pools(e, (2, 2), (2, 2))
+    default = built(e, layouts, ("most",), found, store=False)
+    work = Work(e.nests, layouts, (found["most"][0],), store=False)
+    choices = cpu_candidates(work, 4, AVX2)
+    assert f"direct {default.note}" in choices
+    assert len({cpu_kernels("k", work, x, 4, AVX2)[0].text for x in choices}) == len(choices)
 
+
+def test_steps_that_share_scalars_are_rolled_where_registers_are_few() -> None:
+    """Six sums of two registers leave none for a scalar of the next step; four do."""
+    e = conv(H=12, W=12, CG=3, OG=16)["z"]
+    (phase,) = phases(e.nests[0], e.layouts(), (), True)
+    found = {t.tile: t.unroll[1] for t in tilings(phase.problem, AVX2)}
+    assert found[("y", 6),] == 1
+    assert found[("y", 4),] == 3
+
+
+def _with(x: Any, **changes: Any) -> Any:
     return replace(x, **changes)
 
 

@@ -70,10 +70,15 @@ def contraction_kernel(
 
 
 def contraction_tiles(
-    nests: tuple[Nest, ...], layouts: Mapping[str, Layout], most: int = 4, machine: Machine = AVX2
+    nests: tuple[Nest, ...],
+    layouts: Mapping[str, Layout],
+    most: int = 4,
+    machine: Machine = AVX2,
+    epilogue: tuple[Nest, ...] = (),
+    store: bool = True,
 ) -> tuple[str, ...]:
     """The cheapest tiles by the model, to force and to time; for phases, rank by rank."""
-    ranked = [_ranked(n, layouts, (), True, machine) for n in nests]
+    ranked = [_ranked(n, layouts, epilogue, store, machine) for n in nests]
     if not all(ranked):
         return ()
     count = min(most, max(map(len, ranked)))

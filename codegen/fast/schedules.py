@@ -72,7 +72,7 @@ class Schedules(Protocol):
 
         force: one of the `candidates`. Errors: ValueError where it is none for these nests."""
 
-    def candidates(self, nests: Nests, layouts: Layouts) -> tuple[str, ...]:
+    def candidates(self, work: Work) -> tuple[str, ...]:
         """Choices that a tuner may measure and force; see `choices`."""
 
     def vector(
@@ -129,16 +129,16 @@ class CpuSchedules:
         if force is not None:
             work = Work(nests, layouts, also, store)
             return cpu_kernels(name, work, force, LARGEST_TILE[self.precision], machine)
-        if m := self._tile(nests):
+        windows = any(n.reductions for n in also)
+        if (m := self._tile(nests)) and not windows:
             found = winograd_kernels(name, nests[0], layouts, m, also, store, machine=machine)
             if found is not None:
                 return found
         one = contraction_kernel(name, nests, layouts, also, store, machine=machine)
         return None if one is None else (one,)
 
-    def candidates(self, nests: Nests, layouts: Layouts) -> tuple[str, ...]:
+    def candidates(self, work: Work) -> tuple[str, ...]:
         """Both sizes of a Winograd tile, and tiles of the direct schedule."""
-        work = Work(nests, layouts)
         return cpu_candidates(work, LARGEST_TILE[self.precision], MACHINES[self.machine])
 
     def vector(
@@ -199,7 +199,7 @@ class GpuSchedules:
             raise ValueError(f"the choice {force!r}: a GPU's schedules have no choices")
         return gpu_contraction_kernels(name, nests, layouts, also, store, self.items)
 
-    def candidates(self, nests: Nests, layouts: Layouts) -> tuple[str, ...]:
+    def candidates(self, work: Work) -> tuple[str, ...]:
         """None: the model decides."""
         return ()
 
