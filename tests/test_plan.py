@@ -447,7 +447,7 @@ def test_a_gradient_of_a_gradient() -> None:
 
 @pytest.mark.parametrize("spoilt", [False, True])
 def test_borders_in_memory_that_others_use(spoilt: bool) -> None:
-    """Without the launches that zero them, a second run reads what the first has left there."""
+    """Without the launches that zero them, a border holds what lay there before."""
     layers: list[nn.Module] = []
     for c, n in itertools.pairwise((16, 32, 64, 16)):
         layers += [nn.Conv2d(c, n, 3, padding=1, dtype="float64"), nn.AvgPool2d(2)]
@@ -463,8 +463,8 @@ def test_borders_in_memory_that_others_use(spoilt: bool) -> None:
         pairs = zip(planned._launches, zeroing, strict=True)
         planned._launches = [launch for launch, zeroes in pairs if not zeroes]
     found = [planned(x).numpy() for _ in range(3)]
-    assert abs(found[0] - expected).max() < 1e-12 * abs(expected).max()  # transforms round
-    assert all((f == found[0]).all() for f in found) is not spoilt
+    allowed = 1e-12 * abs(expected).max()  # transforms round
+    assert all(abs(f - expected).max() < allowed for f in found) is not spoilt
 
 
 def test_inference_follows_the_parameters() -> None:
