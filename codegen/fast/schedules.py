@@ -11,11 +11,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gradproof.codegen.fast.choices import Work, cpu_candidates, cpu_kernels
-from gradproof.codegen.fast.contraction import (
-    contraction_cost,
-    contraction_kernel,
-    contraction_layouts,
-)
+from gradproof.codegen.fast.contraction import contraction_kernel, contraction_layouts
+from gradproof.codegen.fast.copying import on_best_copies
 from gradproof.codegen.fast.general import general_kernel
 from gradproof.codegen.fast.gpu_contraction import gpu_contraction_kernels, gpu_contraction_layouts
 from gradproof.codegen.fast.gpu_tiles import ITEMS
@@ -30,7 +27,6 @@ from gradproof.codegen.fast.winograd import tile_size, winograd_kernels, winogra
 from gradproof.codegen.fast.winograd_pattern import pattern
 
 LARGEST_TILE = {"fast": 4, "accurate": 2}  # outputs per axis of a fused Winograd tile
-SLOW = 1.5  # instructions for each multiply-add; at best 1
 
 Nests = tuple[Nest, ...]
 Layouts = Mapping[str, Layout]
@@ -53,8 +49,9 @@ class Schedules(Protocol):
         """What a sum of products asks for; None where it does not mind. prefer: dimensions along
         which others block some of the tensors."""
 
-    def slow(self, nests: Nests, home: Layouts) -> bool:
-        """Whether copies in the layouts that it asks for are likely to pay."""
+    def working(self, nests: Nests, home: Layouts, asked: Layouts) -> dict[str, Layout]:
+        """Where a sum of products works: on its operands at home, or on copies of some of them in
+        the layouts that it asks for, where these are likely to pay."""
 
     def contraction(
         self,
@@ -100,12 +97,11 @@ class CpuSchedules:
         found = winograd_layouts(nests[0], shapes, m) if m else None
         return found or contraction_layouts(nests, shapes, prefer=prefer)
 
-    def slow(self, nests: Nests, home: Layouts) -> bool:
-        """By the model of the direct schedule."""
+    def working(self, nests: Nests, home: Layouts, asked: Layouts) -> dict[str, Layout]:
+        """By the model of the direct schedule; fused Winograd runs wherever it can."""
         if self._tile(nests):
-            return False
-        cost = contraction_cost(nests, home, MACHINES[self.machine])
-        return cost is None or cost > SLOW
+            return dict(home)
+        return on_best_copies(nests, home, asked, MACHINES[self.machine])
 
     def contraction(
         self,
@@ -169,9 +165,9 @@ class GpuSchedules:
         """Row-major with borders."""
         return gpu_contraction_layouts(nests, shapes)
 
-    def slow(self, nests: Nests, home: Layouts) -> bool:
-        """Where a border is missing, tests cost less than a copy."""
-        return False
+    def working(self, nests: Nests, home: Layouts, asked: Layouts) -> dict[str, Layout]:
+        """At home: where a border is missing, tests cost less than a copy."""
+        return dict(home)
 
     def contraction(
         self,
