@@ -23,6 +23,7 @@ from gradproof.codegen.fast.moments import moments_kernel
 from gradproof.codegen.fast.nest import Nest
 from gradproof.codegen.fast.tiles import MACHINES
 from gradproof.codegen.fast.vector import vector_kernel
+from gradproof.codegen.fast.vector_columns import column_kernels
 from gradproof.codegen.fast.winograd import tile_size, winograd_kernels, winograd_layouts
 from gradproof.codegen.fast.winograd_pattern import pattern
 
@@ -132,9 +133,11 @@ class CpuSchedules:
     def vector(
         self, name: str, nests: Sequence[Nest], layouts: Layouts, whole: frozenset[str]
     ) -> Kernels:
-        """The vector schedule, or the general one where the layouts do not fit each other."""
+        """The vector schedule, by columns where that is better, or the general one where the
+        layouts do not fit each other."""
         try:
-            return (vector_kernel(name, nests, layouts, whole),)
+            columns = column_kernels(name, nests, layouts, whole)
+            return columns or (vector_kernel(name, nests, layouts, whole),)
         except ValueError:
             return (general_kernel(name, nests, layouts, whole),)
 
