@@ -22,12 +22,16 @@ from gradproof.codegen.fast.contraction_text import Phase, section
 from gradproof.codegen.fast.kernel import FastKernel
 from gradproof.codegen.fast.layout import Layout
 from gradproof.codegen.fast.nest import Nest
-from gradproof.codegen.fast.tiles import AVX2, Machine, Tiling, tilings
+from gradproof.codegen.fast.tiles import AVX2, Machine, Problem, Tiling, tilings
 from gradproof.codegen.render import environment
 
 __all__ = ["contraction_cost", "contraction_kernel", "contraction_layouts", "contraction_tiles"]
 
 _BETWEEN = "; "  # the tiles of phases, in a kernel's note
+PAGE = 1024  # elements: terms at least half of it apart are far from each other,
+MANY = 16  # if there are so many;
+FAR_VECTORS, FAR_NUMBERS = 1.4, 1.1  # then a product takes so many times as long,
+SAME_PLACE = 1.7  # and so many where they are whole pages apart; all measured
 
 
 def contraction_kernel(
@@ -89,15 +93,31 @@ def contraction_cost(
     nests: tuple[Nest, ...], layouts: Mapping[str, Layout], machine: Machine = AVX2
 ) -> float | None:
     """Instructions for each multiply-add by the model, about 1 at best; None where there is no
-    kernel. It compares layouts: a sum over the lane in short sums is possible, and slow."""
+    kernel. It compares layouts: a sum over the lane in short sums is possible, and slow; so are
+    long jumps in memory."""
     if not products(nests):
         return None
     ranked = [(n, _ranked(n, layouts, (), True, machine)) for n in nests]
     if not all(found for _, found in ranked):
         return None
     work = [prod(n.extents.values()) if n.reductions else 0 for n, _ in ranked]
-    costs = [found[0][1].cost for _, found in ranked]
+    costs = [found[0][1].cost * _jumps(found[0][0].problem) for _, found in ranked]
     return sum(w * c for w, c in zip(work, costs, strict=True)) / sum(work)
+
+
+def _jumps(p: Problem) -> float:
+    """What it costs that the terms of a sum lie far apart: each brings a line, none of which is
+    fetched ahead, and which all fight for the same places of the cache at a whole page apart."""
+    if (s := p.main) is None:
+        return 1.0
+    cost = 1.0
+    for r in s.reads:
+        steps = [(abs(k), n) for v, n in s.loops if n > 1 and (k := r.address.coefficient(v))]
+        nearest = min((k for k, _ in steps), default=0)
+        if nearest >= PAGE // 2 and prod(n for _, n in steps) >= MANY:
+            far = FAR_VECTORS if r.vector else FAR_NUMBERS
+            cost = max(cost, SAME_PLACE if nearest % PAGE == 0 else far)
+    return cost
 
 
 def _forced(found: tuple[tuple[Phase, Tiling], ...], wanted: str) -> tuple[Phase, Tiling]:

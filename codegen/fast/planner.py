@@ -114,29 +114,44 @@ class Planner:
             self._emit_opaque(program, t, step, home, whole)
             return
         if t.kind == "contract" and asked is not None:
-            if not self.schedules.slow(t.nests, home) and self._contract(program, t, dict(home)):
-                return
-            local = {b: home[b] for b in {*t.reads, *t.writes}} | dict(asked)
-            moved = {b: f"{b}~{len(program.launches)}" for b in asked if local[b] != home[b]}
-            names = {b: moved.get(b, b) for b in local}
-            trial = Program(dict(program.kernels), [], {}, {})
-            named = {names[b]: layout for b, layout in local.items()}
-            renamed_task = on_copies(t, names)
-            if self._contract(trial, renamed_task, named):
-                for b, copy in moved.items():
-                    program.layouts[copy] = local[b]
-                    if b in t.reads:
-                        self._copy(program, b, copy, step, home[b], local[b], whole)
-                self._contract(program, renamed_task, named)
-                for b, copy in moved.items():
-                    if b in t.writes:
-                        self._copy(program, copy, b, step, local[b], home[b], whole)
-                return
+            own = {b: home[b] for b in {t.out, *t.reads, *t.writes}}
+            best = self.schedules.working(t.nests, own, asked)
+            for local in (best, own, own | dict(asked)):
+                if self._on_copies(program, t, step, home, local, whole):
+                    return
         if t.kind == "contract" and t.also:
             for part in apart(t):
                 self._emit(program, part, step, home, asked, whole)
             return
         self._vector(program, t, home, whole)
+
+    def _on_copies(
+        self,
+        program: Program,
+        t: Task,
+        step: Step,
+        home: Mapping[str, Layout],
+        local: Mapping[str, Layout],
+        whole: frozenset[str],
+    ) -> bool:
+        """A sum of products in these layouts, on copies of what lies elsewhere; False where it has
+        no kernel there."""
+        moved = {b: f"{b}~{len(program.launches)}" for b in local if local[b] != home[b]}
+        names = {b: moved.get(b, b) for b in local}
+        named = {names[b]: layout for b, layout in local.items()}
+        task = on_copies(t, names)
+        trial = Program(dict(program.kernels), [], {}, {})
+        if moved and not self._contract(trial, task, named):
+            return False
+        for b, copy in moved.items():
+            program.layouts[copy] = local[b]
+            if b in t.reads:
+                self._copy(program, b, copy, step, home[b], local[b], whole)
+        found = self._contract(program, task, named)
+        for b, copy in moved.items():
+            if b in t.writes:
+                self._copy(program, copy, b, step, local[b], home[b], whole)
+        return found is not None
 
     def _contract(
         self, program: Program, t: Task, layouts: Mapping[str, Layout]

@@ -12,11 +12,8 @@ from typing import Protocol
 
 from gradproof.codegen.fast.accuracy import largest_tile
 from gradproof.codegen.fast.choices import Work, cpu_candidates, cpu_kernels
-from gradproof.codegen.fast.contraction import (
-    contraction_cost,
-    contraction_kernel,
-    contraction_layouts,
-)
+from gradproof.codegen.fast.contraction import contraction_kernel, contraction_layouts
+from gradproof.codegen.fast.copying import on_best_copies
 from gradproof.codegen.fast.general import general_kernel
 from gradproof.codegen.fast.gpu_contraction import gpu_contraction_kernels, gpu_contraction_layouts
 from gradproof.codegen.fast.gpu_tiles import ITEMS
@@ -27,9 +24,8 @@ from gradproof.codegen.fast.moments import moments_kernel
 from gradproof.codegen.fast.nest import Nest
 from gradproof.codegen.fast.tiles import MACHINES
 from gradproof.codegen.fast.vector import vector_kernel
+from gradproof.codegen.fast.vector_columns import column_kernels
 from gradproof.codegen.fast.winograd import winograd_kernels, winograd_layouts
-
-SLOW = 1.5  # instructions for each multiply-add; at best 1
 
 Nests = tuple[Nest, ...]
 Layouts = Mapping[str, Layout]
@@ -52,8 +48,9 @@ class Schedules(Protocol):
         """What a sum of products asks for; None where it does not mind. prefer: dimensions along
         which others block some of the tensors."""
 
-    def slow(self, nests: Nests, home: Layouts) -> bool:
-        """Whether copies in the layouts that it asks for are likely to pay."""
+    def working(self, nests: Nests, home: Layouts, asked: Layouts) -> dict[str, Layout]:
+        """Where a sum of products works: on its operands at home, or on copies of some of them in
+        the layouts that it asks for, where these are likely to pay."""
 
     def windows(self, nests: Nests, shapes: Mapping[str, tuple[int, ...]]) -> bool:
         """Whether the kernel of a sum of products may reduce windows of its results."""
@@ -102,12 +99,11 @@ class CpuSchedules:
         found = winograd_layouts(nests[0], shapes, m) if m else None
         return found or contraction_layouts(nests, shapes, prefer=prefer)
 
-    def slow(self, nests: Nests, home: Layouts) -> bool:
-        """By the model of the direct schedule."""
+    def working(self, nests: Nests, home: Layouts, asked: Layouts) -> dict[str, Layout]:
+        """By the model of the direct schedule; fused Winograd runs wherever it can."""
         if self._tile(nests):
-            return False
-        cost = contraction_cost(nests, home, MACHINES[self.machine])
-        return cost is None or cost > SLOW
+            return dict(home)
+        return on_best_copies(nests, home, asked, MACHINES[self.machine])
 
     def windows(self, nests: Nests, shapes: Mapping[str, tuple[int, ...]]) -> bool:
         """In the direct schedule."""
@@ -143,9 +139,11 @@ class CpuSchedules:
     def vector(
         self, name: str, nests: Sequence[Nest], layouts: Layouts, whole: frozenset[str]
     ) -> Kernels:
-        """The vector schedule, or the general one where the layouts do not fit each other."""
+        """The vector schedule, by columns where that is better, or the general one where the
+        layouts do not fit each other."""
         try:
-            return (vector_kernel(name, nests, layouts, whole),)
+            columns = column_kernels(name, nests, layouts, whole)
+            return columns or (vector_kernel(name, nests, layouts, whole),)
         except ValueError:
             return (general_kernel(name, nests, layouts, whole),)
 
@@ -175,9 +173,9 @@ class GpuSchedules:
         """Row-major with borders."""
         return gpu_contraction_layouts(nests, shapes)
 
-    def slow(self, nests: Nests, home: Layouts) -> bool:
-        """Where a border is missing, tests cost less than a copy."""
-        return False
+    def working(self, nests: Nests, home: Layouts, asked: Layouts) -> dict[str, Layout]:
+        """At home: where a border is missing, tests cost less than a copy."""
+        return dict(home)
 
     def windows(self, nests: Nests, shapes: Mapping[str, tuple[int, ...]]) -> bool:
         """Tiles in local memory know nothing of windows."""

@@ -14,6 +14,8 @@ from gradproof.codegen.fast.validate import check_nests
 from gradproof.codegen.fast.views import canonical, on_canonical, reshaping
 from gradproof.derive.language import Definition
 
+MATRIX = 2  # dimensions that a buffer needs to be moved: vectors stay as they are
+
 
 def step_of(graph: Graph, definition: Callable[[str], Definition]) -> Step:
     """The graph's calls as tasks on buffers of one shape each."""
@@ -23,7 +25,7 @@ def step_of(graph: Graph, definition: Callable[[str], Definition]) -> Step:
     fixed = {
         b: x.layout if x.layout is not None and x.layout.shape == shapes[b] else None
         for b, x in graph.buffers.items()
-        if x.kind == "external"
+        if x.kind == "external" or (x.kind == "movable" and len(shapes[b]) < MATRIX)
     }
     tasks: list[Task] = []
     for node in found:
