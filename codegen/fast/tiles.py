@@ -134,6 +134,28 @@ def loads(r: Read, tile: Tile) -> int:
     return distinct(tuple(sorted((k, n) for v, n in tile if (k := r.address.coefficient(v)))))
 
 
+@lru_cache(maxsize=65536)
+def carried(box: tuple[tuple[int, int], ...], stride: int, steps: int) -> int:
+    """How many addresses of a box are read before and again after some of `steps`, each of which
+    moves the box by `stride`: the compiler loads them once and holds them meanwhile.
+
+    >>> carried(((1, 6),), 1, 3), carried(((16, 6),), 1, 4)
+    (5, 0)
+    """
+    offsets = {0}
+    for k, n in box:
+        offsets = {o + k * i for o in offsets for i in range(n)}
+    reads = [{o + stride * u for o in offsets} for u in range(steps)]
+    return max(
+        (len(set().union(*reads[:u]) & set().union(*reads[u:])) for u in range(1, steps)), default=0
+    )
+
+
+def _carried(r: Read, tile: Tile, unroll: tuple[str, int]) -> int:
+    box = tuple(sorted((k, n) for v, n in tile if (k := r.address.coefficient(v))))
+    return carried(box, r.address.coefficient(unroll[0]), unroll[1])
+
+
 def innermost(s: Sum) -> tuple[Loop, ...]:
     """The loops of a sum, the longest strides outermost: those of vectors, then of scalars."""
 
@@ -212,11 +234,13 @@ def _cost(p: Problem, s: Sum, tile: Tile, unroll: tuple[str, int], m: Machine) -
 
 
 def _operands(s: Sum, tile: Tile, unroll: tuple[str, int], m: Machine) -> int:
-    """Registers for operands: one read streams by, the others stay."""
+    """Registers for operands: one read streams by, the others stay; so do scalars that several
+    unrolled steps read."""
     if s.shared:
         counts = sorted(loads(r, (*tile, unroll)) for r in s.reads)
         return m.pieces * (sum(counts[:-1]) + 1)
-    return m.pieces * sum(loads(r, tile) for r in s.reads if r.vector) + 1
+    scalars = sum(_carried(r, tile, unroll) for r in s.reads if not r.vector)
+    return m.pieces * sum(loads(r, tile) for r in s.reads if r.vector) + max(1, scalars)
 
 
 def _cycles(s: Sum, tile: Tile, unroll: tuple[str, int], m: Machine) -> float:
