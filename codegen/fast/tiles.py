@@ -23,7 +23,7 @@ UNROLLED = 112  # multiply-adds in the innermost loop's text
 ACROSS = 8  # instructions to sum a vector
 LINE = 16  # elements of a cache line
 ALIKE = 0.02  # costs that differ by less are equal: the tile that lies closest together wins
-FAR = 4096  # elements between what a tile should not read together
+FAR = 2048  # elements between what a tile should not read together
 
 Tile = tuple[tuple[str, int], ...]
 Region = tuple[int, int, int]  # first step, number of tiles, steps of a tile
