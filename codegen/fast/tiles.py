@@ -120,40 +120,43 @@ def balanced(extent: int, steps: int) -> tuple[Region, ...]:
     return tuple(r for r in regions if r[1])
 
 
-@lru_cache(maxsize=65536)
-def distinct(box: tuple[tuple[int, int], ...]) -> int:
-    """How many addresses sum(stride * i), i < steps, there are; box: (stride, steps)."""
-    offsets = {0}
+Box = tuple[tuple[int, int], ...]  # (stride, steps) of each loop
+
+
+def _addresses(box: Box) -> set[int]:
+    """All sum(stride * i), i < steps."""
+    found = {0}
     for stride, steps in box:
-        offsets = {o + stride * i for o in offsets for i in range(steps)}
-    return len(offsets)
-
-
-def loads(r: Read, tile: Tile) -> int:
-    """Different elements of a read within a tile."""
-    return distinct(tuple(sorted((k, n) for v, n in tile if (k := r.address.coefficient(v)))))
+        found = {o + stride * i for o in found for i in range(steps)}
+    return found
 
 
 @lru_cache(maxsize=65536)
-def carried(box: tuple[tuple[int, int], ...], stride: int, steps: int) -> int:
+def distinct(box: Box) -> int:
+    """How many addresses there are in a box."""
+    return len(_addresses(box))
+
+
+@lru_cache(maxsize=65536)
+def carried(box: Box, stride: int, steps: int) -> int:
     """How many addresses of a box are read before and again after some of `steps`, each of which
     moves the box by `stride`: the compiler loads them once and holds them meanwhile.
 
     >>> carried(((1, 6),), 1, 3), carried(((16, 6),), 1, 4)
     (5, 0)
     """
-    offsets = {0}
-    for k, n in box:
-        offsets = {o + k * i for o in offsets for i in range(n)}
-    reads = [{o + stride * u for o in offsets} for u in range(steps)]
-    return max(
-        (len(set().union(*reads[:u]) & set().union(*reads[u:])) for u in range(1, steps)), default=0
-    )
+    reads = [{o + stride * u for o in _addresses(box)} for u in range(steps)]
+    held = (set().union(*reads[:u]) & set().union(*reads[u:]) for u in range(1, steps))
+    return max(map(len, held), default=0)
 
 
-def _carried(r: Read, tile: Tile, unroll: tuple[str, int]) -> int:
-    box = tuple(sorted((k, n) for v, n in tile if (k := r.address.coefficient(v))))
-    return carried(box, r.address.coefficient(unroll[0]), unroll[1])
+def _box(r: Read, tile: Tile) -> Box:
+    return tuple(sorted((k, n) for v, n in tile if (k := r.address.coefficient(v))))
+
+
+def loads(r: Read, tile: Tile) -> int:
+    """Different elements of a read within a tile."""
+    return distinct(_box(r, tile))
 
 
 def innermost(s: Sum) -> tuple[Loop, ...]:
@@ -239,7 +242,8 @@ def _operands(s: Sum, tile: Tile, unroll: tuple[str, int], m: Machine) -> int:
     if s.shared:
         counts = sorted(loads(r, (*tile, unroll)) for r in s.reads)
         return m.pieces * (sum(counts[:-1]) + 1)
-    scalars = sum(_carried(r, tile, unroll) for r in s.reads if not r.vector)
+    (loop, steps), rest = unroll, [r for r in s.reads if not r.vector]
+    scalars = sum(carried(_box(r, tile), r.address.coefficient(loop), steps) for r in rest)
     return m.pieces * sum(loads(r, tile) for r in s.reads if r.vector) + max(1, scalars)
 
 
