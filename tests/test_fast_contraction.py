@@ -423,6 +423,17 @@ def test_scalars_that_unrolled_steps_share_need_registers(target: str) -> None:
     assert any(far in t for t in tiles)
 
 
+@pytest.mark.parametrize(
+    ("sizes", "paired"), [({"S": 2}, True), ({"S": 1}, False), ({"S": 2, "N": 8}, False)]
+)
+def test_strided_tiles_take_columns_of_two_images(sizes: dict[str, int], paired: bool) -> None:
+    """Where enough pairs of images are left for all cores."""
+    e = conv(**({"N": 16, "H": 28, "W": 28} | sizes))["z"]
+    assert (" n=2 " in built("k", e, e.layouts()).note) == paired
+    if paired:
+        exact({"z": (e, None)})
+
+
 def test_phases_of_equal_size_take_turns() -> None:
     even, odd = conv(S=2, H=8, W=8)["grad_Y"], conv(S=2, H=9, W=9, N=1, CG=48)["grad_Y"]
     assert len(even.nests) == len(odd.nests) == 4

@@ -8,7 +8,7 @@ other. The model only orders the tiles; any tile is exact.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations
@@ -24,6 +24,8 @@ ACROSS = 8  # instructions to sum a vector
 LINE = 16  # elements of a cache line
 ALIKE = 0.02  # costs that differ by less are equal: the tile that lies closest together wins
 FAR = 2048  # elements between what a tile should not read together
+PAIRED = 0.96  # of the cost, where a tile does the same in several images
+MANY = 8  # pairs of them, at least, to share among cores
 
 Tile = tuple[tuple[str, int], ...]
 Region = tuple[int, int, int]  # first step, number of tiles, steps of a tile
@@ -233,7 +235,8 @@ def _cost(p: Problem, s: Sum, tile: Tile, unroll: tuple[str, int], m: Machine) -
         for _, count, steps in balanced(extents[a], t)
     )
     factor = extents[a] * prod(n for _, n in rest) * unroll[1]
-    return done / factor * _lines(s, tile) + across / accumulators / unroll[1]
+    near = _lines(s, tile) * (PAIRED if _pairs(s, tile, extents) else 1.0)
+    return done / factor * near + across / accumulators / unroll[1]
 
 
 def _operands(s: Sum, tile: Tile, unroll: tuple[str, int], m: Machine) -> int:
@@ -273,3 +276,14 @@ def _lines(s: Sum, tile: Tile) -> float:
         if not r.vector and strides.get(tile[0][0], 0) > FAR:
             cost = max(cost, 1.25)
     return cost
+
+
+def _pairs(s: Sum, tile: Tile, extents: Mapping[str, int]) -> bool:
+    """Whether a tile skips lines (a stride), and then runs across images: it spans fewer of the
+    lines that it skips, and its vectors are brought into the cache for fewer work-groups."""
+    return any(
+        abs(r.address.coefficient(v)) > FAR and extents[v] >= MANY * n
+        for r in s.reads
+        if not r.vector and LINE < abs(r.address.coefficient(tile[0][0])) <= 4 * LINE
+        for v, n in tile[1:]
+    )
