@@ -430,8 +430,10 @@ def test_strided_tiles_take_columns_of_two_images(sizes: dict[str, int], paired:
     """Where enough pairs of images are left for all cores."""
     e = conv(**({"N": 16, "H": 28, "W": 28} | sizes))["z"]
     assert (" n=2 " in built("k", e, e.layouts()).note) == paired
+    back = conv(**({"N": 16, "H": 28, "W": 28} | sizes))["grad_Y"]
+    assert (" n=2 " in built("k", back, back.layouts()).note) == paired
     if paired:
-        exact({"z": (e, None)})
+        exact({"z": (e, None), "grad_Y": (back, None)})
 
 
 def test_phases_of_equal_size_take_turns() -> None:

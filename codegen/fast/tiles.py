@@ -8,7 +8,7 @@ other. The model only orders the tiles; any tile is exact.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations
@@ -235,7 +235,7 @@ def _cost(p: Problem, s: Sum, tile: Tile, unroll: tuple[str, int], m: Machine) -
         for _, count, steps in balanced(extents[a], t)
     )
     factor = extents[a] * prod(n for _, n in rest) * unroll[1]
-    near = _lines(s, tile) * (PAIRED if _pairs(s, tile, extents) else 1.0)
+    near = _lines(s, tile) * (PAIRED if _pairs(p, s, tile) else 1.0)
     return done / factor * near + across / accumulators / unroll[1]
 
 
@@ -278,12 +278,10 @@ def _lines(s: Sum, tile: Tile) -> float:
     return cost
 
 
-def _pairs(s: Sum, tile: Tile, extents: Mapping[str, int]) -> bool:
+def _pairs(p: Problem, s: Sum, tile: Tile) -> bool:
     """Whether a tile skips lines (a stride), and then runs across images: it spans fewer of the
     lines that it skips, and its vectors are brought into the cache for fewer work-groups."""
-    return any(
-        abs(r.address.coefficient(v)) > FAR and extents[v] >= MANY * n
-        for r in s.reads
-        if not r.vector and LINE < abs(r.address.coefficient(tile[0][0])) <= 4 * LINE
-        for v, n in tile[1:]
-    )
+    extents, scalars = dict(p.loops), [r.address for r in s.reads if not r.vector]
+    skips = any(LINE < abs(a.coefficient(tile[0][0])) <= 4 * LINE for a in (p.out, *scalars))
+    far = {v for a in scalars for v, k in a.terms if abs(k) > FAR}
+    return skips and any(v in far and extents[v] >= MANY * n for v, n in tile[1:])
