@@ -410,6 +410,54 @@ def test_weights_are_blocked_twice() -> None:
     assert e.layouts()["w"].axes[-2:] == ((1, 1, 16), (0, 1, 16))
 
 
+@pytest.mark.parametrize("target", ["z", "grad_w"])
+def test_scalars_that_unrolled_steps_share_need_registers(target: str) -> None:
+    """Neighbouring columns times neighbouring taps: the compiler loads what they share once, and
+    holds it. No tile may count on registers that are not there."""
+    e = conv(H=36, W=36, CG=3, OG=16, N=4)[target]
+    tiles = contraction_tiles(e.nests, e.layouts(), 1000)
+    assert len(tiles) > 5
+    refused = {"z": "tile y=6 unroll j=3", "grad_w": "tile i=2 j=3 unroll y=4"}[target]
+    assert not any(refused in t for t in tiles)
+    far = {"z": "tile x=6 unroll j=3", "grad_w": "tile i=2 c=3 unroll y=4"}[target]
+    assert any(far in t for t in tiles)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "paired"), [({"S": 2}, True), ({"S": 1}, False), ({"S": 2, "N": 8}, False)]
+)
+def test_strided_tiles_take_columns_of_two_images(sizes: dict[str, int], paired: bool) -> None:
+    """Where enough pairs of images are left for all cores."""
+    e = conv(**({"N": 16, "H": 28, "W": 28} | sizes))["z"]
+    assert (" n=2 " in built("k", e, e.layouts()).note) == paired
+    back = conv(**({"N": 16, "H": 28, "W": 28} | sizes))["grad_Y"]
+    assert (" n=2 " in built("k", back, back.layouts()).note) == paired
+    if paired:
+        exact({"z": (e, None), "grad_Y": (back, None)})
+
+
+def test_phases_of_equal_size_take_turns() -> None:
+    even, odd = conv(S=2, H=8, W=8)["grad_Y"], conv(S=2, H=9, W=9, N=1, CG=48)["grad_Y"]
+    assert len(even.nests) == len(odd.nests) == 4
+    text = built("k", even, even.layouts()).text
+    assert all(f"(group_ % 4 == {k})" in text for k in range(4))
+    assert "group_ %" not in built("k", odd, odd.layouts()).text
+    exact({"even": (even, None), "odd": (odd, None)})
+
+
+def test_work_groups_do_not_read_a_large_factor_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four groups, one for each block of channels, instead of one for each row of taps too; then
+    the tiles of a group share what they read, piece by piece of the sum."""
+    e = conv(S=2, H=12, W=12, N=4, CG=64, OG=16)["grad_w"]
+    many = built("k", e, e.layouts())
+    monkeypatch.setattr(contraction_schedule, "CACHE", 2048)
+    monkeypatch.setattr(contraction_schedule, "CACHE_2", 4096)
+    few = built("k", e, e.layouts())
+    assert (many.groups, few.groups) == (12, 4)
+    assert "n_h" in few.text
+    exact({"few": (e, None)})
+
+
 def test_tiles_are_balanced_and_cover() -> None:
     for extent in range(1, 40):
         for steps in range(1, extent + 1):

@@ -17,7 +17,7 @@ from math import prod
 
 from gradproof.codegen.fast.contraction_layouts import contraction_layouts, products
 from gradproof.codegen.fast.contraction_phases import phases
-from gradproof.codegen.fast.contraction_schedule import chunked, schedules
+from gradproof.codegen.fast.contraction_schedule import Schedule, chunked, schedules
 from gradproof.codegen.fast.contraction_text import Phase, section
 from gradproof.codegen.fast.kernel import FastKernel
 from gradproof.codegen.fast.layout import Layout
@@ -134,12 +134,13 @@ def _kernel(
     epilogue: tuple[Nest, ...],
     store: bool,
 ) -> FastKernel:
-    sections, first = [], 0
-    for phase, tiling in chosen:
-        hoist = phase.stores[0].stored and not phase.folds
-        for s in schedules(phase.problem, tiling, hoist):
-            sections.append(section(phase, s, first))
-            first += s.groups
+    parts = [
+        (phase, s)
+        for phase, tiling in chosen
+        for s in schedules(phase.problem, tiling, phase.stores[0].stored and not phase.folds)
+    ]
+    groups = sum(s.groups for _, s in parts)
+    sections = [section(*part, *mine) for part, mine in zip(parts, _shares(parts), strict=True)]
     stores = [s for p, _ in chosen for s in (*p.stores, *p.results) if s.stored]
     written = dict.fromkeys(s.tensor for s in stores)
     whole = {s.tensor for s in stores if s.whole}
@@ -153,10 +154,22 @@ def _kernel(
     about = [f"{n.out} = {n.value}, {[str(r) for r in n.reads]}" for n in nests]
     template = environment().get_template("fast_contraction.cl.j2")
     text = template.render(name=name, arguments=arguments, sections=sections, about=[*about, note])
-    flops = sum(
-        2 * prod(n.extents.values()) for n in nests if n.reductions
-    )  # fmt: skip
-    return FastKernel(name, text, tensors, first, scalars, flops, note=note)
+    flops = sum(2 * prod(n.extents.values()) for n in nests if n.reductions)
+    return FastKernel(name, text, tensors, groups, scalars, flops, note=note)
+
+
+def _shares(parts: list[tuple[Phase, Schedule]]) -> Iterator[tuple[str, str]]:
+    """Which work-groups do each part, and their number within it. Parts of as many groups each take
+    turns, so that neighbours in memory, written or read by several parts, are met while they are in
+    the cache."""
+    counts = [s.groups for _, s in parts]
+    first = 0
+    for k, n in enumerate(counts):
+        if len(set(counts)) == 1 < len(counts):
+            yield f"group_ % {len(counts)} == {k}", f"group_ / {len(counts)}"
+        else:
+            yield f"group_ >= {first} && group_ < {first + n}", f"group_ - {first}"
+        first += n
 
 
 def _used_tensors(p: Phase) -> Iterator[str]:

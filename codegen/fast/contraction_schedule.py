@@ -31,6 +31,7 @@ from gradproof.codegen.fast.tiles import (
 CACHE = 18 * 1024  # bytes that a tile reads: what stays in a first-level cache of 32 KB
 CACHE_2 = 512 * 1024  # of the second level, for the largest factor
 GROUPS = 8
+FEW = 4  # work-groups: two for each of two cores
 PART = 256  # terms of a partial sum
 
 
@@ -77,12 +78,12 @@ def schedules(p: Problem, t: Tiling, hoist: bool) -> tuple[Schedule, ...]:
     points = tuple((v, n) for v, n in p.loops if v in p.points and v not in tile and n > 1)
     order = [x for x in order if x not in points]
     rest = [(v, n, tile.get(v, 1)) for v, n in order if v != tiled and n > tile.get(v, 1)]
-    grid: list[tuple[str, int, int, int]] = []
-    while rest and prod(g[2] for g in grid) < GROUPS:
-        v, n, step = rest.pop(0)
-        grid.append((v, 0, n // step, step))
+    grid = _grid(p, rest)
+    groups = prod(g[2] for g in grid)
     regions = balanced(extents[tiled], steps) if tiled else ((0, 1, 1),)
-    alone = bool(tiled) and prod(g[2] for g in grid) < GROUPS and extents[tiled] > steps
+    far = hoist and groups >= FEW and len(p.sums) == 1 and not p.reduced and bool(_hoisted(p, t))
+    alone = bool(tiled) and groups < GROUPS and extents[tiled] > steps and not far
+    rest = [x for x in rest if x[0] not in {v for v, *_ in grid}]
     outside = _outside(p, rest, tile)
     rest = [x for x in rest if x not in outside]
     reused = bool(rest) or (extents.get(tiled, 1) > steps and not alone)
@@ -103,6 +104,30 @@ def schedules(p: Problem, t: Tiling, hoist: bool) -> tuple[Schedule, ...]:
         )
         for first, count, n in regions
     )  # fmt: skip
+
+
+def _grid(p: Problem, rest: list[tuple[str, int, int]]) -> list[tuple[str, int, int, int]]:
+    """Loops that are work-groups: `GROUPS` of them; but `FEW` will do where more would read a
+    large factor from memory once more each."""
+    grid: list[tuple[str, int, int, int]] = []
+    for v, n, step in rest:
+        groups = prod(g[2] for g in grid)
+        if groups >= GROUPS or (groups >= FEW and not p.reduced and _again(p, v)):
+            break
+        grid.append((v, 0, n // step, step))
+    return grid
+
+
+def _again(p: Problem, loop: str) -> bool:
+    """Whether steps of an output loop read the same parts of a factor larger than the cache."""
+    s = p.main
+    if s is None:
+        return False
+    extents = dict(p.loops) | dict(s.loops)
+    return any(
+        not r.address.coefficient(loop) and 4 * _elements(r, p.lane, extents) > CACHE_2
+        for r in s.reads
+    )
 
 
 def _largest(p: Problem) -> Read | None:

@@ -46,11 +46,12 @@ class Phase:
     results: tuple[Store, ...] = ()
 
 
-def section(p: Phase, s: Schedule, first: int) -> dict[str, object]:
-    """What the template needs for one schedule of a phase; `first`: its first work-group."""
+def section(p: Phase, s: Schedule, mine: str, number: str) -> dict[str, object]:
+    """What the template needs for one schedule of a phase; mine: whether a work-group does it,
+    number: which of its work-groups that is."""
     return {
-        "first": first,
-        "end": first + s.groups,
+        "mine": mine,
+        "number": number,
         "schedule": s,
         "regions": [
             _region(p, s, base, count, steps) for base, count, steps in s.regions

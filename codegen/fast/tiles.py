@@ -22,10 +22,11 @@ from gradproof.codegen.fast.nest import Loop
 UNROLLED = 112  # multiply-adds in the innermost loop's text
 ACROSS = 8  # instructions to sum a vector
 WAITING = 8  # instructions to bring what a window holds so far, for each point
-SPARE = 3  # registers for scalars that steps share
 LINE = 16  # elements of a cache line
 ALIKE = 0.02  # costs that differ by less are equal: the tile that lies closest together wins
-FAR = 4096  # elements between what a tile should not read together
+FAR = 2048  # elements between what a tile should not read together
+PAIRED = 0.96  # of the cost, where a tile does the same in several images
+MANY = 8  # pairs of them, at least, to share among cores
 
 Tile = tuple[tuple[str, int], ...]
 Region = tuple[int, int, int]  # first step, number of tiles, steps of a tile
@@ -125,18 +126,43 @@ def balanced(extent: int, steps: int) -> tuple[Region, ...]:
     return tuple(r for r in regions if r[1])
 
 
-@lru_cache(maxsize=65536)
-def distinct(box: tuple[tuple[int, int], ...]) -> int:
-    """How many addresses sum(stride * i), i < steps, there are; box: (stride, steps)."""
-    offsets = {0}
+Box = tuple[tuple[int, int], ...]  # (stride, steps) of each loop
+
+
+def _addresses(box: Box) -> set[int]:
+    """All sum(stride * i), i < steps."""
+    found = {0}
     for stride, steps in box:
-        offsets = {o + stride * i for o in offsets for i in range(steps)}
-    return len(offsets)
+        found = {o + stride * i for o in found for i in range(steps)}
+    return found
+
+
+@lru_cache(maxsize=65536)
+def distinct(box: Box) -> int:
+    """How many addresses there are in a box."""
+    return len(_addresses(box))
+
+
+@lru_cache(maxsize=65536)
+def carried(box: Box, stride: int, steps: int) -> int:
+    """How many addresses of a box are read before and again after some of `steps`, each of which
+    moves the box by `stride`: the compiler loads them once and holds them meanwhile.
+
+    >>> carried(((1, 6),), 1, 3), carried(((16, 6),), 1, 4)
+    (5, 0)
+    """
+    reads = [{o + stride * u for o in _addresses(box)} for u in range(steps)]
+    held = (set().union(*reads[:u]) & set().union(*reads[u:]) for u in range(1, steps))
+    return max(map(len, held), default=0)
+
+
+def _box(r: Read, tile: Tile) -> Box:
+    return tuple(sorted((k, n) for v, n in tile if (k := r.address.coefficient(v))))
 
 
 def loads(r: Read, tile: Tile) -> int:
     """Different elements of a read within a tile."""
-    return distinct(tuple(sorted((k, n) for v, n in tile if (k := r.address.coefficient(v)))))
+    return distinct(_box(r, tile))
 
 
 def innermost(s: Sum) -> tuple[Loop, ...]:
@@ -172,15 +198,6 @@ def overlapping(s: Sum, tile: Tile, loop: str, steps: int) -> bool:
     )
 
 
-def _unrolled(s: Sum, tile: Tile, m: Machine) -> Iterator[tuple[str, int]]:
-    """Innermost loops and steps worth a try; no steps in one text that store sums in between."""
-    free = m.registers - m.pieces * prod(n for _, n in tile)
-    free -= m.pieces * sum(loads(r, tile) for r in s.reads if r.vector)
-    for v, steps in unrollings(s, prod(n for _, n in tile)):
-        crowded = steps > 1 and free < SPARE and overlapping(s, tile, v, steps)
-        yield v, 1 if crowded else steps
-
-
 def tilings(p: Problem, m: Machine) -> tuple[Tiling, ...]:
     """All tiles that fit the registers, the cheapest first."""
     s = p.main
@@ -190,7 +207,7 @@ def tilings(p: Problem, m: Machine) -> tuple[Tiling, ...]:
     for tile in _tiles(p.loops, m.vectors):
         if not _whole_windows(p, dict(tile)):
             continue
-        for unroll in _unrolled(s, tile, m):
+        for unroll in unrollings(s, prod(n for _, n in tile)):
             cost = _cost(p, s, tile, unroll, m)
             if cost is not None:
                 stride = sum(abs(p.out.coefficient(v)) for v, _ in tile)
@@ -243,16 +260,19 @@ def _cost(p: Problem, s: Sum, tile: Tile, unroll: tuple[str, int], m: Machine) -
         for _, count, steps in balanced(extents[a], t)
     )
     factor = extents[a] * prod(n for _, n in rest) * unroll[1]
-    lines = _lines(s, tile)
-    return done / factor * lines + across / accumulators / unroll[1] + waiting
+    near = _lines(s, tile) * (PAIRED if _pairs(p, s, tile) else 1.0)
+    return done / factor * near + across / accumulators / unroll[1] + waiting
 
 
 def _operands(s: Sum, tile: Tile, unroll: tuple[str, int], m: Machine) -> int:
-    """Registers for operands: one read streams by, the others stay."""
+    """Registers for operands: one read streams by, the others stay; so do scalars that several
+    unrolled steps read."""
     if s.shared:
         counts = sorted(loads(r, (*tile, unroll)) for r in s.reads)
         return m.pieces * (sum(counts[:-1]) + 1)
-    return m.pieces * sum(loads(r, tile) for r in s.reads if r.vector) + 1
+    (loop, steps), rest = unroll, [r for r in s.reads if not r.vector]
+    scalars = sum(carried(_box(r, tile), r.address.coefficient(loop), steps) for r in rest)
+    return m.pieces * sum(loads(r, tile) for r in s.reads if r.vector) + max(1, scalars)
 
 
 def _cycles(s: Sum, tile: Tile, unroll: tuple[str, int], m: Machine) -> float:
@@ -281,3 +301,12 @@ def _lines(s: Sum, tile: Tile) -> float:
         if not r.vector and strides.get(tile[0][0], 0) > FAR:
             cost = max(cost, 1.25)
     return cost
+
+
+def _pairs(p: Problem, s: Sum, tile: Tile) -> bool:
+    """Whether a tile skips lines (a stride), and then runs across images: it spans fewer of the
+    lines that it skips, and its vectors are brought into the cache for fewer work-groups."""
+    extents, scalars = dict(p.loops), [r.address for r in s.reads if not r.vector]
+    skips = any(LINE < abs(a.coefficient(tile[0][0])) <= 4 * LINE for a in (p.out, *scalars))
+    far = {v for a in scalars for v, k in a.terms if abs(k) > FAR}
+    return skips and any(v in far and extents[v] >= MANY * n for v, n in tile[1:])
