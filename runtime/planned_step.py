@@ -119,7 +119,9 @@ class PlannedStep:
         self._program: Any = None
         if names:
             options = tuple(self.plan["options"][self.dtype])
-            built = self.device.build(self.plan["source"], options, names, label="planned step")
+            built = self.device.build(
+                self.plan["source"], options, names, label="planned step", large=True
+            )
             self._program = next(iter(built.values())).program
 
     def _bind_all(self) -> None:
