@@ -153,6 +153,9 @@ class PlannedStep:
                 changing.append(_Changing(len(buffers) + k, kind, slot))
             else:
                 kernel.set_arg(len(buffers) + k, kind(value))
+        behind = len(buffers) + len(x["scalars"])
+        for k, size in enumerate(x["sizes"]):
+            kernel.set_arg(behind + k, np.int32(size))
         local = x["local"]
         launch = Launch(self.device, kernel, (x["groups"] * local,), (local,), tuple(buffers))
         return launch, tuple(changing)

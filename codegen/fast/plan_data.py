@@ -45,6 +45,7 @@ def as_data(
                 "kernel": x.kernel,
                 "buffers": list(x.buffers),
                 "scalars": [list(s) for s in x.scalars],
+                "sizes": list(x.sizes),
                 "groups": x.groups,
                 "local": x.local,
                 "call": x.call,
