@@ -28,6 +28,14 @@ class PlannedMemory:
         self._outside = sorted(used & set(graph.storages) - set(self._slot))
         self._bound: list[Any] = []
 
+    @property
+    def largest(self) -> int:
+        """Bytes of the largest buffer, at least."""
+        own = [b.size for b in self._buffers]
+        tensors = {b: self._graph.tensors[b] for b in self._outside}
+        sizes = {b: self._layouts[b].size if b in self._layouts else t.size for b, t in tensors.items()}
+        return int(max([1, *own, *(n * tensors[b].dtype.itemsize for b, n in sizes.items())]))
+
     def place(self) -> None:
         """Every tensor from outside where the plan wants it."""
         for b in self._outside:

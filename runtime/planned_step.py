@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from gradproof.runtime.compilers import start_compilers
 from gradproof.runtime.dispatch import Launch, is_recording, reference_launch
 from gradproof.runtime.errors import GradproofError, ShapeError
 from gradproof.runtime.planned_memory import PlannedMemory, give_memory
@@ -119,6 +120,14 @@ class PlannedStep:
         self._program: Any = None
         if names:
             options = tuple(self.plan["options"][self.dtype])
+            start_compilers(
+                self.plan["source"],
+                options,
+                self.plan["launches"],
+                self._memory.largest,
+                self.dtype,
+                self.device.context.devices[0],
+            )
             built = self.device.build(
                 self.plan["source"], options, names, label="planned step", large=True
             )
