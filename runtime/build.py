@@ -8,9 +8,10 @@ A program is stored under the SHA-256 of everything that decides its binary:
 - the driver version and the platform version: another compiler makes other, incompatible code;
 - `FORMAT_VERSION`, the layout of the file.
 
-PoCL keeps compiled kernels by itself. Asked for a binary it compiles every kernel once more, in a form
-that no launch uses; so of a large program none is asked there, and its kernels come from PoCL's files.
-Small ones are kept all the same, since PoCL needs 20 ms to find out what it has for a source.
+PoCL keeps compiled kernels by itself. Asked for a binary it compiles every kernel once more, in a
+form that no launch uses; so of a large program none is asked there, and its kernels come from
+PoCL's files. Small ones are kept all the same, since PoCL needs 20 ms to find out what it has for a
+source.
 
 An `#include` would bring in text that the key does not see, so it is refused.
 

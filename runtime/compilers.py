@@ -1,9 +1,9 @@
 """Other processes that compile the kernels of a large program while this one runs its first step.
 
-PoCL compiles a kernel at its first launch, one at a time in a process, and keeps the result in files
-that all processes share. So helpers go through the kernels of a planned step from its end, while the
-step goes through them from its beginning; where they meet, the rest is there. Nothing waits for a
-helper, and one that fails is not missed.
+PoCL compiles a kernel at its first launch, one at a time in a process, and keeps the result in
+files that all processes share. So helpers go through the kernels of a planned step from its end,
+while the step goes through them from its beginning; where they meet, the rest is there. Nothing
+waits for a helper, and one that fails is not missed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ from gradproof.runtime.build import cache_folder, keeps_kernels, program_key
 VARIABLE = "GRADPROOF_COMPILERS"
 MOST = 3  # helpers
 LARGE = 100_000  # characters of a program that takes some seconds
-_START = "import sys; sys.path[:] = sys.argv[1:]; from gradproof.runtime.compilers import main; main()"
+_START = (
+    "import sys; sys.path[:] = sys.argv[1:]; from gradproof.runtime.compilers import main; main()"
+)
 _running: list[subprocess.Popen[bytes]] = []
 
 
@@ -56,7 +58,7 @@ def start_compilers(
     if len(source) < LARGE or not keeps_kernels(device) or mark.exists() or not sys.executable:
         return 0
     kernels = {x["kernel"]: dict(x) for x in launches if x["kernel"]}
-    work = {
+    work: dict[str, Any] = {
         "device": [device.platform.name, device.name, device.version],
         "source": source,
         "options": list(options),

@@ -33,7 +33,9 @@ class PlannedMemory:
         """Bytes of the largest buffer, at least."""
         own = [b.size for b in self._buffers]
         tensors = {b: self._graph.tensors[b] for b in self._outside}
-        sizes = {b: self._layouts[b].size if b in self._layouts else t.size for b, t in tensors.items()}
+        sizes = {
+            b: self._layouts[b].size if b in self._layouts else t.size for b, t in tensors.items()
+        }
         return int(max([1, *own, *(n * tensors[b].dtype.itemsize for b, n in sizes.items())]))
 
     def place(self) -> None:

@@ -58,7 +58,8 @@ class Program:
         """What `make` gives, asked once for equal keys: layers of a network repeat each other."""
         if key not in self.made:
             self.made[key] = make()
-        return self.made[key]  # type: ignore[no-any-return]
+        found: Made = self.made[key]
+        return found
 
     def add(
         self,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import sympy as sp
@@ -175,22 +175,17 @@ class Planner:
         ints = frozenset(name for name, b in back.items() if b in whole)
         given = nests, tuple(sorted(local.items())), ints
         if t.kind == "moments":
-            both = program.once(
-                ("moments", *given),
-                lambda: self.schedules.moments(BASE, nests[0], nests[1], local),
-            )
+            pair = partial(self.schedules.moments, BASE, nests[0], nests[1], local)
+            both = program.once(("moments", *given), pair)
             if both is None:
                 for n in (*t.nests, *t.also):
                     self._vector(program, Task("vector", t.call, n.out.tensor, (n,)), home, whole)
                 return
             program.add(both, back)
             return
-        for k, group in enumerate((nests,) if t.also else tuple((n,) for n in nests)):
-            found = program.once(
-                ("vector", k, bool(t.also), *given),
-                lambda group=group: self.schedules.vector(BASE, group, local, ints),
-            )
-            program.add(found, back)
+        for group in (nests,) if t.also else tuple((n,) for n in nests):
+            make = partial(self.schedules.vector, BASE, group, local, ints)
+            program.add(program.once(("vector", group, *given), make), back)
 
     def _emit_opaque(
         self,

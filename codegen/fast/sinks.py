@@ -68,9 +68,8 @@ def _covers(n: Nest, shape: tuple[int, ...]) -> bool:
     """Whether the target's subscripts are the loops themselves, over its whole extents."""
     extents = dict(n.loops)
     names = [s.plain for s, e in zip(n.out.subscripts, shape, strict=True) if e > 1]
-    return (
-        sorted(map(str, names)) == sorted(v for v, e in n.loops if e > 1)
-        and all(extents[str(v)] == e for v, e in zip(names, (e for e in shape if e > 1), strict=True))
+    return sorted(map(str, names)) == sorted(v for v, e in n.loops if e > 1) and all(
+        extents[str(v)] == e for v, e in zip(names, (e for e in shape if e > 1), strict=True)
     )
 
 

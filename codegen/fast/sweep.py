@@ -72,9 +72,7 @@ def _with_extent(n: Nest, extent: int) -> Nest:
 class _Sweep(Schedule):
     """The elements of one part, as the vector schedule computes them."""
 
-    def __init__(
-        self, name: str, group: Group, layouts: Mapping[str, Layout], parts: int
-    ) -> None:
+    def __init__(self, name: str, group: Group, layouts: Mapping[str, Layout], parts: int) -> None:
         s = strided(group.whole, layouts, masked=True)
         assert s is not None, "a flat nest has affine addresses"
         super().__init__(name, group, s, layouts, frozenset())
@@ -111,7 +109,9 @@ class _Sweep(Schedule):
         w = self.w
         w.line(f"const int each = get_num_groups(0) / {self.parts};")
         w.line("const int part = get_group_id(0) / each, group = get_group_id(0) % each;")
-        kinds = {self.pointers[t]: "__global " + ("" if w else "const ") + "REAL *" for t, w in tensors}
+        kinds = {
+            self.pointers[t]: "__global " + ("" if w else "const ") + "REAL *" for t, w in tensors
+        }
         kinds |= {n: scalar_type(kind) + " " for n, kind in self.group.scalars}
         kinds |= {"size": "int "}
         for n, kind in kinds.items():

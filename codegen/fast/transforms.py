@@ -111,9 +111,7 @@ def _shared(matrix: Matrix) -> Sums:
     return found
 
 
-def _pair_columns(
-    rows: list[Row], sources: Sequence[str], steps: list[tuple[str, Row]]
-) -> None:
+def _pair_columns(rows: list[Row], sources: Sequence[str], steps: list[tuple[str, Row]]) -> None:
     """x and y that have the same factor in every row, but for its sign: x + y and x - y."""
     free = list(sources)
     for x, y in combinations(sources, 2):
