@@ -26,7 +26,13 @@ from gradproof.codegen.fast.placement import Wish, batch_lanes, place
 from gradproof.codegen.fast.plan_data import as_data
 from gradproof.codegen.fast.schedules import Schedules, schedules
 from gradproof.codegen.fast.sinks import sinks, without
-from gradproof.codegen.fast.steps import check_tasks, step_of, with_moments, work
+from gradproof.codegen.fast.steps import (
+    check_tasks,
+    step_of,
+    with_equal_loops,
+    with_moments,
+    work,
+)
 from gradproof.codegen.fast.sweep import add_sweeps
 from gradproof.codegen.fast.tasks import Step, Task
 from gradproof.derive.language import Definition
@@ -183,7 +189,7 @@ class Planner:
                 return
             program.add(both, back)
             return
-        for group in (nests,) if t.also else tuple((n,) for n in nests):
+        for group in (nests,) if t.also else with_equal_loops(nests):
             make = partial(self.schedules.vector, BASE, group, local, ints)
             program.add(program.once(("vector", group, *given), make), back)
 

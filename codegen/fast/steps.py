@@ -100,6 +100,15 @@ def work(nests: tuple[Nest, ...]) -> int:
     return sum(2 * prod(n.extents.values()) for n in nests)
 
 
+def with_equal_loops(nests: tuple[Nest, ...]) -> tuple[tuple[Nest, ...], ...]:
+    """The phases of an equation that one pass computes: over equal loops, of what none writes."""
+    found: dict[object, tuple[Nest, ...]] = {}
+    for k, n in enumerate(nests):
+        key = k if any(a.tensor == n.out.tensor for a in n.reads) else n.loops
+        found[key] = (*found.get(key, ()), n)
+    return tuple(found.values())
+
+
 def with_moments(tasks: tuple[Task, ...]) -> Iterator[Task]:
     """A sum and a sum of squared deviations from it that follow each other, as one task."""
     waiting: Task | None = None
