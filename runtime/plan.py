@@ -64,7 +64,7 @@ def planned_data(
     graph = RecordedGraph(trace, {id(t.storage) for t in outputs})
     found = _plan_of(trace, graph, precision, machine)
     sizes = {"real": np.dtype(graph.dtype).itemsize, "int": 4}
-    return found, sum(n * sizes[kind] for n, kind in found["slots"])
+    return found, sum(n * sizes[kind] for kind, n in found["sizes"].items())
 
 
 def tuning_trials(

@@ -1,4 +1,4 @@
-"""The memory of a planned step: slots that its temporaries share, and tensors moved into place."""
+"""The memory of a planned step: places that its temporaries share, and tensors moved into place."""
 
 from __future__ import annotations
 
@@ -13,19 +13,23 @@ from gradproof.runtime.recorded import RecordedGraph
 from gradproof.runtime.tensor import Tensor, upload
 from gradproof.runtime.trace import Deferred
 
+_OVERHANG = 64  # bytes behind the last element that a vector may read
+
 
 class PlannedMemory:
-    """The slots of a plan as buffers, zeroed once: borders stay zero. Tensors from outside are put
-    into the layouts of the plan, and again where something else has moved them since."""
+    """One piece of memory for each kind of element, zeroed once, and the buffers of a plan as parts
+    of it. Tensors from outside are put into the layouts of the plan, and again where something else
+    has moved them since."""
 
     def __init__(self, plan: Mapping[str, Any], graph: RecordedGraph, device: Device) -> None:
-        self._graph, self._slot = graph, plan["slot"]
+        self._graph, self._places = graph, plan["places"]
         self._layouts = {b: _layout(x) for b, x in plan["layouts"].items()}
-        sizes = {"real": np.dtype(graph.dtype).itemsize, "int": 4}
-        self._buffers = [_zeros(n * sizes[kind], device) for n, kind in plan["slots"]]
-        self.nbytes = sum(n * sizes[kind] for n, kind in plan["slots"])
+        self._itemsizes = {"real": np.dtype(graph.dtype).itemsize, "int": 4}
+        nbytes = {kind: n * self._itemsizes[kind] + _OVERHANG for kind, n in plan["sizes"].items()}
+        self._whole = {kind: device.pool.zeros(n, "planned step") for kind, n in nbytes.items()}
+        self.nbytes = sum(nbytes.values())
         used = {b for x in plan["launches"] for b in x["buffers"]}
-        self._outside = sorted(used & set(graph.storages) - set(self._slot))
+        self._outside = sorted(used & set(graph.storages) - set(self._places))
         self._bound: list[Any] = []
 
     @property
@@ -52,8 +56,10 @@ class PlannedMemory:
 
     def buffer(self, name: str) -> Any:
         """The OpenCL buffer of a buffer of the plan."""
-        if name in self._slot:
-            return self._buffers[self._slot[name]]
+        if name in self._places:
+            kind, place, room = self._places[name]
+            size = self._itemsizes[kind]
+            return self._whole[kind].get_sub_region(place * size, room * size)
         return self._graph.storages[name].buffer
 
 
@@ -63,10 +69,6 @@ def _layout(data: Mapping[str, Any]) -> Layout:
     return Layout(tuple(data["shape"]), axes, tuple(data["low"]))
 
 
-def _zeros(nbytes: int, device: Device) -> Any:
-    return upload(np.zeros(nbytes + 64, np.uint8), device)
-
-
 def give_memory(outputs: tuple[Tensor, ...], plan: Mapping[str, Any], graph: RecordedGraph) -> None:
     """Outputs of the step are kept: they get memory of their own, zeros at first."""
     for t in outputs:
@@ -74,4 +76,5 @@ def give_memory(outputs: tuple[Tensor, ...], plan: Mapping[str, Any], graph: Rec
             x = plan["layouts"].get(graph.name(t))
             t.storage.layout = layout = None if x is None else _layout(x)
             size = t.size if layout is None else layout.size
-            t.storage.buffer = _zeros(max(1, size) * t.dtype.itemsize, t.device)
+            nbytes = max(1, size) * t.dtype.itemsize + _OVERHANG
+            t.storage.buffer = upload(np.zeros(nbytes, np.uint8), t.device)

@@ -12,7 +12,11 @@ so the device runs it after them.
 from __future__ import annotations
 
 import logging
+import mmap
 import operator
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import pyopencl as cl
@@ -22,6 +26,7 @@ from gradproof.runtime.errors import DeviceError, ShapeError
 
 log = logging.getLogger(__name__)
 
+B = TypeVar("B")
 MIN_BYTES = 256
 # Sizes with the same leading one and the same 4 bits after it share a class: at most 1/16 is lost.
 _LEADING_BITS = 4
@@ -39,6 +44,9 @@ class ExactBuffer(cl.Buffer):
         if not pool.flags & cl.mem_flags.ALLOC_HOST_PTR:
             # Drivers allocate on first use: use it now, so that running out of memory shows here.
             cl.enqueue_copy(pool.queue, self, np.zeros(1, np.uint8))
+        self._own(pool, nbytes)
+
+    def _own(self, pool: BufferPool, nbytes: int) -> None:
         self._pool: BufferPool | None = pool
         self._nbytes = nbytes
         pool._exact_bytes += nbytes
@@ -52,6 +60,26 @@ class ExactBuffer(cl.Buffer):
 
     def __del__(self) -> None:
         self.release()
+
+
+class LastingBuffer(ExactBuffer):
+    """Zeroed host memory in pages as large as the system gives, for a CPU: one core walks through
+    a step's 50 MiB in pages of 2 MiB some percent faster than in pages of 4 KiB."""
+
+    def __init__(self, pool: BufferPool, nbytes: int) -> None:
+        memory = mmap.mmap(-1, nbytes)
+        if hasattr(mmap, "MADV_HUGEPAGE"):
+            memory.madvise(mmap.MADV_HUGEPAGE)
+        flags = cl.mem_flags.READ_WRITE | cl.mem_flags.USE_HOST_PTR
+        cl.Buffer.__init__(self, pool.context, flags, hostbuf=memory)
+        self._own(pool, nbytes)
+
+    def release(self) -> None:
+        """Give the memory back to the system, when no command uses it any more."""
+        pool: BufferPool | None = getattr(self, "_pool", None)
+        if pool is not None:
+            pool.queue.finish()
+        super().release()
 
 
 class BufferPool:
@@ -126,6 +154,23 @@ class BufferPool:
             DeviceError: larger than the device's largest allocation, or the device is out of
                 memory, even after `trim()`.
         """
+        size = self._checked(nbytes, label)
+        least = size if self._exact else max(size, MIN_BYTES)
+        return self._allocate_or_trim(self._take, least, label)
+
+    def zeros(self, nbytes: int, label: str) -> ExactBuffer:
+        """A zeroed buffer that its holder keeps for long: it does not come from reused memory.
+
+        Args, errors: those of `allocate`.
+        """
+        size = self._checked(nbytes, label)
+        if self.flags & cl.mem_flags.ALLOC_HOST_PTR and not self._exact:
+            return self._allocate_or_trim(partial(LastingBuffer, self), size, label)
+        buffer: ExactBuffer = self._allocate_or_trim(partial(ExactBuffer, self), size, label)
+        cl.enqueue_fill_buffer(self.queue, buffer, np.zeros(1, np.uint8), 0, size)
+        return buffer
+
+    def _checked(self, nbytes: int, label: str) -> int:
         size = operator.index(nbytes)
         if size <= 0:
             raise ShapeError(f"{label}: {size} bytes asked for, expected at least 1")
@@ -134,9 +179,7 @@ class BufferPool:
                 f"{label}: needs {_mib(size)} in one allocation, but {self._device_name} allows "
                 f"at most {_mib(self.max_alloc)}"
             )
-        buffer = self._allocate_or_trim(size if self._exact else max(size, MIN_BYTES), label)
-        self._peak = max(self._peak, self.bytes_in_use)
-        return buffer
+        return size
 
     def trim(self) -> None:
         """Give all free buffers back to the device; buffers in use stay.
@@ -147,15 +190,20 @@ class BufferPool:
         self.queue.finish()
         self._pool.free_held()
 
-    def _allocate_or_trim(self, size: int, label: str) -> PooledBuffer | ExactBuffer:
+    def _allocate_or_trim(self, take: Callable[[int], B], size: int, label: str) -> B:
+        buffer = self._retried(take, size, label)
+        self._peak = max(self._peak, self.bytes_in_use)
+        return buffer
+
+    def _retried(self, take: Callable[[int], B], size: int, label: str) -> B:
         try:
-            return self._take(size)
-        except cl.Error as error:
+            return take(size)
+        except (cl.Error, OSError) as error:
             log.debug("%s: %s; trimming the pool and trying again", label, error)
         try:
             self.trim()
-            return self._take(size)
-        except cl.Error as error:
+            return take(size)
+        except (cl.Error, OSError) as error:
             raise DeviceError(
                 f"{label}: {self._device_name} has no room for {_mib(size)} more: "
                 f"{_mib(self.bytes_in_use)} in use by this process, "

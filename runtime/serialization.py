@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors import numpy as safetensors_numpy
 
 from gradproof.runtime.errors import DataError, DTypeError
+from gradproof.runtime.interrupts import deferred_interrupts
 
 # the name in a file's header -> the element type; no other is written or read
 DTYPES = {
@@ -54,7 +55,10 @@ def save(state_dict: Mapping[str, NDArray[Any]], path: str | os.PathLike[str]) -
     }
     content = safetensors_numpy.save(arrays)
     try:
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as folder:
+        with (
+            deferred_interrupts(),  # one between two of these lines would leave the folder there
+            tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as folder,
+        ):
             temporary = Path(folder, target.name)
             with temporary.open("wb") as file:
                 file.write(content)

@@ -7,21 +7,15 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from gradproof.runtime.data import Dataset, batches
-from gradproof.runtime.errors import RunError, ShapeError
+from gradproof.runtime.errors import RunError
+from gradproof.runtime.evaluation import Inference, Loss, Mean, evaluate
 from gradproof.runtime.nn import Module
 from gradproof.runtime.optim import Optimizer
 from gradproof.runtime.step import TrainingStep
-from gradproof.runtime.tensor import Tensor, no_grad, tensor
-
-Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -57,15 +51,6 @@ class EpochResult:
     test_accuracy: float
     seconds: float
     images_per_second: float
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Mean loss per sample, accuracy in 0..1, and the predicted label of each image, (N,)."""
-
-    loss: float
-    accuracy: float
-    predicted: NDArray[np.int32]
 
 
 class Trainer:
@@ -113,6 +98,7 @@ class Trainer:
         self.batch_size, self.seed = batch_size, seed
         self.on_batch, self.on_epoch = on_batch, on_epoch
         self.history: list[EpochResult] = []
+        self._inference = Inference(model)
         self._clock = _Clock()
 
     def fit(self, epochs: int) -> list[EpochResult]:
@@ -133,7 +119,7 @@ class Trainer:
         start = time.perf_counter()
         self.model.train()
         self._clock.start()
-        mean = _Mean()
+        mean = Mean()
         data = self.dataset
         number = math.ceil(len(data.x_train) / self.batch_size)
         order = batches(
@@ -147,7 +133,7 @@ class Trainer:
             if self.on_batch:
                 speed = self._clock.images_per_second
                 self.on_batch(BatchResult(epoch, batch, number, mean.loss, mean.accuracy, speed))
-        test = evaluate(self.model, self.loss, data.x_test, data.y_test, self.batch_size)
+        test = evaluate(self._inference, self.loss, data.x_test, data.y_test, self.batch_size)
         self._check_finite(test.loss, f"on the held-out images after epoch {epoch}")
         return EpochResult(
             epoch,
@@ -165,101 +151,6 @@ class Trainer:
                 f"training stopped: the loss is {loss} {where}. "
                 f"Try a lower learning rate than {self.optimizer.lr:g}"
             )
-
-
-def evaluate(
-    model: Module,
-    loss: Loss,
-    images: NDArray[np.float32],
-    labels: NDArray[np.int32],
-    batch_size: int = 256,
-) -> Evaluation:
-    """Loss and accuracy of `model` in evaluation mode, in which it is left.
-
-    Shapes: images (N, C, H, W), labels (N,), N at least 1. `loss` is the mean over a batch.
-
-    Raises:
-        ShapeError: as `batches` and the layers.
-    """
-    mean = _Mean()
-    predicted = []
-    pairs = batches(images, labels, batch_size, shuffle=False, seed=0, epoch=0)
-    for logits, target in _logits(model, pairs):
-        mean.add(float(loss(logits, tensor(target)).item()), logits.numpy(), target)
-        predicted.append(logits.numpy().argmax(axis=1))
-    return Evaluation(mean.loss, mean.accuracy, np.concatenate(predicted).astype(np.int32))
-
-
-def probabilities(
-    model: Module, images: NDArray[np.float32], batch_size: int = 256
-) -> NDArray[np.float64]:
-    """Softmax of the logits, (N, classes) for images (N, C, H, W); in evaluation mode.
-
-    >>> import gradproof as gp
-    >>> model = gp.nn.Sequential(gp.nn.Flatten(), gp.nn.Linear(4, 3))
-    >>> p = probabilities(model, np.ones((2, 1, 2, 2), np.float32))
-    >>> p.shape, p.sum(axis=1).round(6).tolist()
-    ((2, 3), [1.0, 1.0])
-    """
-    count = np.arange(len(images))
-    pairs = batches(images, count, batch_size, shuffle=False, seed=0, epoch=0)
-    rows = []
-    for logits, _ in _logits(model, pairs):
-        z = logits.numpy().astype(np.float64)
-        e = np.exp(z - z.max(axis=1, keepdims=True))
-        rows.append(e / e.sum(axis=1, keepdims=True))
-    return np.concatenate(rows)
-
-
-def model_dtype(model: Module) -> np.dtype[Any]:
-    """The element type that the model computes in: that of its first parameter.
-
-    Raises:
-        RunError: the model has no parameters.
-
-    >>> from gradproof.runtime import nn
-    >>> model_dtype(nn.Linear(2, 2))
-    dtype('float32')
-    """
-    for parameter in model.parameters():
-        return parameter.dtype
-    raise RunError("the model has no parameters, so nothing can be trained")
-
-
-def _logits(
-    model: Module, pairs: Iterator[tuple[NDArray[Any], NDArray[Any]]]
-) -> Iterator[tuple[Tensor, NDArray[Any]]]:
-    model.eval()
-    dtype = model_dtype(model)
-    for images, other in pairs:
-        with no_grad():
-            logits = model(tensor(images, dtype))
-        if logits.ndim != 2 or logits.shape[0] != len(images):
-            raise ShapeError(
-                f"the model gives {logits.shape} for images {images.shape},"
-                f" expected ({len(images)}, classes)"
-            )
-        yield logits, other
-
-
-class _Mean:
-    """Means over samples; a batch counts by its size, so a smaller last batch counts less."""
-
-    def __init__(self) -> None:
-        self._loss, self._correct, self._count = 0.0, 0, 0
-
-    def add(self, loss: float, logits: NDArray[Any], labels: NDArray[Any]) -> None:
-        self._loss += loss * len(labels)
-        self._correct += int((logits.argmax(axis=1) == labels).sum())
-        self._count += len(labels)
-
-    @property
-    def loss(self) -> float:
-        return self._loss / self._count
-
-    @property
-    def accuracy(self) -> float:
-        return self._correct / self._count
 
 
 class _Clock:

@@ -10,25 +10,31 @@ import numpy as np
 import pytest
 
 from gradproof.codegen.fast.layout import Layout
-from gradproof.codegen.fast.memory import Memory, Need, share
+from gradproof.codegen.fast.memory import ALIGNMENT, Memory, Need, share
 from gradproof.codegen.fast.placement import Wish, order, place
 from gradproof.codegen.fast.tasks import Step, Task
+from gradproof.codegen.fast.zeros import ELEMENTS, zero_kernel
+from tests.fast_device import Job
 
 
 def verify(needs: Mapping[str, Need], memory: Memory) -> None:
     """What `share` promises."""
-    assert memory.slot.keys() == needs.keys()
-    users: dict[int, list[Need]] = {}
+    assert memory.places.keys() == needs.keys()
     for name, need in needs.items():
-        size, dtype = memory.slots[memory.slot[name]]
-        assert size >= need.elements, f"{name} does not fit"
-        assert dtype == need.dtype, f"{name} has another dtype"
-        users.setdefault(memory.slot[name], []).append(need)
-    for together in users.values():
-        assert len({n.key for n in together}) == 1, "a border is shared with another layout"
-        line = sorted(together, key=lambda n: n.first)
-        for a, b in itertools.pairwise(line):
-            assert a.last < b.first, f"{a} and {b} are alive together"
+        place, room = memory.places[name]
+        assert room >= need.elements, f"{name} does not fit"
+        assert place % ALIGNMENT == 0 and place + room <= memory.sizes[need.dtype], name
+    for a, b in itertools.combinations(sorted(needs), 2):
+        if needs[a].dtype == needs[b].dtype and meet(memory.places[a], memory.places[b]):
+            assert not needs[a].meets(needs[b]), f"{a} and {b} are alive together"
+            same = needs[a].key == needs[b].key and memory.places[a] == memory.places[b]
+            for name in (a, b):
+                known = same or not needs[name].key or name in memory.zeroed
+                assert known, f"the border of {name} is overwritten"
+
+
+def meet(a: tuple[int, int], b: tuple[int, int]) -> bool:
+    return a[0] < b[0] + b[1] and b[0] < a[0] + a[1]
 
 
 def drawn(seed: int) -> dict[str, Need]:
@@ -49,26 +55,60 @@ def test_nobody_overwrites_what_is_still_needed(seed: int) -> None:
     memory = share(needs)
     verify(needs, memory)
     assert share(dict(reversed(needs.items()))) == memory  # whatever the order of the mapping
-    assert sum(n for n, _ in memory.slots) <= sum(n.elements for n in needs.values())
 
 
-def test_a_chain_needs_two_pieces() -> None:
-    chain = {f"b{k}": Need(10, "real", k, k + 1) for k in range(20)}
-    assert len(share(chain).slots) == 2
+def test_little_more_than_what_is_needed_at_once() -> None:
+    """No packing is perfect for all; over many draws little is lost."""
+    taken = needed = 0
+    for seed in range(50):
+        draw = drawn(seed).values()
+        needs = {f"b{k}": replace(n, elements=n.elements * 1000) for k, n in enumerate(draw)}
+        for dtype, size in share(needs).sizes.items():
+            own = [n for n in needs.values() if n.dtype == dtype]
+            taken += size
+            needed += max(sum(n.elements for n in own if n.first <= t <= n.last) for t in range(40))
+    assert needed <= taken <= 1.15 * needed
+
+
+def test_a_chain_needs_two_places() -> None:
+    chain = {f"b{k}": Need(ALIGNMENT, "real", k, k + 1) for k in range(20)}
+    assert share(chain).sizes == {"real": 2 * ALIGNMENT}
+
+
+def test_a_border_is_kept_where_most_is_needed_and_made_again_elsewhere() -> None:
+    needs = {
+        "kept": Need(4096, "real", 0, 9, "x"),
+        "alike": Need(4096, "real", 10, 11, "x"),
+        "early": Need(2048, "real", 1, 2, "y"),
+        "most": Need(8192, "real", 4, 6),
+    }
+    found = share(needs)
+    assert found.places["kept"] == found.places["alike"]
+    assert found.zeroed == {"early"}
+    assert found.sizes == {"real": 4096 + 8192}
 
 
 def test_mistakes_are_caught() -> None:
-    needs = {"a": Need(8, "real", 0, 2), "b": Need(8, "real", 2, 3), "c": Need(8, "int", 4, 5)}
+    needs = {"a": Need(8, "real", 0, 2), "b": Need(8, "real", 2, 3)}
     good = share(needs)
     verify(needs, good)
-    for wrong in ({"a": 0, "b": 0, "c": 1}, {"a": 0, "b": 1, "c": 0}):
-        with pytest.raises(AssertionError):
-            verify(needs, Memory(good.slots, wrong))
+    with pytest.raises(AssertionError, match="alive together"):
+        verify(needs, replace(good, places=dict.fromkeys("ab", (0, 128))))
     with pytest.raises(AssertionError, match="does not fit"):
-        verify(needs, replace(good, slots=tuple((7, d) for _, d in good.slots)))
+        verify(needs, replace(good, places={"a": (0, 7), "b": (128, 128)}))
     bordered = {"a": Need(8, "real", 0, 1, "x"), "b": Need(8, "real", 2, 3, "y")}
     with pytest.raises(AssertionError, match="border"):
-        verify(bordered, Memory(((8, "real"),), {"a": 0, "b": 0}))
+        verify(bordered, Memory({"real": 1024}, dict.fromkeys("ab", (0, 1024)), frozenset()))
+
+
+@pytest.mark.parametrize("vectors", [True, False])
+def test_zeros_are_written_and_nothing_else(vectors: bool) -> None:
+    kernel = zero_kernel("z", 3000, vectors)
+    job = Job([kernel], {"t0": Layout.row_major((5 * ELEMENTS,))})
+    job.put("t0", np.full(5 * ELEMENTS, 7.0))
+    job.run()
+    found = job.get("t0")
+    assert (found[: 3 * ELEMENTS] == 0).all() and (found[3 * ELEMENTS :] == 7).all()
 
 
 # -- places -------------------------------------------------------------------------------------

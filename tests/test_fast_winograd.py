@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 import sympy as sp
 
+from gradproof.codegen.fast import accuracy
+from gradproof.codegen.fast.accuracy import largest_tile, terms, winograd_bound, winograd_error
 from gradproof.codegen.fast.affine import Affine
 from gradproof.codegen.fast.kernel import FastKernel
 from gradproof.codegen.fast.layout import Layout
@@ -22,8 +24,6 @@ from gradproof.codegen.fast.tiles import AVX2, AVX512, Machine
 from gradproof.codegen.fast.winograd import (
     gain,
     tile_size,
-    winograd_bound,
-    winograd_error,
     winograd_kernels,
     winograd_layouts,
 )
@@ -363,3 +363,24 @@ def test_bound_decides() -> None:
     assert sides is not None and gain(sides, 4) > gain(sides, 2)
     with pytest.raises(ValueError, match="unit windows"):
         winograd_bound(conv("z", S=2)[0], 4)
+
+
+@pytest.mark.parametrize("target", ["z", "grad_Y", "grad_w"])
+@pytest.mark.parametrize("precision", ["fast", "accurate"])
+def test_the_tile_is_the_largest_whose_bound_is_allowed(target: str, precision: str) -> None:
+    nest, _ = conv(target, N=4, C=32, H=16, W=16)
+    allowed = accuracy.ALLOWED[precision] * terms(nest) * 2.0**-24
+    m = largest_tile(nest, precision)
+    assert m == {"fast": 4, "accurate": 2}[precision]
+    assert winograd_bound(nest, m) <= allowed
+    assert m == 4 or winograd_bound(nest, 4) > allowed
+
+
+def test_few_terms_get_a_smaller_tile_and_none_where_none_is_allowed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    few, _ = conv("grad_w", N=1, C=32, H=4, W=4)  # one tile of 4 × 4 outputs
+    assert largest_tile(few, "fast") == 2
+    monkeypatch.setitem(accuracy.ALLOWED, "fast", 0)
+    assert largest_tile(few, "fast") == 0
+    assert largest_tile(conv("z", S=2)[0], "fast") == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import json
 import logging
 import os
@@ -442,6 +443,28 @@ def test_a_gradient_of_a_gradient() -> None:
         return first, slope(first)
 
     equal(plan(step, x)(np.array([2.0, 1.0, -1.0])), [np.array([12.0, 3, 3]), [12.0, 6, -6]])
+
+
+@pytest.mark.parametrize("spoilt", [False, True])
+def test_borders_in_memory_that_others_use(spoilt: bool) -> None:
+    """Without the launches that zero them, a border holds what lay there before."""
+    layers: list[nn.Module] = []
+    for c, n in itertools.pairwise((16, 32, 64, 16)):
+        layers += [nn.Conv2d(c, n, 3, padding=1, dtype="float64"), nn.AvgPool2d(2)]
+    net, rng = nn.Sequential(*layers), np.random.default_rng(0)
+    for p in net.parameters():
+        p.copy_(rng.integers(-2, 3, p.shape).astype(float))
+    x = gp.tensor(rng.integers(-2, 3, (2, 16, 16, 16)).astype(float))
+    with gp.no_grad():
+        expected, planned = net(x).numpy(), plan(net, x)
+    zeroing = [k["what"].startswith("border") for k in planned.plan["launches"]]
+    assert any(zeroing)
+    if spoilt:
+        pairs = zip(planned._launches, zeroing, strict=True)
+        planned._launches = [launch for launch, zeroes in pairs if not zeroes]
+    found = [planned(x).numpy() for _ in range(3)]
+    allowed = 1e-12 * abs(expected).max()  # transforms round
+    assert all(abs(f - expected).max() < allowed for f in found) is not spoilt
 
 
 def test_inference_follows_the_parameters() -> None:

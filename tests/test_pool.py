@@ -222,3 +222,33 @@ def test_simulator_sees_an_access_past_the_requested_size():
         device.synchronize()
     """
     assert "Invalid write of size 4" in run_python(code).stderr
+
+
+@pytest.mark.parametrize("nbytes", [1, 4096, 3 << 20])
+def test_lasting_memory_is_zero_counted_and_given_back(pool, nbytes):
+    before = pool.bytes_in_use
+    buffer = pool.zeros(nbytes, "plan")
+    host = np.ones(nbytes, np.uint8)
+    cl.enqueue_copy(pool.queue, host, buffer)
+    assert not host.any()
+    assert pool.bytes_in_use == before + nbytes
+    part = buffer.get_sub_region(0, 1)
+    cl.enqueue_fill_buffer(pool.queue, part, np.uint8(1), 0, 1)
+    del part, buffer  # waits for the command
+    assert pool.bytes_in_use == before
+
+
+def test_lasting_memory_on_a_simulator_is_zero_too():
+    device = open_device("simulator")
+    host = np.ones(100, np.uint8)
+    cl.enqueue_copy(device.queue, host, device.pool.zeros(100, "plan"))
+    assert not host.any()
+
+
+def test_lasting_memory_that_the_system_refuses_is_one_clear_error(pool, monkeypatch):
+    def none(*_):
+        raise OSError("Cannot allocate memory")
+
+    monkeypatch.setattr("mmap.mmap", none)
+    with pytest.raises(DeviceError, match="has no room for 5000 bytes"):
+        pool.zeros(5000, "plan")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import stat
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,16 @@ def test_an_interrupted_save_leaves_the_old_file(
         save({"x": np.ones(1)}, path)
     assert os.listdir(tmp_path) == ["model"]
     assert load(path)["x"] == [0.0]
+
+
+def test_ctrl_c_during_a_save_takes_effect_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "fsync", lambda _: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        save({"x": np.ones(1)}, tmp_path / "model")
+    assert os.listdir(tmp_path) == ["model"]
+    assert load(tmp_path / "model")["x"] == [1.0]
 
 
 def test_a_saved_file_has_the_usual_permissions(tmp_path: Path) -> None:

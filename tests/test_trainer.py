@@ -12,14 +12,15 @@ import gradproof as gp
 from gradproof.runtime import nn
 from gradproof.runtime.data import Dataset, load_digits
 from gradproof.runtime.errors import RunError, ShapeError
-from gradproof.runtime.models import build_model
-from gradproof.runtime.trainer import (
-    BatchResult,
-    Trainer,
+from gradproof.runtime.evaluation import (
+    PLANNED_FROM,
+    Inference,
     evaluate,
     model_dtype,
     probabilities,
 )
+from gradproof.runtime.models import build_model
+from gradproof.runtime.trainer import BatchResult, Trainer
 
 
 def few(train: int = 50, test: int = 23) -> Dataset:
@@ -170,3 +171,19 @@ def test_the_demo_network_learns_the_digits(seed: int) -> None:
     optimizer = gp.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     run = Trainer(model, optimizer, nn.CrossEntropyLoss(), data, batch_size=32, seed=seed)
     assert run.fit(10)[-1].test_accuracy >= 0.98
+
+
+def test_many_batches_are_planned_and_follow_the_parameters() -> None:
+    data = few(50, 2 * PLANNED_FROM + 1)
+    model = linear(data)
+    planned, eager = Inference(model), Inference(linear(data))
+    for scale in (1.0, 0.5):
+        for own, other in zip(model.parameters(), eager.model.parameters(), strict=True):
+            own.copy_(scale * own.numpy())
+            other.copy_(own.numpy())
+        found = evaluate(planned, gp.nn.CrossEntropyLoss(), data.x_test, data.y_test, 2)
+        expected = evaluate(eager, gp.nn.CrossEntropyLoss(), data.x_test, data.y_test, 17)
+        assert found.loss == pytest.approx(expected.loss, rel=1e-6)
+        np.testing.assert_array_equal(found.predicted, expected.predicted)
+    assert list(planned._plans) == [(2, *data.image_shape)]  # not for the last, smaller batch
+    assert not eager._plans

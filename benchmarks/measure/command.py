@@ -157,6 +157,9 @@ def _show(screen: Screen, group: str, rows: list[dict[str, Any]]) -> None:
             text = ", ".join(f"{side} {e:.2f}" for side, e in sides.items())
             screen.line(f"time ~ FLOP^e by {axis}: {text}")
     for row in rows:
+        if row["peak_mib"]:
+            text = ", ".join(f"{side} {mib:.1f}" for side, mib in row["peak_mib"].items())
+            screen.line(f"{row['name']}: peak memory in MiB: {text}")
         for note in row["notes"]:
             screen.line(f"{row['name']}: {note}")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,14 @@ class Job(Protocol):
         """The outputs, as PyTorch lays them out without channels_last."""
 
 
+@runtime_checkable
+class MeasuresMemory(Protocol):
+    """A job that can say what memory its work takes."""
+
+    def peak_bytes(self) -> int:
+        """At most at one time, beside what is there before and after: gradients, temporaries."""
+
+
 Side = Callable[[Arrays], Job]
 
 
@@ -71,7 +79,8 @@ class Case:
 
     operands: name -> shape; labels: name -> number of classes, of integer operands; result: shape.
     part: "forward", "backward" (the gradients of `wanted`, after a forward pass that is not
-    timed), or "both". ours: our side's formula where it is another, that of a user's operator.
+    timed), or "both". ours: our side's formula where it is another, that of a user's operator;
+    precision: of our plan.
     """
 
     name: str
@@ -83,6 +92,7 @@ class Case:
     wanted: tuple[str, ...] = ()
     labels: Mapping[str, int] = field(default_factory=dict)
     ours: Formula | None = None
+    precision: str = "fast"
     bytes: float = 0.0
     floor: float | None = None
     target: float | None = None

@@ -130,6 +130,8 @@ def contests() -> Iterator[Contest]:
     ):
         for conv in group:
             cases += three(conv, floor, target)
+    for case in three(WINOGRAD[0], 1.3, 1.8):
+        cases.append(replace(case, name=f"{case.name}, accurate", precision="accurate"))
     for conv, window in FIRST:
         cases += first_layer(conv, window)
     return map(contest, cases)

@@ -37,6 +37,7 @@ class Network:
     floor: float
     target: float
     options: dict[str, Any] = field(default_factory=dict)
+    precision: str = "fast"
 
     def draw(self, rng: np.random.Generator) -> dict[str, Array]:
         """A batch: standard normal images, uniform labels."""
@@ -46,7 +47,7 @@ class Network:
 
     def ours(self, arrays: Arrays, dtype: str = "float32") -> Job:
         """Our step."""
-        return ours.StepJob(self._make(), self.first, arrays, dtype)
+        return ours.StepJob(self._make(), self.first, arrays, dtype, self.precision)
 
     def theirs(self, arrays: Arrays, variant: str = theirs.NCHW, dtype: str = "float32") -> Job:
         """PyTorch's step, from our network's first state."""
@@ -71,6 +72,16 @@ class Network:
 NETWORKS = (
     Network("lenet", "LeNet step, batch 64", 64, (1, 28, 28), 10, 3.0, 5.0),
     Network("resnet20", "ResNet-20 step, 32², batch 32", 32, (3, 32, 32), 10, 1.6, 2.2),
+    Network(
+        "resnet20",
+        "ResNet-20 step, 32², batch 32, accurate",
+        32,
+        (3, 32, 32),
+        10,
+        1.3,
+        1.8,
+        precision="accurate",
+    ),
     Network("resnet18", "ResNet-18 step, 224², batch 8", 8, (3, 224, 224), 1000, 1.3, 2.0),
     Network(
         "vgg11", "VGG-11 step, 112², batch 4", 4, (3, 112, 112), 1000, 1.3, 2.0, {"dropout": 0.0}

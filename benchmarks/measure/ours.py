@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -12,14 +12,18 @@ import gradproof as gp
 from benchmarks.measure.contest import COTANGENT, Array, Arrays, Case, Unavailable
 from gradproof.runtime import models
 from gradproof.runtime.device import Device, current_device, use_device
+from gradproof.runtime.planned_step import PlannedStep
 
 __all__ = ["Device", "current_device", "use_device"]
 SGD: dict[str, Any] = {"lr": 0.01, "momentum": 0.9}
 Tensors = dict[str, gp.Tensor]
 
 
-def plan(step: Callable[[], Tensors], keep: bool = False) -> tuple[Tensors, Callable[[], None]]:
-    """Do a step once; its results, and what does it again on the data that are then there.
+def plan(
+    step: Callable[[], Tensors], keep: bool = False, precision: str = "fast"
+) -> tuple[Tensors, PlannedStep]:
+    """Do a step once; its results, and the plan, which does it again on the data that are then
+    there.
 
     keep: also what a later gradient of the results reads."""
     found: Tensors = {}
@@ -29,9 +33,9 @@ def plan(step: Callable[[], Tensors], keep: bool = False) -> tuple[Tensors, Call
         graph = {n for t in found.values() if keep and (n := t.node) is not None}
         return (*found.values(), *(t for n in graph for t in saved(n)))
 
-    planned = gp.plan(kept)
+    planned = gp.plan(kept, precision=precision)
     planned.run()
-    return found, planned.run
+    return found, planned
 
 
 def saved(node: Any) -> list[gp.Tensor]:
@@ -52,22 +56,23 @@ class FunctionJob:
     def __init__(self, case: Case, arrays: Arrays, dtype: str = "float32") -> None:
         self._case, self._formula = case, case.ours or case.formula
         self._tensors = {n: _tensor(a, dtype, n in case.wanted) for n, a in arrays.items()}
-        self._before: Callable[[], None] | None = None
+        self._before: PlannedStep | None = None
+        prepare = partial(plan, precision=case.precision)
         if case.part == "forward":
             with gp.no_grad():
-                self._results, self._again = plan(self._forward)
+                self._results, self._again = prepare(self._forward)
         elif case.part == "backward":
-            forward, self._before = plan(self._forward, keep=True)
-            self._results, self._again = plan(lambda: self._gradients(forward))
+            forward, self._before = prepare(self._forward, keep=True)
+            self._results, self._again = prepare(lambda: self._gradients(forward))
         else:
-            self._results, self._again = plan(self._both)
+            self._results, self._again = prepare(self._both)
 
     def put(self, arrays: Arrays) -> None:
         """New operands; where gradients alone are timed, the forward pass on them."""
         for name, array in arrays.items():
             self._tensors[name].copy_(array)
         if self._before:
-            self._before()
+            self._before.run()
         current_device().synchronize()
 
     def poison(self) -> None:
@@ -76,7 +81,7 @@ class FunctionJob:
 
     def run(self) -> None:
         """Enqueue everything and wait."""
-        self._again()
+        self._again.run()
         current_device().synchronize()
 
     def get(self) -> dict[str, Array]:
@@ -101,14 +106,19 @@ class StepJob:
     """A training step of a network: forward, backward and SGD with momentum, planned at once."""
 
     def __init__(
-        self, model: gp.nn.Module, first: Arrays, arrays: Arrays, dtype: str = "float32"
+        self,
+        model: gp.nn.Module,
+        first: Arrays,
+        arrays: Arrays,
+        dtype: str = "float32",
+        precision: str = "fast",
     ) -> None:
         self._model, self._first = model.to(dtype), first
         self._images = _tensor(arrays["images"], dtype)
         self._labels = _tensor(arrays["labels"], dtype)
         self._optimizer = gp.optim.SGD(self._model.parameters(), **SGD)
         self._loss = gp.nn.CrossEntropyLoss()
-        self._results, self._again = plan(self._step)
+        self._results, self._again = plan(self._step, precision=precision)
 
     def put(self, arrays: Arrays) -> None:
         """The next batch; the parameters stay what they have become."""
@@ -121,13 +131,17 @@ class StepJob:
 
     def run(self) -> None:
         """One step, and wait."""
-        self._again()
+        self._again.run()
         current_device().synchronize()
 
     def get(self) -> dict[str, Array]:
         """The loss, and by how much every parameter and running statistic has changed."""
         found = {"loss": self._results["loss"].numpy()}
         return found | changes(self._model.state_dict(), self._first)
+
+    def peak_bytes(self) -> int:
+        """As planned."""
+        return self._again.bytes_planned
 
     def _step(self) -> Tensors:
         self._optimizer.zero_grad()
@@ -159,7 +173,7 @@ class AdamJob:
 
     def run(self) -> None:
         """One step, and wait."""
-        self._again()
+        self._again.run()
         current_device().synchronize()
 
     def get(self) -> dict[str, Array]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.measure.contest import Arrays, Contest, Job, Side, Unavailable
+from benchmarks.measure.contest import Arrays, Contest, Job, MeasuresMemory, Side, Unavailable
 from benchmarks.measure.interleave import fastest, interleave, median_ratio
 from benchmarks.measure.probe import REAL_SECOND_CORE, Probe, Probes
 from gradproof.cli.steps import time_limit
@@ -25,7 +25,7 @@ class Row:
 
     ratio: the best of PyTorch to ours, the median of pairs. fraction, torch_fraction: of the
     `roof` (peak or bandwidth), which was measured in the same rounds. errors: by side, relative
-    to the largest magnitude of each output, against float64.
+    to the largest magnitude of each output, against float64. peak_mib: memory of a step, by side.
     """
 
     name: str
@@ -41,6 +41,7 @@ class Row:
     fraction: float | None = None
     torch_fraction: float | None = None
     errors: dict[str, float] = field(default_factory=dict)
+    peak_mib: dict[str, float] = field(default_factory=dict)
     rounds: int = 0
     cores: float | None = None
     notes: list[str] = field(default_factory=list)
@@ -64,6 +65,9 @@ def measure(
     jobs = verified(contest, rng, row)
     if OURS not in jobs:
         return row
+    for name, job in jobs.items():
+        if isinstance(job, MeasuresMemory):
+            row.peak_mib[name] = job.peak_bytes() / 2**20
     sides = {name: job.run for name, job in jobs.items()}
     roof: Probe | None = None
     if probes and (contest.flops or contest.bytes):

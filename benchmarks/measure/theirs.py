@@ -126,6 +126,21 @@ class StepJob:
         state = {n: v.contiguous().numpy() for n, v in self._model.state_dict().items()}
         return {"loss": self._value.numpy()} | changes(state, self._first)
 
+    def peak_bytes(self) -> int:
+        """What PyTorch's allocator hands out during a step, less what it gets back."""
+        self._optimizer.zero_grad()
+        profiler = self._torch.profiler
+        with profiler.profile(
+            activities=[profiler.ProfilerActivity.CPU], profile_memory=True
+        ) as found:
+            self.run()
+        events = [e for e in found.profiler.kineto_results.events() if e.name() == "[memory]"]
+        now = peak = 0
+        for event in sorted(events, key=lambda e: e.start_ns()):
+            now += event.nbytes()
+            peak = max(peak, now)
+        return peak
+
 
 class AdamJob:
     """One Adam step on parameters with given gradients."""

@@ -19,8 +19,7 @@ from gradproof.codegen.fast.layout import Layout
 from gradproof.codegen.fast.nest import Nest
 from gradproof.codegen.fast.program import fast_options, fast_program
 from gradproof.codegen.fast.tiles import Machine
-from gradproof.codegen.fast.winograd import tile_size, winograd_kernels
-from gradproof.codegen.fast.winograd_pattern import pattern
+from gradproof.codegen.fast.winograd import winograd_kernels
 
 if TYPE_CHECKING:
     from gradproof.codegen.fast.schedules import Schedules
@@ -52,11 +51,10 @@ class Work:
 
 # -- the choices of the CPU's schedules ---------------------------------------------------------
 def cpu_candidates(w: Work, most: int, machine: Machine) -> tuple[str, ...]:
-    """Choices worth a measurement. most: outputs per axis of a Winograd tile."""
-    found = pattern(w.nests[0]) if len(w.nests) == 1 else None
-    sizes = set() if found is None else {tile_size(found, m) for m in (2, most)}
+    """Choices worth a measurement. most: outputs per axis of a Winograd tile, 0 for none."""
+    sizes = {2, most} if most else set()
     tiles = contraction_tiles(w.nests, w.layouts, TILES, machine)
-    return (*(f"winograd {m}" for m in sorted(sizes) if m > 1), *(f"direct {t}" for t in tiles))
+    return (*(f"winograd {m}" for m in sorted(sizes)), *(f"direct {t}" for t in tiles))
 
 
 def cpu_kernels(name: str, w: Work, choice: str, most: int, machine: Machine) -> Kernels:

@@ -1,19 +1,26 @@
-"""Which buffers of a planned step share memory: two that are never needed at the same time.
+"""Where the buffers of a planned step lie in one piece of memory for each kind of element.
 
-A buffer with a border needs the border's zeros, which are written once, before the first step; so
-it shares only with buffers of the very same layout, whose elements cover the same places.
+Two buffers that are never needed at the same time may lie in the same place. A buffer with a border
+needs the border's zeros. They are there from the beginning, and stay where the place is used only
+by buffers of the very same layout, whose elements cover the same places; elsewhere the place is
+zeroed again before each step's first use.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+from gradproof.codegen.fast.zeros import ELEMENTS
+
+# Of elements: 512 bytes of float32, to which every device can address a part of a buffer.
+ALIGNMENT = 128
 
 
 @dataclass(frozen=True)
 class Need:
-    """A buffer of `elements` of `dtype`, used from one launch to another; `key`: with what it may
-    share (equal keys)."""
+    """A buffer of `elements` of `dtype`, used from one launch to another; `key`: the layout whose
+    border must be zero, or ""."""
 
     elements: int
     dtype: str
@@ -21,46 +28,100 @@ class Need:
     last: int
     key: str = ""
 
+    def meets(self, other: Need) -> bool:
+        """Whether both are needed at some time."""
+        return self.first <= other.last and other.first <= self.last
+
 
 @dataclass(frozen=True)
 class Memory:
-    """slots: elements and dtype of each piece of memory; `slot`: of each buffer."""
+    """sizes: elements of each dtype's memory; places: the first element and the room of each
+    buffer; zeroed: buffers whose place must be zeroed before their first use in each step."""
 
-    slots: tuple[tuple[int, str], ...]
-    slot: Mapping[str, int]
+    sizes: Mapping[str, int]
+    places: Mapping[str, tuple[int, int]]
+    zeroed: frozenset[str]
 
 
 def share(needs: Mapping[str, Need]) -> Memory:
-    """Greedy, in the order of first use: the free slot that fits best, else a new one.
+    """A place for every buffer.
 
-    >>> needs = {"a": Need(8, "real", 0, 1), "b": Need(8, "real", 2, 3), "c": Need(4, "real", 1, 2)}
-    >>> share(needs)
-    Memory(slots=((8, 'real'), (4, 'real')), slot={'a': 0, 'c': 1, 'b': 0})
+    Borders first: where most memory is needed, every buffer has a place of its own anyway, so those
+    with a border that are needed there keep theirs for themselves and for later buffers of the same
+    layout. All others follow, the largest first, each at the lowest place that is free for as long
+    as it is needed.
+
+    >>> needs = {"a": Need(256, "real", 0, 1), "b": Need(256, "real", 2, 3)}
+    >>> found = share(needs | {"c": Need(128, "real", 1, 2)})
+    >>> found.sizes, found.places
+    ({'real': 384}, {'a': (0, 256), 'b': (0, 256), 'c': (256, 128)})
     """
-    sizes: list[int] = []
-    kinds: list[tuple[str, str]] = []
-    free_from: list[int] = []
-    slot: dict[str, int] = {}
-    for name, need in sorted(needs.items(), key=lambda x: (x[1].first, -x[1].elements, x[0])):
-        kind = (need.dtype, need.key)
-        free = [k for k, f in enumerate(free_from) if f <= need.first and kinds[k] == kind]
-        k = _best(free, sizes, need)
-        if k is None:
-            k = len(sizes)
-            sizes.append(0)
-            kinds.append(kind)
-            free_from.append(0)
-        sizes[k] = max(sizes[k], need.elements)
-        free_from[k] = need.last + 1
-        slot[name] = k
-    return Memory(tuple(zip(sizes, (d for d, _ in kinds), strict=True)), slot)
+    sizes: dict[str, int] = {}
+    places: dict[str, int] = {}
+    zeroed: set[str] = set()
+    for dtype in sorted({n.dtype for n in needs.values()}):
+        own = {b: n for b, n in needs.items() if n.dtype == dtype}
+        kept, end = _with_borders(own)
+        rest = {b: n for b, n in own.items() if b not in kept}
+        found, sizes[dtype] = _packed(rest, end)
+        places |= kept | found
+        zeroed |= {b for b in rest if own[b].key}
+    rooms = {b: (places[b], room(needs[b])) for b in sorted(places)}
+    return Memory(sizes, rooms, frozenset(zeroed))
 
 
-def _best(free: Sequence[int], sizes: Sequence[int], need: Need) -> int | None:
-    """The smallest that is large enough; else the largest, which then grows."""
-    fitting = [k for k in free if sizes[k] >= need.elements]
-    if fitting:
-        return min(fitting, key=lambda k: sizes[k])
-    if need.key:
-        return None
-    return max(free, key=lambda k: sizes[k], default=None)
+def _with_borders(needs: Mapping[str, Need]) -> tuple[dict[str, int], int]:
+    """Places that only buffers of one layout use, and the first element behind them."""
+    peak = _peak(needs)
+    bordered = sorted(
+        (b for b in needs if needs[b].key), key=lambda b: (needs[b].first, needs[b].last, b)
+    )
+    users: dict[str, list[str]] = {}  # by the first of them, which is needed at the peak
+    for b in bordered:
+        if needs[b].first <= peak <= needs[b].last:
+            users[b] = [b]
+    for b in (b for b in bordered if b not in users):
+        for others in users.values():
+            alike = needs[others[0]].key == needs[b].key
+            if alike and not any(needs[b].meets(needs[o]) for o in others):
+                others.append(b)
+                break
+    places: dict[str, int] = {}
+    end = 0
+    for others in users.values():
+        places |= dict.fromkeys(others, end)
+        end += room(needs[others[0]])
+    return places, end
+
+
+def _packed(needs: Mapping[str, Need], start: int) -> tuple[dict[str, int], int]:
+    """Places from `start` on, and the end of all."""
+    places: dict[str, int] = {}
+    done: list[tuple[int, int, Need]] = []  # place, end, need
+    top = start
+    for b in sorted(needs, key=lambda b: (-needs[b].elements, needs[b].first, b)):
+        need, at = needs[b], start
+        size = room(need)
+        for place, end, other in sorted(done, key=lambda x: x[:2]):
+            if other.meets(need) and place < at + size:
+                at = max(at, end)
+        places[b] = at
+        done.append((at, at + size, need))
+        top = max(top, at + size)
+    return places, top
+
+
+def _peak(needs: Mapping[str, Need]) -> int:
+    """The launch at which most elements are needed."""
+    times = sorted({n.first for n in needs.values()})
+    return max(
+        times,
+        key=lambda t: sum(n.elements for n in needs.values() if n.first <= t <= n.last),
+        default=0,
+    )
+
+
+def room(need: Need) -> int:
+    """Elements of a buffer's place: with a border, whole work-groups of the kernel of zeros."""
+    unit = ELEMENTS if need.key else ALIGNMENT
+    return max(1, -(-need.elements // unit)) * unit

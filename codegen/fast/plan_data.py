@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from gradproof.codegen.fast.emission import Program
@@ -10,6 +10,7 @@ from gradproof.codegen.fast.layout import Layout
 from gradproof.codegen.fast.memory import Need, share
 from gradproof.codegen.fast.program import fast_options, fast_program
 from gradproof.codegen.fast.tasks import Step
+from gradproof.codegen.fast.zeros import zero_kernel
 
 
 def as_data(
@@ -19,23 +20,10 @@ def as_data(
     whole: frozenset[str],
     vectors: bool,
 ) -> dict[str, Any]:
-    """Launches with their buffers' slots; the text of the program."""
-    first: dict[str, int] = {}
-    last: dict[str, int] = {}
-    for k, launch in enumerate(program.launches):
-        for b in launch.buffers:
-            first.setdefault(b, k)
-            last[b] = k
-    needs = {}
-    for b in first:
-        if b in step.external:
-            continue
-        layout = program.layouts.get(b)
-        size = program.sizes[b] if layout is None else layout.size
-        key = "" if layout is None or not layout.has_border else str((layout.axes, layout.low))
-        kind = "int" if b.split("~")[0] in whole else "real"
-        needs[b] = Need(size, kind, first[b], last[b], key)
+    """Launches, where their buffers lie, and the text of the program."""
+    needs = _needs(program, step.external, whole)
     memory = share(needs)
+    _zero(program, memory.zeroed, needs, vectors)
     return {
         "source": fast_program(program.kernels.values(), vectors),
         "options": {d: list(fast_options(d)) for d in ("float32", "float64")},
@@ -60,6 +48,39 @@ def as_data(
             for b, x in home.items()
             if b in step.external and x.axes != Layout.row_major(x.shape).axes
         },
-        "slots": [list(s) for s in memory.slots],
-        "slot": dict(memory.slot),
+        "sizes": dict(memory.sizes),
+        "places": {b: [needs[b].dtype, *place] for b, place in memory.places.items()},
     }
+
+
+def _needs(program: Program, external: Collection[str], whole: Collection[str]) -> dict[str, Need]:
+    """What the temporaries of a program ask of memory."""
+    first: dict[str, int] = {}
+    last: dict[str, int] = {}
+    for k, launch in enumerate(program.launches):
+        for b in launch.buffers:
+            first.setdefault(b, k)
+            last[b] = k
+    needs = {}
+    for b in first:
+        if b in external:
+            continue
+        layout = program.layouts.get(b)
+        size = program.sizes[b] if layout is None else layout.size
+        key = "" if layout is None or not layout.has_border else str((layout.axes, layout.low))
+        kind = "int" if b.split("~")[0] in whole else "real"
+        needs[b] = Need(size, kind, first[b], last[b], key)
+    return needs
+
+
+def _zero(
+    program: Program, buffers: Collection[str], needs: Mapping[str, Need], vectors: bool
+) -> None:
+    """Launches that zero `buffers`, each before the first that uses it."""
+    launches, program.launches = program.launches, []
+    for k, launch in enumerate(launches):
+        for b in sorted(b for b in buffers if needs[b].first == k):
+            program.what = f"border for {launch.what}"
+            base = program.next_name
+            program.add((zero_kernel(base, needs[b].elements, vectors),), base, {"t0": b})
+        program.launches.append(launch)

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from gradproof.codegen.fast.accuracy import largest_tile
 from gradproof.codegen.fast.choices import Work, cpu_candidates, cpu_kernels
 from gradproof.codegen.fast.contraction import (
     contraction_cost,
@@ -26,10 +27,8 @@ from gradproof.codegen.fast.moments import moments_kernel
 from gradproof.codegen.fast.nest import Nest
 from gradproof.codegen.fast.tiles import MACHINES
 from gradproof.codegen.fast.vector import vector_kernel
-from gradproof.codegen.fast.winograd import tile_size, winograd_kernels, winograd_layouts
-from gradproof.codegen.fast.winograd_pattern import pattern
+from gradproof.codegen.fast.winograd import winograd_kernels, winograd_layouts
 
-LARGEST_TILE = {"fast": 4, "accurate": 2}  # outputs per axis of a fused Winograd tile
 SLOW = 1.5  # instructions for each multiply-add; at best 1
 
 Nests = tuple[Nest, ...]
@@ -120,7 +119,7 @@ class CpuSchedules:
         machine = MACHINES[self.machine]
         if force is not None:
             work = Work(nests, layouts, also, store)
-            return cpu_kernels(name, work, force, LARGEST_TILE[self.precision], machine)
+            return cpu_kernels(name, work, force, self._tile(nests), machine)
         if m := self._tile(nests):
             found = winograd_kernels(name, nests[0], layouts, m, also, store, machine=machine)
             if found is not None:
@@ -131,7 +130,7 @@ class CpuSchedules:
     def candidates(self, nests: Nests, layouts: Layouts) -> tuple[str, ...]:
         """Both sizes of a Winograd tile, and tiles of the direct schedule."""
         work = Work(nests, layouts)
-        return cpu_candidates(work, LARGEST_TILE[self.precision], MACHINES[self.machine])
+        return cpu_candidates(work, self._tile(nests), MACHINES[self.machine])
 
     def vector(
         self, name: str, nests: Sequence[Nest], layouts: Layouts, whole: frozenset[str]
@@ -149,8 +148,7 @@ class CpuSchedules:
 
     def _tile(self, nests: Nests) -> int:
         """Outputs per axis of a Winograd tile, 0 where the nest has no such windows."""
-        found = pattern(nests[0]) if len(nests) == 1 else None
-        return 0 if found is None else min(LARGEST_TILE[self.precision], tile_size(found))
+        return largest_tile(nests[0], self.precision) if len(nests) == 1 else 0
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ Both are the identity (*) of derive.winograd, which is proved for every transfor
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from fractions import Fraction
 from math import prod
 
 from gradproof.codegen.fast.kernel import FastKernel
@@ -25,15 +24,14 @@ from gradproof.codegen.fast.winograd_gradient import weight_gradient
 from gradproof.codegen.fast.winograd_pattern import Pattern, pattern
 from gradproof.codegen.fast.winograd_stages import correlation
 from gradproof.codegen.fast.winograd_tiles import Tiling
-from gradproof.derive.winograd import Point, Transform
-from gradproof.derive.winograd_error import SINGLE, average_error, error_bound
+from gradproof.derive.winograd import Point
 
 _PRODUCTS = 6  # at most, on one axis: m + r - 1
 _LEAST_GAIN = 1.5  # fewer multiplications saved than this do not pay for the transforms
 _LARGEST = 2**31  # addresses are int
 
 
-# -- tiles, layouts and errors ------------------------------------------------------------------
+# -- tiles and layouts ------------------------------------------------------------------
 def tile_size(p: Pattern, most: int | None = None) -> int:
     """Outputs per tile and axis: at most so many, and so that an axis has at most 6 products, as
     more of them lose accuracy; below 2 where the window is too long for that.
@@ -104,41 +102,6 @@ def winograd_layouts(
 
 def _dimension(a: Access, loop: str) -> int:
     return next(d for d, s in enumerate(a.subscripts) if loop in s.loops)
-
-
-def winograd_bound(
-    n: Nest, m: int, points: Sequence[Point] | None = None, u: Fraction = SINGLE
-) -> float:
-    """B with |computed - exact| <= B * terms * max|a| * max|b| where the sum of the equation has
-    that many terms and u is the unit roundoff: derive.winograd_error's bound, taken for the
-    longest window on every axis.
-
-    Errors: ValueError for a nest that this schedule does not take.
-    """
-    p, t, channels = _measured(n, m, points)
-    taps = prod(a.extent if p.gradient else a.taps for a in p.axes)
-    bound = error_bound(t, len(p.axes), u, p.form, channels)
-    direct = taps * (prod(n.extents[v] for v in p.shared) if p.gradient else n.extents[p.near])
-    return float(bound * u / direct)
-
-
-def winograd_error(n: Nest, m: int, points: Sequence[Point] | None = None) -> float:
-    """The estimated root mean square error in float32, relative to that of the outputs: the
-    average case of `winograd_bound`, one tile and channel alone."""
-    p, t, _ = _measured(n, m, points)
-    m = tile_size(p, m)
-    terms = prod(m if p.gradient else a.taps for a in p.axes)
-    return average_error(t, len(p.axes), form=p.form) * float(SINGLE) / float(terms) ** 0.5
-
-
-def _measured(n: Nest, m: int, points: Sequence[Point] | None) -> tuple[Pattern, Transform, int]:
-    p = pattern(n)
-    if p is None:
-        raise ValueError(f"{n.out} is no sum of products over unit windows")
-    m = tile_size(p, m)
-    t = transform_for(m, max(a.taps for a in p.axes), points)
-    tiles = prod(a.tiles(m) for a in p.axes) * prod(n.extents[v] for v in p.shared)
-    return p, t, tiles if p.gradient else n.extents[p.near]
 
 
 def winograd_kernels(

@@ -13,10 +13,10 @@ from gradproof.cli.screen import Screen
 from gradproof.runtime.data import Dataset, load_dataset
 from gradproof.runtime.device import use_device
 from gradproof.runtime.errors import DataError, RunError
+from gradproof.runtime.evaluation import Evaluation
+from gradproof.runtime.evaluation import evaluate as evaluate_model
 from gradproof.runtime.nn import CrossEntropyLoss
 from gradproof.runtime.run import RunConfig, RunFolder
-from gradproof.runtime.trainer import Evaluation
-from gradproof.runtime.trainer import evaluate as evaluate_model
 
 
 def evaluate(

@@ -18,8 +18,8 @@ from gradproof.runtime.data.dataset import Images, check_finite, to_unit_range
 from gradproof.runtime.data.idx import read_idx
 from gradproof.runtime.device import use_device
 from gradproof.runtime.errors import DataError
+from gradproof.runtime.evaluation import probabilities
 from gradproof.runtime.run import RunFolder
-from gradproof.runtime.trainer import probabilities
 
 KEY = "images"
 
