@@ -35,7 +35,7 @@ class PlannedMemory:
     @property
     def largest(self) -> int:
         """Bytes of the largest buffer, at least."""
-        own = [b.size for b in self._buffers]
+        own = [b.size for b in self._whole.values()]
         tensors = {b: self._graph.tensors[b] for b in self._outside}
         sizes = {
             b: self._layouts[b].size if b in self._layouts else t.size for b, t in tensors.items()
