@@ -129,7 +129,7 @@ class PlannedStep:
                 self.device.context.devices[0],
             )
             built = self.device.build(
-                self.plan["source"], options, names, label="planned step", large=True
+                self.plan["source"], options, names[:1], label="planned step", large=True
             )
             self._program = next(iter(built.values())).program
 
