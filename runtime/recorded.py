@@ -73,7 +73,7 @@ class RecordedGraph:
 
 
 def _buffer(t: Tensor, kept: set[int]) -> dict[str, Any]:
-    """A buffer as plain data. Parameters and images may be moved, small and integer ones not."""
+    """A buffer as plain data. What is no integer may be moved."""
     whole = t.dtype.kind == "i"
     found: dict[str, Any] = {"shape": list(t.shape), "dtype": "int" if whole else "real"}
     if isinstance(t.storage, Deferred) and t.storage.empty and id(t.storage) not in kept:
@@ -82,5 +82,4 @@ def _buffer(t: Tensor, kept: set[int]) -> dict[str, Any]:
     if layout is not None:
         lies = {"shape": layout.shape, "axes": layout.axes, "low": layout.low}
         return found | {"kind": "external", "layout": lies}
-    movable = not whole and t.ndim > 1
-    return found | {"kind": "movable" if movable else "external"}
+    return found | {"kind": "external" if whole else "movable"}

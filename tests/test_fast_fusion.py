@@ -296,8 +296,19 @@ def sums_around_update() -> StepFunction:
     return step
 
 
+def beside_update() -> StepFunction:
+    w, x = values(8, 8, grad=True), values(8, 8, seed=1)
+
+    def step() -> list[Tensor]:  # both read x, but the first reads w transposed
+        a = w.detach().transpose(0, 1) * x
+        in_place("sgd", w, x, SGD)
+        return [a]
+
+    return step
+
+
 HAZARDS = [gram, symmetric, changed_temporary, changed_copy, read_before_update]
-HAZARDS += [source_changed, sums_around_update]
+HAZARDS += [source_changed, sums_around_update, beside_update]
 
 
 @pytest.mark.parametrize("hazard", HAZARDS)
@@ -310,6 +321,7 @@ MISTAKES: dict[str, tuple[tuple[ModuleType, ...], object, Callable[[], StepFunct
     "sound": (MERGING, lambda nest: True, gram),
     "overwritten": (MERGING, lambda *_: False, source_changed),
     "_share": ((fusion_passes,), lambda tasks, k, t: True, sums_around_update),
+    "_fits": ((fusion_passes,), lambda first, nest: True, beside_update),
 }
 
 
@@ -366,6 +378,17 @@ def test_elementwise_tasks_become_one() -> None:
     recorded = Recorded.of(lambda: [F.relu(x * 2.0 + 1.0)])
     assert len(recorded.unfused.tasks) == 3
     assert len(fused(recorded.unfused).tasks) == 1
+
+
+def test_elementwise_tasks_that_read_the_same_are_one() -> None:
+    p, g = values(6, 4, grad=True), values(6, 4, seed=1)
+    p.grad = g
+    optimizer = gp.optim.Adam([p])
+    recorded = Recorded.of(lambda: [optimizer.step(), p][1:])
+    kinds = [t.kind for t in recorded.unfused.tasks]
+    assert kinds.count("vector") == 3
+    (task,) = (t for t in fused(recorded.unfused).tasks if t.kind == "vector")
+    assert len(task.writes) == 3
 
 
 def test_long_chains_do_not_double_forever() -> None:

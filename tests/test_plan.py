@@ -372,6 +372,39 @@ def test_a_recorded_step_goes_on_after_a_plan_has_moved_its_parameters() -> None
     assert losses(False, True) == expected
 
 
+def test_an_optimizers_averages_lie_where_their_parameters_do() -> None:
+    """Else each step would copy them there and back."""
+
+    def after(planned: bool) -> tuple[list[str], nn.Linear, Any]:
+        layer = nn.Linear(64, 32, dtype="float64")
+        for p in layer.parameters():
+            p.copy_(np.arange(p.size).reshape(p.shape) % 5 - 2.0)
+        optimizer = SGD(layer.parameters(), 2.0**-7, momentum=0.5)
+        zero = gp.tensor(np.zeros((32, 32)))
+
+        def step(x: gp.Tensor) -> gp.Tensor:
+            optimizer.zero_grad()
+            loss = F.mse_loss(layer(x), zero, reduction="sum")
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        x = gp.tensor(np.arange(32.0 * 64).reshape(32, 64) % 3 - 1)
+        found = plan(step, x) if planned else None
+        for _ in range(3):
+            step(x) if found is None else found(x)
+        launches = found.plan["launches"] if found else []
+        return [x["what"] for x in launches], layer, optimizer.state[0]["momentum_buffer"]
+
+    what, layer, velocity = after(planned=True)
+    assert velocity.storage.layout is not None
+    assert velocity.storage.layout == layer.weight.storage.layout
+    assert not [x for x in what if x.startswith("copy") and "grad_w" in x]
+    _, eager, expected = after(planned=False)
+    assert (velocity.numpy() == expected.numpy()).all()
+    assert (layer.weight.numpy() == eager.weight.numpy()).all()
+
+
 def test_momentum_begins_with_whichever_plan_runs_first() -> None:
     def after(first: str) -> Arrays:
         layer = linear()

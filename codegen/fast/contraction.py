@@ -22,12 +22,16 @@ from gradproof.codegen.fast.contraction_text import Phase, section
 from gradproof.codegen.fast.kernel import FastKernel
 from gradproof.codegen.fast.layout import Layout
 from gradproof.codegen.fast.nest import Nest
-from gradproof.codegen.fast.tiles import AVX2, Machine, Tiling, tilings
+from gradproof.codegen.fast.tiles import AVX2, Machine, Problem, Tiling, tilings
 from gradproof.codegen.render import environment
 
 __all__ = ["contraction_cost", "contraction_kernel", "contraction_layouts", "contraction_tiles"]
 
 _BETWEEN = "; "  # the tiles of phases, in a kernel's note
+PAGE = 1024  # elements: terms at least half of it apart are far from each other,
+MANY = 16  # if there are so many;
+FAR_VECTORS, FAR_NUMBERS = 1.4, 1.1  # then a product takes so many times as long,
+SAME_PLACE = 1.7  # and so many where they are whole pages apart; all measured
 
 
 def contraction_kernel(
@@ -41,8 +45,9 @@ def contraction_kernel(
 ) -> FastKernel | None:
     """The phases of one sum of products as one kernel; None where these layouts do not allow it.
 
-    epilogue: elementwise nests over the target, in order, each stored to its own target; store:
-    whether the target itself is written; force: a tile as the kernel's `note` gives it; machine:
+    epilogue: elementwise nests over the target, in order, each stored to its own target, or
+    reductions over windows that tile it (`windows`); store: whether the target itself is written;
+    force: a tile as the kernel's `note` gives it; machine:
     what tiles are chosen for.
     Errors: ValueError for a forced tile that is none of this kernel's.
 
@@ -69,10 +74,15 @@ def contraction_kernel(
 
 
 def contraction_tiles(
-    nests: tuple[Nest, ...], layouts: Mapping[str, Layout], most: int = 4, machine: Machine = AVX2
+    nests: tuple[Nest, ...],
+    layouts: Mapping[str, Layout],
+    most: int = 4,
+    machine: Machine = AVX2,
+    epilogue: tuple[Nest, ...] = (),
+    store: bool = True,
 ) -> tuple[str, ...]:
     """The cheapest tiles by the model, to force and to time; for phases, rank by rank."""
-    ranked = [_ranked(n, layouts, (), True, machine) for n in nests]
+    ranked = [_ranked(n, layouts, epilogue, store, machine) for n in nests]
     if not all(ranked):
         return ()
     count = min(most, max(map(len, ranked)))
@@ -83,15 +93,31 @@ def contraction_cost(
     nests: tuple[Nest, ...], layouts: Mapping[str, Layout], machine: Machine = AVX2
 ) -> float | None:
     """Instructions for each multiply-add by the model, about 1 at best; None where there is no
-    kernel. It compares layouts: a sum over the lane in short sums is possible, and slow."""
+    kernel. It compares layouts: a sum over the lane in short sums is possible, and slow; so are
+    long jumps in memory."""
     if not products(nests):
         return None
     ranked = [(n, _ranked(n, layouts, (), True, machine)) for n in nests]
     if not all(found for _, found in ranked):
         return None
     work = [prod(n.extents.values()) if n.reductions else 0 for n, _ in ranked]
-    costs = [found[0][1].cost for _, found in ranked]
+    costs = [found[0][1].cost * _jumps(found[0][0].problem) for _, found in ranked]
     return sum(w * c for w, c in zip(work, costs, strict=True)) / sum(work)
+
+
+def _jumps(p: Problem) -> float:
+    """What it costs that the terms of a sum lie far apart: each brings a line, none of which is
+    fetched ahead, and which all fight for the same places of the cache at a whole page apart."""
+    if (s := p.main) is None:
+        return 1.0
+    cost = 1.0
+    for r in s.reads:
+        steps = [(abs(k), n) for v, n in s.loops if n > 1 and (k := r.address.coefficient(v))]
+        nearest = min((k for k, _ in steps), default=0)
+        if nearest >= PAGE // 2 and prod(n for _, n in steps) >= MANY:
+            far = FAR_VECTORS if r.vector else FAR_NUMBERS
+            cost = max(cost, SAME_PLACE if nearest % PAGE == 0 else far)
+    return cost
 
 
 def _forced(found: tuple[tuple[Phase, Tiling], ...], wanted: str) -> tuple[Phase, Tiling]:
@@ -110,15 +136,19 @@ def _kernel(
 ) -> FastKernel:
     sections, first = [], 0
     for phase, tiling in chosen:
-        for s in schedules(phase.problem, tiling, hoist=phase.stores[0].stored):
+        hoist = phase.stores[0].stored and not phase.folds
+        for s in schedules(phase.problem, tiling, hoist):
             sections.append(section(phase, s, first))
             first += s.groups
-    written = dict.fromkeys(s.tensor for p, _ in chosen for s in p.stores if s.stored)
+    stores = [s for p, _ in chosen for s in (*p.stores, *p.results) if s.stored]
+    written = dict.fromkeys(s.tensor for s in stores)
+    whole = {s.tensor for s in stores if s.whole}
     read = dict.fromkeys(t for p, _ in chosen for t in _used_tensors(p) if t not in written)
     tensors = tuple([(t, False) for t in read] + [(t, True) for t in written])
     scalars = tuple(dict.fromkeys(s for n in (*nests, *epilogue) for s in n.scalars))
     note = _BETWEEN.join(str(t) for _, t in chosen)
-    arguments = [f"__global {'' if w else 'const '}REAL *restrict m_{t}" for t, w in tensors]
+    kinds = {t: f"{'' if w else 'const '}{'int' if t in whole else 'REAL'}" for t, w in tensors}
+    arguments = [f"__global {kinds[t]} *restrict m_{t}" for t, _ in tensors]
     arguments += [f"const {'REAL' if kind == 'real' else 'uint'} s_{s}" for s, kind in scalars]
     about = [f"{n.out} = {n.value}, {[str(r) for r in n.reads]}" for n in nests]
     template = environment().get_template("fast_contraction.cl.j2")
@@ -131,7 +161,8 @@ def _kernel(
 
 def _used_tensors(p: Phase) -> Iterator[str]:
     used = {f"r{r.index}" for s in p.problem.sums for r in s.reads}
-    used |= {str(x) for s in p.stores for x in s.value.free_symbols}
+    values = [s.value for s in (*p.stores, *p.results)] + [f.term for f in p.folds]
+    used |= {str(x) for e in values for x in e.free_symbols}
     yield from (t for k, (t, _) in enumerate(p.reads) if f"r{k}" in used)
 
 

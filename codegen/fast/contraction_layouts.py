@@ -96,10 +96,13 @@ def contraction_layouts(
         dim = None
         if access is not None and (loop := broadcast.get(tensor)) is not None:
             dim = _dimension(access, loop, main)
-        if dim is None or dim == len(shapes[tensor]) - 1:
-            out[tensor] = Layout.row_major(shapes[tensor], low, high)
+        shape = shapes[tensor]
+        last = len(shape) - 1
+        if dim is None or (dim == last and not _down(access, last, main)):
+            out[tensor] = Layout.row_major(shape, low, high)
         else:
-            out[tensor] = Layout.blocked(shapes[tensor], dim, lanes=lanes, low=low, high=high)
+            columns = (last, *range(last)) if dim == last else ()
+            out[tensor] = Layout.blocked(shape, dim, lanes=lanes, low=low, high=high, order=columns)
     return out
 
 
@@ -189,6 +192,14 @@ def _block(a: Access, lane: str, n: Nest, lanes: int) -> str | None:
             if _is_digit(s, v, n.extents, lanes):
                 return v if n.extents[v] % lanes == 0 else None
     return None
+
+
+def _down(a: Access | None, last: int, n: Nest) -> bool:
+    """Whether the sum runs down the columns of a row-major factor, and not along its rows."""
+    if a is None:
+        return False
+    summed = {v for r in n.reductions for v, _ in r.loops}
+    return bool(a.loops & summed) and not a.subscripts[last].loops & summed
 
 
 def _second(a: Access, blocked: set[str], lane: int, n: Nest, lanes: int) -> int | None:

@@ -14,8 +14,10 @@ from gradproof.codegen.fast.nest import Access, Loop, Nest
 from gradproof.codegen.fast.program import LANES
 from gradproof.codegen.fast.strided import Strided, fused_loops, strided
 from gradproof.codegen.fast.tiles import Problem, Read, Sum
+from gradproof.codegen.fast.windows import Windowed, windowed
 
 Values = tuple[tuple[Access, sp.Expr], ...]
+Together = tuple[Nest, Values, Windowed | None]
 
 
 def phases(
@@ -24,18 +26,23 @@ def phases(
     """One for each lane; none where the layouts or the nests do not allow it."""
     if any(r.kind != "sum" or r.guards or r.conditions for r in n.reductions):
         return
-    together = _together(n, epilogue)
+    pools = tuple(e for e in epilogue if e.reductions)
+    together = _over_windows(n, epilogue, store) if pools else _together(n, epilogue)
     if together is None or _ambiguous(n):
         return
-    whole, values = together
+    whole, values, pooled = together
     s = strided(_split_digits(whole, layouts), layouts)
     if s is None or any(r.guards for r in s.reductions):
         return
+    points = frozenset(pooled.points if pooled else ())
+    if not points <= set(dict(s.loops)):
+        return
     for one, lane, reduced in _lanes(s):
-        fused = fused_loops(one, frozenset({lane})) if one.reductions else one
+        fused = fused_loops(one, points | {lane}) if one.reductions else one
         phase = _phase(fused, lane, reduced, values, store)
-        if phase is not None:
-            yield phase
+        if phase is None or (pooled and (reduced or lane in points)):
+            continue
+        yield _pooled(phase, pooled) if pooled else phase
 
 
 def _ambiguous(n: Nest) -> bool:
@@ -139,10 +146,35 @@ def _phase(s: Strided, lane: str, reduced: bool, values: Values, store: bool) ->
     return Phase(Problem(loops, s.out, sums, lane, reduced), reads, stores)
 
 
+# -- windows ------------------------------------------------------------------------------------
+def _over_windows(n: Nest, pools: tuple[Nest, ...], store: bool) -> Together | None:
+    """The nest over windows, with the values of their reductions behind its own."""
+    value = _of_one_sum(n)
+    pooled = None if value is None else windowed(n, pools)
+    if value is None or pooled is None or (store and not pooled.whole):
+        return None
+    found = pooled.producer
+    values = ((found.out, value), *pooled.results)
+    reads = (*found.reads, *(a for a, _ in pooled.results))
+    return replace(found, reads=reads), values, pooled
+
+
+def _pooled(phase: Phase, pooled: Windowed) -> Phase:
+    """The phase with what it stores for each window apart."""
+    places = {f"a{k}" for k, f in enumerate(pooled.folds) if f.kind == "argmax"}
+    first, *rest = phase.stores
+    results = tuple(replace(x, whole=str(x.value) in places) for x in rest)
+    return replace(
+        phase,
+        problem=replace(phase.problem, points=pooled.points, folds=len(pooled.folds)),
+        stores=(first,),
+        folds=pooled.folds,
+        results=results,
+    )
+
+
 # -- values -------------------------------------------------------------------------------------
-def _together(
-    n: Nest, epilogue: tuple[Nest, ...]
-) -> tuple[Nest, tuple[tuple[Access, sp.Expr], ...]] | None:
+def _together(n: Nest, epilogue: tuple[Nest, ...]) -> Together | None:
     """The nest with the reads of its epilogue, and every value with its place; last among the
     reads stand the places that the epilogue writes."""
     value = _of_one_sum(n)
@@ -168,7 +200,7 @@ def _together(
     summed = {n.reads[k].tensor for r in n.reductions for k in n.used(r.term)}
     if written & summed:
         return None
-    return replace(n, reads=tuple(reads), scalars=scalars), tuple(values)
+    return replace(n, reads=tuple(reads), scalars=scalars), tuple(values), None
 
 
 def _known(a: Access, values: list[tuple[Access, sp.Expr]], reads: list[Access]) -> sp.Symbol:

@@ -11,7 +11,7 @@ grow like the sum of the extents and not like their product.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from gradproof.codegen.fast.affine import Affine
@@ -49,7 +49,7 @@ class Around:
 class Schedule:
     """grid: (loop, first, count, step); hoisted: (loop, extent, piece); outside, inner: (loop,
     extent, step); tiled: the loop with regions, "" for none; factors: steps of the other tiled
-    loops."""
+    loops; points: of a window, one after the other."""
 
     grid: tuple[tuple[str, int, int, int], ...]
     outside: tuple[tuple[str, int, int], ...]
@@ -59,6 +59,7 @@ class Schedule:
     regions: tuple[Region, ...]
     factors: tuple[tuple[str, int], ...]
     sums: tuple[Around, ...]
+    points: tuple[Loop, ...] = ()
 
     @property
     def groups(self) -> int:
@@ -73,6 +74,8 @@ def schedules(p: Problem, t: Tiling, hoist: bool) -> tuple[Schedule, ...]:
     extents, tile = dict(p.loops), dict(t.tile)
     order = sorted(p.loops, key=lambda x: -abs(p.out.coefficient(x[0])))
     order.sort(key=lambda x: not _divides(p, x[0]))
+    points = tuple((v, n) for v, n in p.loops if v in p.points and v not in tile and n > 1)
+    order = [x for x in order if x not in points]
     rest = [(v, n, tile.get(v, 1)) for v, n in order if v != tiled and n > tile.get(v, 1)]
     grid: list[tuple[str, int, int, int]] = []
     while rest and prod(g[2] for g in grid) < GROUPS:
@@ -89,12 +92,14 @@ def schedules(p: Problem, t: Tiling, hoist: bool) -> tuple[Schedule, ...]:
     factors = t.tile[1:]
     if not alone:
         return (
-            Schedule(tuple(grid), outside, hoisted, tuple(rest), tiled, regions, factors, sums),
+            Schedule(
+                tuple(grid), outside, hoisted, tuple(rest), tiled, regions, factors, sums, points
+            ),
         )
     return tuple(
         Schedule(
             (*grid, (tiled, first, count, n)), outside, hoisted, tuple(rest), "", ((0, 1, n),),
-            ((tiled, n), *factors), sums,
+            ((tiled, n), *factors), sums, points,
         )
         for first, count, n in regions
     )  # fmt: skip
@@ -202,4 +207,4 @@ def chunked(p: Problem) -> Problem:
                 loops.append((v, n))
         reads = tuple(Read(r.index, r.address.substitute(where), r.vector) for r in s.reads)
         sums.append(Sum(tuple(loops), reads, s.term))
-    return Problem(p.loops, p.out, tuple(sums), p.lane, p.reduced)
+    return replace(p, sums=tuple(sums))

@@ -11,30 +11,39 @@ import sympy as sp
 
 from gradproof.codegen.fast.affine import Affine
 from gradproof.codegen.fast.contraction_schedule import Around, Schedule
-from gradproof.codegen.fast.tiles import LINE, Problem, Read, Tile
+from gradproof.codegen.fast.tiles import LINE, Problem, Read, Tile, overlapping
 from gradproof.codegen.fast.values import value_text
+from gradproof.codegen.fast.window_text import declared, folded, window, windows
+from gradproof.codegen.fast.windows import Fold
 
 Point = Mapping[str, int]
 
 
 @dataclass(frozen=True)
 class Store:
-    """A value and where it goes; `stored` is False for one that only others read."""
+    """A value and where it goes; `stored` is False for one that only others read; `whole`: its
+    tensor is one of integers."""
 
     tensor: str
     address: Affine
     value: sp.Expr
     stored: bool = True
+    whole: bool = False
 
 
 @dataclass(frozen=True)
 class Phase:
     """A problem with its reads (tensor, address) by number and its stores in order; in their values
-    `acc` is the sum, `r_k` a read, `v_k` the k-th value."""
+    `acc` is the sum, `r_k` a read, `v_k` the k-th value.
+
+    folds: reductions `a_k` of the values over the points of windows; results: what is stored for
+    each window."""
 
     problem: Problem
     reads: tuple[tuple[str, Affine], ...]
     stores: tuple[Store, ...]
+    folds: tuple[Fold, ...] = ()
+    results: tuple[Store, ...] = ()
 
 
 def section(p: Phase, s: Schedule, first: int) -> dict[str, object]:
@@ -58,6 +67,8 @@ def _region(p: Phase, s: Schedule, base: int, count: int, steps: int) -> dict[st
         "accumulators": [f"acc_{k}" for k in range(prod(n for _, n in tile))],
         "sums": [_sum(p, s, a, tile) for a in s.sums],
         "finish": list(_finish(p, s, tile)),
+        "before": list(declared(p.folds, len(windows(points(tile), p.problem.points)))),
+        "after": list(_results(p, s, tile)),
     }
 
 
@@ -77,6 +88,7 @@ def offset(address: Affine, point: Point) -> int:
 def _base(p: Phase, s: Schedule, address: Affine) -> str:
     """The address of the tile's first place; loops that the tile covers have no variable."""
     live = {x[0] for x in s.grid} | {x[0] for x in (*s.outside, *s.inner)} | {s.tiled}
+    live |= {v for v, _ in s.points}
     live |= {v for a in s.sums for v, _ in a.sum.loops}
     return str(Affine(address.const) + address.only(live))
 
@@ -97,6 +109,7 @@ def _sum(p: Phase, s: Schedule, a: Around, tile: Tile) -> dict[str, object]:
     return {
         "outer": [bounds(*x) for x in a.outer],
         "inner": [bounds(*x) for x in a.inner],
+        "rolled": a.unroll == 1 and bool(last) and overlapping(a.sum, tile, last, 2),
         "lines": [*lines, *_multiply_adds(p, a, tile, last)],
     }
 
@@ -154,7 +167,10 @@ def _declared(name: str, vector: bool) -> str:
 def _finish(p: Phase, s: Schedule, tile: Tile) -> Iterator[str]:
     """Sums over the lane, partial sums of hoisted loops, then the values and their stores."""
     target = p.stores[0]
-    for k, point in enumerate(points(tile)):
+    order = sorted(
+        enumerate(points(tile)), key=lambda x: [x[1].get(v, 0) for v in p.problem.points]
+    )
+    for k, point in order:
         if p.problem.reduced:
             yield from _across(k)
         if s.hoisted:
@@ -166,7 +182,8 @@ def _finish(p: Phase, s: Schedule, tile: Tile) -> Iterator[str]:
             yield f"if (!({last})) {_stored(p, target, place, _sum_name(p, k))} else {{"
         else:
             yield "{"
-        yield from (f"    {line}" for line in _values(p, s, k, point))
+        of = window(points(tile), p.problem.points, point)
+        yield from (f"    {line}" for line in _values(p, s, k, point, of))
         yield "}"
 
 
@@ -203,24 +220,57 @@ def _stored(p: Phase, store: Store, place: str, value: str) -> str:
     return f"{how}(m_{store.tensor}, {place}) = {value};"
 
 
-def _values(p: Phase, s: Schedule, k: int, point: Point) -> Iterator[str]:
+def _values(p: Phase, s: Schedule, k: int, point: Point, of: int) -> Iterator[str]:
     names = {"acc": _sum_name(p, k)}
     vectors = set() if p.problem.reduced else {"acc"}
     for j, store in enumerate(p.stores):
-        used = {str(x) for x in store.value.free_symbols}
-        for i, (tensor, address) in enumerate(p.reads):
-            r = f"r{i}"
-            if r in used and r not in names:
-                names[r] = f"y_{i}"
-                place = _place(p, s, address, point)
-                vector = _is_vector(p, address)
-                vectors |= {r} if vector else set()
-                yield f"{_declared(names[r], vector)} = {_element(p, tensor, address, place)};"
-        scalars = {x: f"s_{x}" for x in used if x not in names}
-        text = value_text(store.value, {**names, **scalars}, frozenset(vectors))
+        yield from _loads(p, s, store.value, point, names, vectors)
         names[f"v{j}"] = f"v_{j}"
+        text = _text(store.value, names, vectors)
         vectors |= set() if p.problem.reduced else {f"v{j}"}
         yield f"{_declared(names[f'v{j}'], not p.problem.reduced)} = {text};"
         if store.stored:
             place = _place(p, s, store.address, point)
             yield _stored(p, store, place, names[f"v{j}"])
+    for j, fold in enumerate(p.folds):
+        yield from _loads(p, s, fold.term, point, names, vectors)
+        place = "" if fold.place is None else _place(p, s, fold.place, point)
+        yield from folded(p.folds, j, of, _text(fold.term, names, vectors), place)
+
+
+def _loads(
+    p: Phase, s: Schedule, e: sp.Expr, point: Point, names: dict[str, str], vectors: set[str]
+) -> Iterator[str]:
+    """The reads of an expression that are not there yet."""
+    used = {str(x) for x in e.free_symbols}
+    for i, (tensor, address) in enumerate(p.reads):
+        r = f"r{i}"
+        if r in used and r not in names:
+            names[r] = f"y_{i}"
+            place = _place(p, s, address, point)
+            vector = _is_vector(p, address)
+            vectors |= {r} if vector else set()
+            yield f"{_declared(names[r], vector)} = {_element(p, tensor, address, place)};"
+
+
+def _text(e: sp.Expr, names: Mapping[str, str], vectors: set[str]) -> str:
+    scalars = {str(x): f"s_{x}" for x in e.free_symbols if str(x) not in names}
+    return value_text(e, {**names, **scalars}, frozenset(vectors))
+
+
+# -- windows ------------------------------------------------------------------------------------
+def _results(p: Phase, s: Schedule, tile: Tile) -> Iterator[str]:
+    """What is stored for each window."""
+    for w, point in enumerate(windows(points(tile), p.problem.points) if p.results else ()):
+        names = {f"a{j}": f"a{j}_{w}" for j in range(len(p.folds))}
+        vectors = set(names)
+        yield "{"
+        for store in p.results:
+            yield from _loads(p, s, store.value, point, names, vectors)
+            place = _place(p, s, store.address, point)
+            if store.whole:
+                value = f"__builtin_convertvector({names[str(store.value)]}, int16)"
+                yield f"PLACED_WHOLE(m_{store.tensor}, {place}) = {value};"
+            else:
+                yield _stored(p, store, place, _text(store.value, names, vectors))
+        yield "}"

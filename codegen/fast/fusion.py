@@ -8,7 +8,8 @@ Decided by access patterns and by what lies in memory, in this order:
    (`fusion_inline`);
 4. an elementwise equation behind a sum of products becomes that one's last step (`fusion_ends`);
 5. equations that reduce over the same loops share one pass, and so do elementwise equations of
-   which one goes on with the other's result (`fusion_passes`).
+   which one goes on with the other's result (`fusion_passes`);
+6. what an argmax selected is read as the maximum (`fusion_selected`).
 """
 
 from __future__ import annotations
@@ -19,17 +20,18 @@ from dataclasses import replace
 from gradproof.codegen.fast.fusion_ends import with_epilogues
 from gradproof.codegen.fast.fusion_inline import with_producers_inlined
 from gradproof.codegen.fast.fusion_passes import with_shared_reductions
+from gradproof.codegen.fast.fusion_selected import with_selected
 from gradproof.codegen.fast.inline import elementwise, renamed
 from gradproof.codegen.fast.tasks import Step, Task
 
 
 def fused(step: Step) -> Step:
-    """All five, in order."""
+    """All six, in order."""
     step = without_unused(step)
     step = without_copies(step)
     step = with_producers_inlined(step)
     step = with_epilogues(step)
-    return with_shared_reductions(step)
+    return with_selected(with_shared_reductions(step))
 
 
 def without_unused(step: Step) -> Step:

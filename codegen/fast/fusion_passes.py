@@ -44,7 +44,7 @@ def _share(tasks: list[Task], k: int, t: Task) -> bool:
     """Whether task k may do the work of t too, which comes after all of `tasks`."""
     first = tasks[k]
     (n,) = t.nests
-    if not n.reductions and not (elementwise(n) and _goes_on(first, n)):
+    if not n.reductions and not (elementwise(n) and _fits(first, n)):
         return False
     reads, writes = set(t.reads), set(t.writes)
     if n.reductions and (reads & set(first.writes) or writes & {*first.reads, *first.writes}):
@@ -58,15 +58,15 @@ def _share(tasks: list[Task], k: int, t: Task) -> bool:
     )
 
 
-def _goes_on(first: Task, n: Nest) -> bool:
-    """Whether an elementwise nest reads what the task has just written, at the same element, and
-    writes nothing that the task reads elsewhere."""
-    if not any(r.tensor in first.writes for r in n.reads):
-        return False
+def _fits(first: Task, n: Nest) -> bool:
+    """Whether an elementwise nest goes on with what the task has just written, or reads what it
+    reads too, at the same element, and meets no other element of what either writes."""
     aligned = _over_loops(n, first.nests[0])
     targets = {m.out for m in (*first.nests, *first.also)}
-    inside = [r for r in aligned.reads if r.tensor in {t.tensor for t in targets}]
     reads = {r for m in (*first.nests, *first.also) for r in m.reads}
+    if not any(r in reads or r.tensor in first.writes for r in aligned.reads):
+        return False
+    inside = [r for r in aligned.reads if r.tensor in {t.tensor for t in targets}]
     clash = [r for r in reads if r.tensor == n.out.tensor and r != aligned.out]
     places = [t.subscripts for t in targets]
     return all(r.subscripts in places for r in inside) and not clash

@@ -133,7 +133,7 @@ def _follow(step: Step, found: dict[str, Layout]) -> None:
     while progress:
         progress = False
         for t in step.tasks:
-            buffers = sorted({*t.reads, *t.writes})
+            buffers = sorted({*t.reads, *t.writes, t.out})
             for b in buffers:
                 if b in found:
                     continue
@@ -154,7 +154,8 @@ def _follow(step: Step, found: dict[str, Layout]) -> None:
 def _related(step: Step, t: Task, b: str, found: Mapping[str, Layout]) -> list[Layout]:
     """A neighbour of the same rank whose blocked dimension has the same extent (pooling)."""
     out = []
-    for c in sorted({*t.reads, *t.writes}):
+    # first the result of the equation: what else it stores lies like that
+    for c in sorted({*t.reads, *t.writes, t.out}, key=lambda c: (c != t.out, c)):
         if c not in found or c in step.fixed or len(step.shapes[c]) != len(step.shapes[b]):
             continue
         blocked = [d for d in range(len(step.shapes[c])) if found[c].block(d) > 1]

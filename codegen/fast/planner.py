@@ -18,6 +18,7 @@ from gradproof.codegen.fast.choices import Work, trial
 from gradproof.codegen.fast.copies import tiled_copy
 from gradproof.codegen.fast.emission import BASE, Launch, Program, canonical_names, on_copies
 from gradproof.codegen.fast.fusion import fused
+from gradproof.codegen.fast.fusion_windows import apart, with_windows
 from gradproof.codegen.fast.graph import Graph
 from gradproof.codegen.fast.kernel import FastKernel
 from gradproof.codegen.fast.layout import Layout
@@ -26,13 +27,7 @@ from gradproof.codegen.fast.placement import Wish, batch_lanes, place
 from gradproof.codegen.fast.plan_data import as_data
 from gradproof.codegen.fast.schedules import Schedules, schedules
 from gradproof.codegen.fast.sinks import sinks, without
-from gradproof.codegen.fast.steps import (
-    check_tasks,
-    step_of,
-    with_equal_loops,
-    with_moments,
-    work,
-)
+from gradproof.codegen.fast.steps import alike, check_tasks, step_of, with_moments, work
 from gradproof.codegen.fast.sweep import add_sweeps
 from gradproof.codegen.fast.tasks import Step, Task
 from gradproof.derive.language import Definition
@@ -83,7 +78,7 @@ class Planner:
     ) -> tuple[Program, Step, dict[str, Layout], frozenset[str]]:
         """The program, the step that it computes, the layouts of buffers, and the integer ones."""
         graph = Graph.of(data)
-        step = fused(step_of(graph, definition))
+        step = with_windows(fused(step_of(graph, definition)), self.schedules.windows)
         check_tasks(step)
         whole = frozenset(b for b, x in graph.buffers.items() if x.dtype == "int")
         wishes = self._wishes(step, {})
@@ -124,25 +119,44 @@ class Planner:
             self._emit_opaque(program, t, step, home, whole)
             return
         if t.kind == "contract" and asked is not None:
-            if not self.schedules.slow(t.nests, home) and self._contract(program, t, dict(home)):
-                return
-            local = {b: home[b] for b in {*t.reads, *t.writes}} | dict(asked)
-            moved = {b: f"{b}~{len(program.launches)}" for b in asked if local[b] != home[b]}
-            names = {b: moved.get(b, b) for b in local}
-            trial = Program(dict(program.kernels), [], {}, {}, made=program.made)
-            named = {names[b]: layout for b, layout in local.items()}
-            renamed_task = on_copies(t, names)
-            if self._contract(trial, renamed_task, named):
-                for b, copy in moved.items():
-                    program.layouts[copy] = local[b]
-                    if b in t.reads:
-                        self._copy(program, b, copy, step, home[b], local[b], whole)
-                self._contract(program, renamed_task, named)
-                for b, copy in moved.items():
-                    if b in t.writes:
-                        self._copy(program, copy, b, step, local[b], home[b], whole)
-                return
+            own = {b: home[b] for b in {t.out, *t.reads, *t.writes}}
+            best = self.schedules.working(t.nests, own, asked)
+            for local in (best, own, own | dict(asked)):
+                if self._on_copies(program, t, step, home, local, whole):
+                    return
+        if t.kind == "contract" and t.also:
+            for part in apart(t):
+                self._emit(program, part, step, home, asked, whole)
+            return
         self._vector(program, t, home, whole)
+
+    def _on_copies(
+        self,
+        program: Program,
+        t: Task,
+        step: Step,
+        home: Mapping[str, Layout],
+        local: Mapping[str, Layout],
+        whole: frozenset[str],
+    ) -> bool:
+        """A sum of products in these layouts, on copies of what lies elsewhere; False where it has
+        no kernel there."""
+        moved = {b: f"{b}~{len(program.launches)}" for b in local if local[b] != home[b]}
+        names = {b: moved.get(b, b) for b in local}
+        named = {names[b]: layout for b, layout in local.items()}
+        task = on_copies(t, names)
+        trial = Program(dict(program.kernels), [], {}, {}, made=program.made)
+        if moved and not self._contract(trial, task, named):
+            return False
+        for b, copy in moved.items():
+            program.layouts[copy] = local[b]
+            if b in t.reads:
+                self._copy(program, b, copy, step, home[b], local[b], whole)
+        found = self._contract(program, task, named)
+        for b, copy in moved.items():
+            if b in t.writes:
+                self._copy(program, copy, b, step, local[b], home[b], whole)
+        return found is not None
 
     def _contract(
         self, program: Program, t: Task, layouts: Mapping[str, Layout]
@@ -189,7 +203,8 @@ class Planner:
                 return
             program.add(both, back)
             return
-        for group in (nests,) if t.also else with_equal_loops(nests):
+        groups = (nests,) if t.also else alike(nests) if self.on_cpu else [(n,) for n in nests]
+        for group in groups:
             make = partial(self.schedules.vector, BASE, group, local, ints)
             program.add(program.once(("vector", group, *given), make), back)
 

@@ -12,11 +12,8 @@ from typing import Protocol
 
 from gradproof.codegen.fast.accuracy import largest_tile
 from gradproof.codegen.fast.choices import Work, cpu_candidates, cpu_kernels
-from gradproof.codegen.fast.contraction import (
-    contraction_cost,
-    contraction_kernel,
-    contraction_layouts,
-)
+from gradproof.codegen.fast.contraction import contraction_kernel, contraction_layouts
+from gradproof.codegen.fast.copying import on_best_copies
 from gradproof.codegen.fast.general import general_kernel
 from gradproof.codegen.fast.gpu_contraction import gpu_contraction_kernels, gpu_contraction_layouts
 from gradproof.codegen.fast.gpu_tiles import ITEMS
@@ -27,9 +24,8 @@ from gradproof.codegen.fast.moments import moments_kernel
 from gradproof.codegen.fast.nest import Nest
 from gradproof.codegen.fast.tiles import MACHINES
 from gradproof.codegen.fast.vector import vector_kernel
+from gradproof.codegen.fast.vector_columns import column_kernels
 from gradproof.codegen.fast.winograd import winograd_kernels, winograd_layouts
-
-SLOW = 1.5  # instructions for each multiply-add; at best 1
 
 Nests = tuple[Nest, ...]
 Layouts = Mapping[str, Layout]
@@ -52,8 +48,12 @@ class Schedules(Protocol):
         """What a sum of products asks for; None where it does not mind. prefer: dimensions along
         which others block some of the tensors."""
 
-    def slow(self, nests: Nests, home: Layouts) -> bool:
-        """Whether copies in the layouts that it asks for are likely to pay."""
+    def working(self, nests: Nests, home: Layouts, asked: Layouts) -> dict[str, Layout]:
+        """Where a sum of products works: on its operands at home, or on copies of some of them in
+        the layouts that it asks for, where these are likely to pay."""
+
+    def windows(self, nests: Nests, shapes: Mapping[str, tuple[int, ...]]) -> bool:
+        """Whether the kernel of a sum of products may reduce windows of its results."""
 
     def contraction(
         self,
@@ -68,7 +68,7 @@ class Schedules(Protocol):
 
         force: one of the `candidates`. Errors: ValueError where it is none for these nests."""
 
-    def candidates(self, nests: Nests, layouts: Layouts) -> tuple[str, ...]:
+    def candidates(self, work: Work) -> tuple[str, ...]:
         """Choices that a tuner may measure and force; see `choices`."""
 
     def vector(
@@ -99,12 +99,16 @@ class CpuSchedules:
         found = winograd_layouts(nests[0], shapes, m) if m else None
         return found or contraction_layouts(nests, shapes, prefer=prefer)
 
-    def slow(self, nests: Nests, home: Layouts) -> bool:
-        """By the model of the direct schedule."""
+    def working(self, nests: Nests, home: Layouts, asked: Layouts) -> dict[str, Layout]:
+        """By the model of the direct schedule; fused Winograd runs wherever it can."""
         if self._tile(nests):
-            return False
-        cost = contraction_cost(nests, home, MACHINES[self.machine])
-        return cost is None or cost > SLOW
+            return dict(home)
+        return on_best_copies(nests, home, asked, MACHINES[self.machine])
+
+    def windows(self, nests: Nests, shapes: Mapping[str, tuple[int, ...]]) -> bool:
+        """In the direct schedule."""
+        m = self._tile(nests)
+        return not m or winograd_layouts(nests[0], shapes, m) is None
 
     def contraction(
         self,
@@ -120,24 +124,26 @@ class CpuSchedules:
         if force is not None:
             work = Work(nests, layouts, also, store)
             return cpu_kernels(name, work, force, self._tile(nests), machine)
-        if m := self._tile(nests):
+        windows = any(n.reductions for n in also)
+        if (m := self._tile(nests)) and not windows:
             found = winograd_kernels(name, nests[0], layouts, m, also, store, machine=machine)
             if found is not None:
                 return found
         one = contraction_kernel(name, nests, layouts, also, store, machine=machine)
         return None if one is None else (one,)
 
-    def candidates(self, nests: Nests, layouts: Layouts) -> tuple[str, ...]:
+    def candidates(self, work: Work) -> tuple[str, ...]:
         """Both sizes of a Winograd tile, and tiles of the direct schedule."""
-        work = Work(nests, layouts)
-        return cpu_candidates(work, self._tile(nests), MACHINES[self.machine])
+        return cpu_candidates(work, self._tile(work.nests), MACHINES[self.machine])
 
     def vector(
         self, name: str, nests: Sequence[Nest], layouts: Layouts, whole: frozenset[str]
     ) -> Kernels:
-        """The vector schedule, or the general one where the layouts do not fit each other."""
+        """The vector schedule, by columns where that is better, or the general one where the
+        layouts do not fit each other."""
         try:
-            return (vector_kernel(name, nests, layouts, whole),)
+            columns = column_kernels(name, nests, layouts, whole)
+            return columns or (vector_kernel(name, nests, layouts, whole),)
         except ValueError:
             return (general_kernel(name, nests, layouts, whole),)
 
@@ -167,8 +173,12 @@ class GpuSchedules:
         """Row-major with borders."""
         return gpu_contraction_layouts(nests, shapes)
 
-    def slow(self, nests: Nests, home: Layouts) -> bool:
-        """Where a border is missing, tests cost less than a copy."""
+    def working(self, nests: Nests, home: Layouts, asked: Layouts) -> dict[str, Layout]:
+        """At home: where a border is missing, tests cost less than a copy."""
+        return dict(home)
+
+    def windows(self, nests: Nests, shapes: Mapping[str, tuple[int, ...]]) -> bool:
+        """Tiles in local memory know nothing of windows."""
         return False
 
     def contraction(
@@ -185,7 +195,7 @@ class GpuSchedules:
             raise ValueError(f"the choice {force!r}: a GPU's schedules have no choices")
         return gpu_contraction_kernels(name, nests, layouts, also, store, self.items)
 
-    def candidates(self, nests: Nests, layouts: Layouts) -> tuple[str, ...]:
+    def candidates(self, work: Work) -> tuple[str, ...]:
         """None: the model decides."""
         return ()
 

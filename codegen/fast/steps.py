@@ -14,6 +14,8 @@ from gradproof.codegen.fast.validate import check_nests
 from gradproof.codegen.fast.views import canonical, on_canonical, reshaping
 from gradproof.derive.language import Definition
 
+MATRIX = 2  # dimensions that a buffer needs to be moved: vectors stay as they are
+
 
 def step_of(graph: Graph, definition: Callable[[str], Definition]) -> Step:
     """The graph's calls as tasks on buffers of one shape each."""
@@ -23,7 +25,8 @@ def step_of(graph: Graph, definition: Callable[[str], Definition]) -> Step:
     fixed = {
         b: x.layout if x.layout is not None and x.layout.shape == shapes[b] else None
         for b, x in graph.buffers.items()
-        if x.kind == "external" and not _seen_flat(x, shapes[b])
+        if (x.kind == "external" and not _seen_flat(x, shapes[b]))
+        or (x.kind == "movable" and len(shapes[b]) < MATRIX)
     }
     tasks: list[Task] = []
     for node in found:
@@ -44,7 +47,7 @@ def step_of(graph: Graph, definition: Callable[[str], Definition]) -> Step:
 def _seen_flat(x: Buffer, shape: Shape) -> bool:
     """Whether a tensor was recorded as a flat view (an optimizer's momentum), but others see more
     dimensions: it may be moved like what it is added to."""
-    return x.dtype != "int" and x.layout is None and len(x.shape) == 1 < len(shape)
+    return x.dtype != "int" and x.layout is None and len(x.shape) == 1 and len(shape) >= MATRIX
 
 
 def _with_flat_operands(
@@ -100,13 +103,10 @@ def work(nests: tuple[Nest, ...]) -> int:
     return sum(2 * prod(n.extents.values()) for n in nests)
 
 
-def with_equal_loops(nests: tuple[Nest, ...]) -> tuple[tuple[Nest, ...], ...]:
-    """The phases of an equation that one pass computes: over equal loops, of what none writes."""
-    found: dict[object, tuple[Nest, ...]] = {}
-    for k, n in enumerate(nests):
-        key = k if any(a.tensor == n.out.tensor for a in n.reads) else n.loops
-        found[key] = (*found.get(key, ()), n)
-    return tuple(found.values())
+def alike(nests: tuple[Nest, ...]) -> list[tuple[Nest, ...]]:
+    """The phases of an equation, those over the same loops together."""
+    loops = dict.fromkeys(n.loops for n in nests)
+    return [tuple(n for n in nests if n.loops == x) for x in loops]
 
 
 def with_moments(tasks: tuple[Task, ...]) -> Iterator[Task]:

@@ -12,7 +12,7 @@ import sympy as sp
 
 from gradproof.codegen.fast.graph import Shape
 from gradproof.codegen.fast.layout import Layout
-from gradproof.codegen.fast.nest import Nest
+from gradproof.codegen.fast.nest import Access, Nest
 
 SMALL = 4096  # elements: below, a pass over memory does not count
 
@@ -93,7 +93,8 @@ def by_kind(nests: tuple[Nest, ...] | None) -> list[tuple[str, tuple[Nest, ...]]
 
 
 def is_contraction(n: Nest) -> bool:
-    """Whether the nest is a function of one sum of a product of two or more reads.
+    """Whether the nest is a function of one sum of a product of two or more reads, none of which
+    has an element for every term: such a sum is a pass over memory, whatever else it multiplies.
 
     >>> from gradproof.codegen.fast.specialise import specialise
     >>> from gradproof.derive.ops.linear import linear
@@ -105,6 +106,8 @@ def is_contraction(n: Nest) -> bool:
     (r,) = n.reductions
     factors = sp.Mul.make_args(r.term)
     names = {f"r{k}" for k in range(len(n.reads))}
+    if any(_once(n.reads[k], n) for k in n.used(r.term)):
+        return False
     return (
         r.kind == "sum"
         and len(factors) >= 2
@@ -112,3 +115,9 @@ def is_contraction(n: Nest) -> bool:
         and not r.conditions
         and prod(e for _, e in r.loops) > 1
     )
+
+
+def _once(a: Access, n: Nest) -> bool:
+    """Whether every term reads another element: each loop is in a subscript of its own."""
+    loops = [s.loops for s in a.subscripts if s.loops]
+    return all(len(x) == 1 for x in loops) and len(loops) == len(a.loops) == len(n.extents)

@@ -21,6 +21,8 @@ from gradproof.codegen.fast.nest import Loop
 
 UNROLLED = 112  # multiply-adds in the innermost loop's text
 ACROSS = 8  # instructions to sum a vector
+WAITING = 8  # instructions to bring what a window holds so far, for each point
+SPARE = 3  # registers for scalars that steps share
 LINE = 16  # elements of a cache line
 ALIKE = 0.02  # costs that differ by less are equal: the tile that lies closest together wins
 FAR = 4096  # elements between what a tile should not read together
@@ -79,13 +81,16 @@ class Sum:
 
 @dataclass(frozen=True)
 class Problem:
-    """Sums over output loops; the lane is not among the loops. reduced: the lane is summed."""
+    """Sums over output loops; the lane is not among the loops. reduced: the lane is summed.
+    points: loops over a window, which a tile covers or leaves out; folds: reductions over it."""
 
     loops: tuple[Loop, ...]
     out: Affine
     sums: tuple[Sum, ...]
     lane: str
     reduced: bool
+    points: tuple[str, ...] = ()
+    folds: int = 0
 
     @property
     def main(self) -> Sum | None:
@@ -159,6 +164,23 @@ def unrollings(s: Sum, accumulators: int) -> Iterator[tuple[str, int]]:
         yield v, next(u for u in (n if n <= 7 else 4, 4, 2, 1) if n % u == 0 and u <= most)
 
 
+def overlapping(s: Sum, tile: Tile, loop: str, steps: int) -> bool:
+    """Whether steps of a loop read some scalars in common. A compiler then keeps these from one
+    step to the next, and where registers are few it stores sums in between."""
+    return any(
+        loads(r, (*tile, (loop, steps))) < steps * loads(r, tile) for r in s.reads if not r.vector
+    )
+
+
+def _unrolled(s: Sum, tile: Tile, m: Machine) -> Iterator[tuple[str, int]]:
+    """Innermost loops and steps worth a try; no steps in one text that store sums in between."""
+    free = m.registers - m.pieces * prod(n for _, n in tile)
+    free -= m.pieces * sum(loads(r, tile) for r in s.reads if r.vector)
+    for v, steps in unrollings(s, prod(n for _, n in tile)):
+        crowded = steps > 1 and free < SPARE and overlapping(s, tile, v, steps)
+        yield v, 1 if crowded else steps
+
+
 def tilings(p: Problem, m: Machine) -> tuple[Tiling, ...]:
     """All tiles that fit the registers, the cheapest first."""
     s = p.main
@@ -166,7 +188,9 @@ def tilings(p: Problem, m: Machine) -> tuple[Tiling, ...]:
         return (Tiling(p.lane, (), ("", 1)),)
     found = []
     for tile in _tiles(p.loops, m.vectors):
-        for unroll in unrollings(s, prod(n for _, n in tile)):
+        if not _whole_windows(p, dict(tile)):
+            continue
+        for unroll in _unrolled(s, tile, m):
             cost = _cost(p, s, tile, unroll, m)
             if cost is not None:
                 stride = sum(abs(p.out.coefficient(v)) for v, _ in tile)
@@ -189,6 +213,15 @@ def _tiles(loops: tuple[Loop, ...], most: int) -> Iterator[Tile]:
                         yield ((a, t), (b, f), *(((c, g),) if c else ()))
 
 
+def _whole_windows(p: Problem, tile: dict[str, int]) -> bool:
+    """Whether a tile covers the last loops of a window, and leaves out the others: its points then
+    come in their order, on which the first maximum depends."""
+    covered = [v in tile for v in p.points]
+    return covered == sorted(covered) and all(
+        tile[v] == dict(p.loops)[v] for v in p.points if v in tile
+    )
+
+
 def _divisors(n: int, most: int) -> Iterator[int]:
     return (k for k in range(2, min(n, most) + 1) if n % k == 0)
 
@@ -200,15 +233,18 @@ def _cost(p: Problem, s: Sum, tile: Tile, unroll: tuple[str, int], m: Machine) -
     across = ACROSS * unroll[1] * accumulators / max(1, s.steps) if p.reduced else 0.0
     if m.pieces * accumulators + _operands(s, tile, unroll, m) > m.registers:
         return None
+    covered = {v for v, _ in tile}.issuperset(p.points)
+    waiting = 0.0 if covered else WAITING * p.folds / max(1, s.steps)
     if not tile:
-        return (_cycles(s, tile, unroll, m) + across) / unroll[1]
+        return (_cycles(s, tile, unroll, m) + across) / unroll[1] + waiting
     (a, t), rest = tile[0], tile[1:]
     done = sum(
         count * _cycles(s, ((a, steps), *rest), unroll, m)
         for _, count, steps in balanced(extents[a], t)
     )
     factor = extents[a] * prod(n for _, n in rest) * unroll[1]
-    return done / factor * _lines(s, tile) + across / accumulators / unroll[1]
+    lines = _lines(s, tile)
+    return done / factor * lines + across / accumulators / unroll[1] + waiting
 
 
 def _operands(s: Sum, tile: Tile, unroll: tuple[str, int], m: Machine) -> int:
