@@ -8,6 +8,11 @@ A program is stored under the SHA-256 of everything that decides its binary:
 - the driver version and the platform version: another compiler makes other, incompatible code;
 - `FORMAT_VERSION`, the layout of the file.
 
+PoCL keeps compiled kernels by itself. Asked for a binary it compiles every kernel once more, in a
+form that no launch uses; so of a large program none is asked there, and its kernels come from
+PoCL's files. Small ones are kept all the same, since PoCL needs 20 ms to find out what it has for a
+source.
+
 An `#include` would bring in text that the key does not see, so it is refused.
 
 Each file starts with a line that holds the SHA-256 of the binary. It is checked before the driver
@@ -37,6 +42,7 @@ log = logging.getLogger(__name__)
 
 FORMAT_VERSION = 1
 CACHE_VARIABLE = "GRADPROOF_CACHE_DIR"
+_POCL = "Portable Computing Language"
 _MAGIC = "gradproof-program"
 _INCLUDE = re.compile(r"^[ \t]*#[ \t]*include\b", re.MULTILINE)
 
@@ -65,6 +71,11 @@ def program_key(source: str, options: Sequence[str], device: cl.Device) -> str:
         device.platform.version,
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def keeps_kernels(device: cl.Device) -> bool:
+    """Whether the driver keeps compiled kernels between processes: PoCL, unless told otherwise."""
+    return device.platform.name == _POCL and os.environ.get("POCL_KERNEL_CACHE", "1") != "0"
 
 
 def encode_entry(binary: bytes) -> bytes:
@@ -110,13 +121,16 @@ class ProgramCache:
         self._programs: dict[str, cl.Program] = {}
         self._warned = False
 
-    def program(self, source: str, options: Sequence[str], label: str) -> cl.Program:
+    def program(
+        self, source: str, options: Sequence[str], label: str, large: bool = False
+    ) -> cl.Program:
         """The built program: from memory, else from disk, else compiled and stored.
 
         Args:
             source: complete OpenCL C text.
             options: build options, one item each: `("-cl-std=CL1.2", "-DTILE=8")`.
             label: kernel file or operator; errors name it.
+            large: many kernels; no binary is kept where the driver keeps them by itself.
 
         Raises:
             BuildError: the source does not compile (with the build log) or has an `#include`.
@@ -127,15 +141,22 @@ class ProgramCache:
             raise BuildError(f"{label}: the source has an #include, which the cache cannot follow")
         key = program_key(source, options, self._device)
         if key not in self._programs:
-            program = self._load(key, options, label)
+            stored = not (large and keeps_kernels(self._device))
+            program = self._load(key, options, label) if stored else None
             if program is None:
                 program = self._compile(source, options, label)
-                self._store(key, program, label)
+                if stored:
+                    self._store(key, program, label)
             self._programs[key] = program
         return self._programs[key]
 
     def kernels(
-        self, source: str, options: Sequence[str], names: Sequence[str], label: str
+        self,
+        source: str,
+        options: Sequence[str],
+        names: Sequence[str],
+        label: str,
+        large: bool = False,
     ) -> dict[str, cl.Kernel]:
         """New kernel objects, one for each of `names`.
 
@@ -144,7 +165,7 @@ class ProgramCache:
         Raises:
             BuildError: as `program`, or the program has no kernel of a given name.
         """
-        program = self.program(source, options, label)
+        program = self.program(source, options, label, large)
         # Asked by list, since some drivers create a kernel for any name without an error.
         available = [name for name in program.kernel_names.split(";") if name]
         for name in names:

@@ -266,11 +266,11 @@ def _planned(
 
 def _definition(operator: Operator) -> Definition:
     """The definition that an operator was made from. Errors: GradproofError where it is unknown."""
-    from gradproof.derive.registry import operators as shipped
+    from gradproof.derive.registry import find
 
     found = _definitions.get(operator)
     if found is None and operators().get(operator.name) is operator:
-        found = shipped().get(operator.name)
+        found = find(operator.name)
     if found is None:
         raise GradproofError(f"{operator.name}: its definition is not known, so it is not derived")
     return found

@@ -197,6 +197,7 @@ class Device:
         names: Sequence[str],
         *,
         label: str = "kernel",
+        large: bool = False,
     ) -> dict[str, cl.Kernel]:
         """Build OpenCL C (or take it from the cache) and give new kernel objects by name.
 
@@ -205,12 +206,13 @@ class Device:
             options: build options, one item each.
             names: kernels of the program that are wanted.
             label: kernel file or operator; errors name it.
+            large: many kernels, see `runtime.build`.
 
         Raises:
             BuildError: the source does not compile, or lacks one of `names`.
         """
         _check_process()
-        return self._programs.kernels(source, options, names, label)
+        return self._programs.kernels(source, options, names, label, large)
 
     def launch(
         self,

@@ -32,6 +32,16 @@ class PlannedMemory:
         self._outside = sorted(used & set(graph.storages) - set(self._places))
         self._bound: list[Any] = []
 
+    @property
+    def largest(self) -> int:
+        """Bytes of the largest buffer, at least."""
+        own = [b.size for b in self._whole.values()]
+        tensors = {b: self._graph.tensors[b] for b in self._outside}
+        sizes = {
+            b: self._layouts[b].size if b in self._layouts else t.size for b, t in tensors.items()
+        }
+        return int(max([1, *own, *(n * tensors[b].dtype.itemsize for b, n in sizes.items())]))
+
     def place(self) -> None:
         """Every tensor from outside where the plan wants it."""
         for b in self._outside:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from gradproof.runtime.compilers import start_compilers
 from gradproof.runtime.dispatch import Launch, is_recording, reference_launch
 from gradproof.runtime.errors import GradproofError, ShapeError
 from gradproof.runtime.planned_memory import PlannedMemory, give_memory
@@ -119,7 +120,17 @@ class PlannedStep:
         self._program: Any = None
         if names:
             options = tuple(self.plan["options"][self.dtype])
-            built = self.device.build(self.plan["source"], options, names, label="planned step")
+            start_compilers(
+                self.plan["source"],
+                options,
+                self.plan["launches"],
+                self._memory.largest,
+                self.dtype,
+                self.device.context.devices[0],
+            )
+            built = self.device.build(
+                self.plan["source"], options, names[:1], label="planned step", large=True
+            )
             self._program = next(iter(built.values())).program
 
     def _bind_all(self) -> None:
@@ -151,6 +162,9 @@ class PlannedStep:
                 changing.append(_Changing(len(buffers) + k, kind, slot))
             else:
                 kernel.set_arg(len(buffers) + k, kind(value))
+        behind = len(buffers) + len(x["scalars"])
+        for k, size in enumerate(x["sizes"]):
+            kernel.set_arg(behind + k, np.int32(size))
         local = x["local"]
         launch = Launch(self.device, kernel, (x["groups"] * local,), (local,), tuple(buffers))
         return launch, tuple(changing)

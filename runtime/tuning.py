@@ -188,7 +188,8 @@ class _Bench:
     def _built(self, choice: str, data: Mapping[str, Any]) -> Variant:
         kernels, device = data["kernels"], self._device
         names = [k["name"] for k in kernels]
-        built = device.build(data["source"], self._options, names, label=f"tuning: {choice}")
+        label = f"tuning: {choice}"
+        built = device.build(data["source"], self._options, names, label=label, large=True)
         scratch = {
             name: upload(np.zeros(size, self._type), device)
             for k in kernels

@@ -225,3 +225,23 @@ def test_device_stores_in_the_folder_of_the_environment(tmp_path, monkeypatch):
     device = type(open_device("cpu"))(open_device("cpu").info)
     device.build(SOURCE, OPTIONS, ("one",))
     assert len(entries(tmp_path / "kernels")) == 1
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_large_programs_leave_their_kernels_to_a_driver_that_keeps_them(
+    context, tmp_path, compiled, monkeypatch, keeps
+):
+    monkeypatch.setattr(build_module, "keeps_kernels", lambda device: keeps)
+    for label in ("first", "second"):
+        cache = ProgramCache(context, tmp_path)
+        assert set(cache.kernels(SOURCE, OPTIONS, ("one",), label, large=True)) == {"one"}
+    assert bool(entries(tmp_path)) != keeps
+    assert compiled == (["first", "second"] if keeps else ["first"])
+
+
+def test_which_driver_keeps_kernels(context, monkeypatch):
+    monkeypatch.delenv("POCL_KERNEL_CACHE", raising=False)
+    (device,) = context.devices
+    assert build_module.keeps_kernels(device) == ("Portable" in device.platform.name)
+    monkeypatch.setenv("POCL_KERNEL_CACHE", "0")
+    assert not build_module.keeps_kernels(device)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 import sympy as sp
 
@@ -31,13 +32,19 @@ class Launch:
     flops: int = 0
     note: str = ""
     what: str = ""
+    sizes: tuple[int, ...] = ()  # arguments behind the scalars
+
+
+Made = TypeVar("Made")
+BASE = "planned_"  # begins the names of kernels before they get their own
+Kernels = tuple[FastKernel, ...]
 
 
 @dataclass
 class Program:
     """Kernels of equal text are one kernel."""
 
-    kernels: dict[str, FastKernel] = field(default_factory=dict)  # by their text without name
+    kernels: dict[str, FastKernel] = field(default_factory=dict)  # by their text under BASE
     launches: list[Launch] = field(default_factory=list)
     sizes: dict[str, int] = field(default_factory=dict)  # scratch and copies, in elements
     layouts: dict[str, Layout] = field(default_factory=dict)
@@ -45,35 +52,53 @@ class Program:
     works: dict[str, tuple[Work, list[str]]] = field(default_factory=dict)  # sums of products
     stale: dict[str, str] = field(default_factory=dict)  # choices that are none here, and why
 
-    def add(self, found: tuple[FastKernel, ...], base: str, tensors: Mapping[str, str]) -> None:
-        """Launches of kernels whose names begin with `base`; tensors: argument -> buffer."""
+    made: dict[Hashable, Any] = field(default_factory=dict)  # what was scheduled before
+
+    def once(self, key: Hashable, make: Callable[[], Made]) -> Made:
+        """What `make` gives, asked once for equal keys: layers of a network repeat each other."""
+        if key not in self.made:
+            self.made[key] = make()
+        found: Made = self.made[key]
+        return found
+
+    def add(
+        self,
+        found: Kernels,
+        tensors: Mapping[str, str],
+        groups: int = 0,
+        sizes: tuple[int, ...] = (),
+        flops: int = 0,
+    ) -> None:
+        """Launches of kernels whose names begin with BASE; tensors: argument -> buffer. groups,
+        flops: where the kernel does not know them; sizes: what it takes besides."""
         own = f"#{len(self.launches)}."
+        base = f"k{len(self.kernels)}_"
         buffers = dict(tensors)
         for k in found:
             for name, size in k.scratch:
                 buffers.setdefault(name, own + name)
                 self.sizes[buffers[name]] = size
         for k in found:
-            text = re.sub(rf"\b{base}", "@", k.text)
-            kernel = self.kernels.setdefault(text, k)
+            kernel = self.kernels.get(k.text) or self._named(k, base)
             self.launches.append(
                 Launch(
                     kernel.name,
                     tuple(buffers[t] for t, _ in k.tensors),
                     tuple((buffers[s], kind) for s, kind in k.scalars),
-                    k.groups,
+                    groups or k.groups,
                     k.local,
                     writes=tuple(buffers[t] for t, written in k.tensors if written),
-                    flops=k.flops,
+                    flops=flops or k.flops,
                     note=k.note,
                     what=self.what,
+                    sizes=sizes,
                 )
             )
 
-    @property
-    def next_name(self) -> str:
-        """Begins the names of the next kernels."""
-        return f"k{len(self.kernels)}_"
+    def _named(self, k: FastKernel, base: str) -> FastKernel:
+        text = re.sub(rf"\b{BASE}", base, k.text)
+        named = replace(k, name=base + k.name.removeprefix(BASE), text=text)
+        return self.kernels.setdefault(k.text, named)
 
 
 def canonical_names(nests: tuple[Nest, ...]) -> tuple[tuple[Nest, ...], dict[str, str]]:

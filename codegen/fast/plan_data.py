@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from gradproof.codegen.fast.emission import Program
+from gradproof.codegen.fast.emission import BASE, Program
 from gradproof.codegen.fast.layout import Layout
 from gradproof.codegen.fast.memory import Need, share
 from gradproof.codegen.fast.program import fast_options, fast_program
@@ -33,6 +33,7 @@ def as_data(
                 "kernel": x.kernel,
                 "buffers": list(x.buffers),
                 "scalars": [list(s) for s in x.scalars],
+                "sizes": list(x.sizes),
                 "groups": x.groups,
                 "local": x.local,
                 "call": x.call,
@@ -80,6 +81,5 @@ def _zero(
     for k, launch in enumerate(launches):
         for b in sorted(b for b in buffers if needs[b].first == k):
             program.what = f"border for {launch.what}"
-            base = program.next_name
-            program.add((zero_kernel(base, needs[b].elements, vectors),), base, {"t0": b})
+            program.add((zero_kernel(BASE, needs[b].elements, vectors),), {"t0": b})
         program.launches.append(launch)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import sympy as sp
@@ -16,7 +16,7 @@ import sympy as sp
 from gradproof.codegen.fast.affine import Affine
 from gradproof.codegen.fast.choices import Work, trial
 from gradproof.codegen.fast.copies import tiled_copy
-from gradproof.codegen.fast.emission import Launch, Program, canonical_names, on_copies
+from gradproof.codegen.fast.emission import BASE, Launch, Program, canonical_names, on_copies
 from gradproof.codegen.fast.fusion import fused
 from gradproof.codegen.fast.fusion_windows import apart, with_windows
 from gradproof.codegen.fast.graph import Graph
@@ -26,7 +26,9 @@ from gradproof.codegen.fast.nest import Access, Nest
 from gradproof.codegen.fast.placement import Wish, batch_lanes, place
 from gradproof.codegen.fast.plan_data import as_data
 from gradproof.codegen.fast.schedules import Schedules, schedules
+from gradproof.codegen.fast.sinks import sinks, without
 from gradproof.codegen.fast.steps import alike, check_tasks, step_of, with_moments, work
+from gradproof.codegen.fast.sweep import add_sweeps
 from gradproof.codegen.fast.tasks import Step, Task
 from gradproof.derive.language import Definition
 
@@ -85,10 +87,13 @@ class Planner:
         home = place(step, wishes)
         asked = {id(w.task): w.layouts for w in wishes}
         program = Program(layouts=dict(home))
-        for task in with_moments(step.tasks):
+        late = sinks(step, home) if self.on_cpu else []
+        for task in with_moments(without(step.tasks, late)):
             call = graph.calls[task.call]
             program.what = f"{call.operator} {call.target}"
             self._emit(program, task, step, home, asked.get(id(task)), whole)
+        for group in late:
+            add_sweeps(program, group, graph)
         return program, step, home, whole
 
     def _wishes(self, step: Step, prefer: Mapping[str, int]) -> list[Wish]:
@@ -140,7 +145,7 @@ class Planner:
         names = {b: moved.get(b, b) for b in local}
         named = {names[b]: layout for b, layout in local.items()}
         task = on_copies(t, names)
-        trial = Program(dict(program.kernels), [], {}, {})
+        trial = Program(dict(program.kernels), [], {}, {}, made=program.made)
         if moved and not self._contract(trial, task, named):
             return False
         for b, copy in moved.items():
@@ -156,50 +161,52 @@ class Planner:
     def _contract(
         self, program: Program, t: Task, layouts: Mapping[str, Layout]
     ) -> tuple[FastKernel, ...] | None:
-        base = program.next_name
         nests, back = canonical_names((*t.nests, *t.also))
         local = {name: layouts[b] for name, b in back.items() if b in layouts}
         main, also = nests[: len(t.nests)], nests[len(t.nests) :]
         work = Work(main, local, also, t.store)
-        key = work.key(self.precision, self.machine)
-        found = self._chosen(program, base, work, key)
+
+        def make() -> tuple[str, tuple[FastKernel, ...] | None]:
+            key = work.key(self.precision, self.machine)
+            return key, self._chosen(program, work, key)
+
+        given = "sum", main, tuple(sorted(local.items())), also, t.store
+        key, found = program.once(given, make)
         if found is not None:
             program.works.setdefault(key, (work, []))[1].append(program.what)
-            program.add(found, base, back)
+            program.add(found, back)
         return found
 
-    def _chosen(
-        self, program: Program, base: str, w: Work, key: str
-    ) -> tuple[FastKernel, ...] | None:
+    def _chosen(self, program: Program, w: Work, key: str) -> tuple[FastKernel, ...] | None:
         """The kernels of the choice for this work, else the default ones."""
         choice = self.choices.get(key)
         if choice is not None:
             try:
-                return self.schedules.contraction(base, w.nests, w.layouts, w.also, w.store, choice)
+                return self.schedules.contraction(BASE, w.nests, w.layouts, w.also, w.store, choice)
             except ValueError as error:
                 program.stale[key] = str(error)
-        return self.schedules.contraction(base, w.nests, w.layouts, w.also, w.store)
+        return self.schedules.contraction(BASE, w.nests, w.layouts, w.also, w.store)
 
     def _vector(
         self, program: Program, t: Task, home: Mapping[str, Layout], whole: frozenset[str]
     ) -> None:
-        base = program.next_name
         nests, back = canonical_names((*t.nests, *t.also))
         local = {name: home[b] for name, b in back.items() if b in home}
         ints = frozenset(name for name, b in back.items() if b in whole)
+        given = nests, tuple(sorted(local.items())), ints
         if t.kind == "moments":
-            both = self.schedules.moments(base, nests[0], nests[1], local)
+            pair = partial(self.schedules.moments, BASE, nests[0], nests[1], local)
+            both = program.once(("moments", *given), pair)
             if both is None:
                 for n in (*t.nests, *t.also):
                     self._vector(program, Task("vector", t.call, n.out.tensor, (n,)), home, whole)
                 return
-            program.add(both, base, back)
+            program.add(both, back)
             return
         groups = (nests,) if t.also else alike(nests) if self.on_cpu else [(n,) for n in nests]
-        for k, group in enumerate(groups):
-            if k:
-                base = program.next_name
-            program.add(self.schedules.vector(base, group, local, ints), base, back)
+        for group in groups:
+            make = partial(self.schedules.vector, BASE, group, local, ints)
+            program.add(program.once(("vector", group, *given), make), back)
 
     def _emit_opaque(
         self,
@@ -256,10 +263,9 @@ class Planner:
             sp.Symbol("r0", real=True),
         )
         what, program.what = program.what, "copy for " + program.what
-        base = program.next_name
         ints = frozenset(["t0", "t1"]) if {source, target} & whole else frozenset()
         layouts = {"t0": to_layout, "t1": from_layout}
-        tiled = tiled_copy(base, to_layout, from_layout, bool(ints)) if self.on_cpu else None
-        kernels = (tiled,) if tiled else self.schedules.vector(base, (nest,), layouts, ints)
-        program.add(kernels, base, {"t0": target, "t1": source})
+        tiled = tiled_copy(BASE, to_layout, from_layout, bool(ints)) if self.on_cpu else None
+        kernels = (tiled,) if tiled else self.schedules.vector(BASE, (nest,), layouts, ints)
+        program.add(kernels, {"t0": target, "t1": source})
         program.what = what

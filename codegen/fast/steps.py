@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from math import prod
 
-from gradproof.codegen.fast.graph import Graph, Node, Shape, nodes
+from gradproof.codegen.fast.graph import Buffer, Graph, Node, Shape, nodes
 from gradproof.codegen.fast.inline import renamed
 from gradproof.codegen.fast.nest import Nest
 from gradproof.codegen.fast.tasks import Step, Task, by_kind, kind_of
@@ -25,7 +25,8 @@ def step_of(graph: Graph, definition: Callable[[str], Definition]) -> Step:
     fixed = {
         b: x.layout if x.layout is not None and x.layout.shape == shapes[b] else None
         for b, x in graph.buffers.items()
-        if x.kind == "external" or (x.kind == "movable" and len(shapes[b]) < MATRIX)
+        if (x.kind == "external" and not _seen_flat(x, shapes[b]))
+        or (x.kind == "movable" and len(shapes[b]) < MATRIX)
     }
     tasks: list[Task] = []
     for node in found:
@@ -41,6 +42,12 @@ def step_of(graph: Graph, definition: Callable[[str], Definition]) -> Step:
         tasks += [*before, *own, *after]
     whole = frozenset(b for b, x in graph.buffers.items() if x.dtype == "int")
     return Step(tuple(tasks), shapes, external, fixed, whole)
+
+
+def _seen_flat(x: Buffer, shape: Shape) -> bool:
+    """Whether a tensor was recorded as a flat view (an optimizer's momentum), but others see more
+    dimensions: it may be moved like what it is added to."""
+    return x.dtype != "int" and x.layout is None and len(x.shape) == 1 and len(shape) >= MATRIX
 
 
 def _with_flat_operands(

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cache
 from itertools import combinations, product
 
 from gradproof.derive.errors import DefinitionError
@@ -84,20 +85,33 @@ def shared(matrix: Matrix, sources: Sequence[str], stem: str) -> Sums:
     >>> statements(s, ["a", "b", "c"])[0]
     'const REALV s0 = x + y;'
     """
+    found = _shared(matrix)
+    names = {f"x{k}": source for k, source in enumerate(sources)}
+    names |= {name: stem + name.removeprefix("s") for name, _ in found.steps}
+
+    def named(row: Row) -> Row:
+        return {names[s]: v for s, v in row.items()}
+
+    steps = tuple((names[name], named(row)) for name, row in found.steps)
+    return Sums(steps, tuple(map(named, found.outputs)))
+
+
+@cache
+def _shared(matrix: Matrix) -> Sums:
+    """The same for sources x0, x1, ... and sums s0, s1, ...: found and checked once."""
+    sources = [f"x{k}" for k in range(len(matrix[0]))]
     rows = [{s: v for s, v in zip(sources, row, strict=True) if v} for row in matrix]
     steps: list[tuple[str, Row]] = []
-    _pair_columns(rows, sources, steps, stem)
+    _pair_columns(rows, sources, steps)
     if not steps:
-        _pair_rows(rows, steps, stem)
+        _pair_rows(rows, steps)
     found = Sums(tuple(steps), tuple(rows))
     if found.matrix(sources) != tuple(tuple(row) for row in matrix):
-        raise DefinitionError(f"{stem}: the shared sums are not the matrix")
+        raise DefinitionError(f"{matrix}: the shared sums are not the matrix")
     return found
 
 
-def _pair_columns(
-    rows: list[Row], sources: Sequence[str], steps: list[tuple[str, Row]], stem: str
-) -> None:
+def _pair_columns(rows: list[Row], sources: Sequence[str], steps: list[tuple[str, Row]]) -> None:
     """x and y that have the same factor in every row, but for its sign: x + y and x - y."""
     free = list(sources)
     for x, y in combinations(sources, 2):
@@ -111,14 +125,14 @@ def _pair_columns(
         free.remove(y)
         for users, sign in ((same, 1), (other, -1)):
             if users:
-                name = f"{stem}{len(steps)}"
+                name = f"s{len(steps)}"
                 steps.append((name, {x: Fraction(1), y: Fraction(sign)}))
                 for r in users:
                     r[name] = r.pop(x)
                     del r[y]
 
 
-def _pair_rows(rows: list[Row], steps: list[tuple[str, Row]], stem: str) -> None:
+def _pair_rows(rows: list[Row], steps: list[tuple[str, Row]]) -> None:
     """Rows e + o and e - o, where that takes fewer operations."""
     done: set[int] = set()
     for p, q in combinations(range(len(rows)), 2):
@@ -136,12 +150,12 @@ def _pair_rows(rows: list[Row], steps: list[tuple[str, Row]], stem: str) -> None
         if {p, q} & done or not even or not odd or saved <= 0:
             continue
         done |= {p, q}
-        parts = [_named(half, steps, stem) for half in (even, odd)]
+        parts = [_named(half, steps) for half in (even, odd)]
         rows[p] = {**parts[0], **parts[1]}
         rows[q] = {**parts[0], **{s: -v for s, v in parts[1].items()}}
 
 
-def _named(row: Row, steps: list[tuple[str, Row]], stem: str) -> Row:
+def _named(row: Row, steps: list[tuple[str, Row]]) -> Row:
     """A sum under a name, divided by the factor that leaves most coefficients ± 1."""
     if len(row) == 1:
         return row
@@ -149,7 +163,7 @@ def _named(row: Row, steps: list[tuple[str, Row]], stem: str) -> Row:
     factor = max(counts, key=lambda v: (counts[v], _binary(row, v)))
     if factor.denominator & (factor.denominator - 1):
         factor = Fraction(1)  # a rounded factor would round twice what the sum has multiplied
-    name = f"{stem}{len(steps)}"
+    name = f"s{len(steps)}"
     steps.append((name, {s: v / factor for s, v in row.items()}))
     return {name: factor}
 

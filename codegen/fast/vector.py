@@ -132,9 +132,9 @@ class Schedule:
         groups = self._outer()
         written = {p.out.tensor for p in self.group.parts}
         arguments = [self._argument(t, t in written) for t in self.pointers]
-        arguments += [f"const {_scalar(t)} {n}" for n, t in self.group.scalars]
+        arguments += [f"const {scalar_type(t)} {n}" for n, t in self.group.scalars]
         text = environment().get_template("fast_vector.cl.j2").render(
-            about=[_line(p) for p in self.group.parts],
+            about=[line(p) for p in self.group.parts],
             name=self.name, arguments=arguments, lines=self.w.stack[0].lines, local=self.local,
         )  # fmt: skip
         tensors = tuple((t, t in written) for t in self.pointers)
@@ -272,10 +272,12 @@ class Schedule:
         self.w.line(text)
 
 
-def _scalar(kind: str) -> str:
+def scalar_type(kind: str) -> str:
+    """The C type of a scalar argument."""
     return {"real": "REAL", "uint": "uint"}[kind]
 
 
-def _line(p: Part) -> str:
+def line(p: Part) -> str:
+    """A target and its value, for a comment."""
     text = f"{p.out} = {p.value}"
     return text if len(text) <= 96 else text[:93] + "..."

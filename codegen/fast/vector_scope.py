@@ -176,7 +176,7 @@ class Writer:
     def is_vector(self, *es: sp.Basic) -> bool:
         """Whether an expression is a vector; all its symbols are defined now."""
         names = {str(s) for e in es for s in e.free_symbols}
-        for n in names:
+        for n in sorted(names):
             self.need(n)
         return bool(names & self.vectors())
 
@@ -197,7 +197,7 @@ class Writer:
         return condition_text(conditions, {}, self.vectors(), self.whole)
 
     def _level(self, e: sp.Basic) -> int:
-        return max((self.need(str(s)) for s in e.free_symbols), default=0)
+        return max(map(self.need, sorted(map(str, e.free_symbols))), default=0)
 
     def _hoisted(self, e: sp.Expr, here: int) -> sp.Expr:
         if not _worth(e) or self._whole(e):
