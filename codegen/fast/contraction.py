@@ -18,14 +18,22 @@ from math import prod
 from gradproof.codegen.fast.contraction_layouts import contraction_layouts, products
 from gradproof.codegen.fast.contraction_phases import phases
 from gradproof.codegen.fast.contraction_schedule import chunked, schedules
+from gradproof.codegen.fast.contraction_sums import shares_of
 from gradproof.codegen.fast.contraction_text import Phase, section
 from gradproof.codegen.fast.kernel import FastKernel
 from gradproof.codegen.fast.layout import Layout
 from gradproof.codegen.fast.nest import Nest
+from gradproof.codegen.fast.tile_sums import Row, TileSums, merging, summed
 from gradproof.codegen.fast.tiles import AVX2, Machine, Tiling, tilings
 from gradproof.codegen.render import environment
 
-__all__ = ["contraction_cost", "contraction_kernel", "contraction_layouts", "contraction_tiles"]
+__all__ = [
+    "contraction_cost",
+    "contraction_kernel",
+    "contraction_kernels",
+    "contraction_layouts",
+    "contraction_tiles",
+]
 
 _BETWEEN = "; "  # the tiles of phases, in a kernel's note
 
@@ -54,18 +62,38 @@ def contraction_kernel(
     >>> k.tensors, k.flops
     ((('Y', False), ('w', False), ('b', False), ('z', True)), 4096)
     """
-    if not products(nests):
+    found = contraction_kernels(name, nests, layouts, epilogue, store, force, machine)
+    return None if found is None or len(found) > 1 else found[0]
+
+
+def contraction_kernels(
+    name: str,
+    nests: tuple[Nest, ...],
+    layouts: Mapping[str, Layout],
+    also: tuple[Nest, ...] = (),
+    store: bool = True,
+    force: str | None = None,
+    machine: Machine = AVX2,
+) -> tuple[FastKernel, ...] | None:
+    """The same with sums over the target among the nests in `also` (`tile_sums`): they end in
+    kernels of their own."""
+    target = nests[0].out.tensor
+    split = summed(target, also, layouts[target].shape) if products(nests) else None
+    if split is None:
         return None
+    epilogue, sums = (*split[0], *split[1].terms), split[1]
+    layouts = {**layouts, **sums.layouts}
+    rows = dict(zip((n.out.tensor for n in sums.terms), sums.rows, strict=True))
     chosen: list[tuple[Phase, Tiling]] = []
     forced = force.split(_BETWEEN) if force is not None else [None] * len(nests)
     if len(forced) != len(nests):
         raise ValueError(f"the tile {force!r} is for {len(forced)} phases, there are {len(nests)}")
     for n, wanted in zip(nests, forced, strict=True):
-        found = _ranked(n, layouts, epilogue, store, machine)
+        found = _ranked(n, layouts, epilogue, store, machine, rows)
         if not found:
             return None
         chosen.append(found[0] if wanted is None else _forced(found, wanted))
-    return _kernel(name, nests, chosen, epilogue, store)
+    return _kernels(name, nests, chosen, epilogue, sums, layouts)
 
 
 def contraction_tiles(
@@ -101,24 +129,33 @@ def _forced(found: tuple[tuple[Phase, Tiling], ...], wanted: str) -> tuple[Phase
     raise ValueError(f"no tile {wanted!r} here; the cheapest is {str(found[0][1])!r}")
 
 
-def _kernel(
+def _kernels(
     name: str,
     nests: tuple[Nest, ...],
     chosen: list[tuple[Phase, Tiling]],
     epilogue: tuple[Nest, ...],
-    store: bool,
-) -> FastKernel:
-    sections, first = [], 0
+    sums: TileSums,
+    layouts: Mapping[str, Layout],
+) -> tuple[FastKernel, ...] | None:
+    sections, first, slots = [], 0, 0
     for phase, tiling in chosen:
         for s in schedules(phase.problem, tiling, hoist=phase.stores[0].stored):
-            sections.append(section(phase, s, first))
+            shares = shares_of(phase, s, sums, slots) if sums.terms else None
+            if sums.terms and shares is None:
+                return None
+            sections.append(section(phase, s, first, shares))
             first += s.groups
+            slots += shares.slots if shares else 0
+    ends = merging(name, sums, f"{name}_shares", slots, layouts)
+    if ends is None:
+        return None
     written = dict.fromkeys(s.tensor for p, _ in chosen for s in p.stores if s.stored)
     read = dict.fromkeys(t for p, _ in chosen for t in _used_tensors(p) if t not in written)
     tensors = tuple([(t, False) for t in read] + [(t, True) for t in written])
     scalars = tuple(dict.fromkeys(s for n in (*nests, *epilogue) for s in n.scalars))
     note = _BETWEEN.join(str(t) for _, t in chosen)
     arguments = [f"__global {'' if w else 'const '}REAL *restrict m_{t}" for t, w in tensors]
+    arguments += ["__global REALV *restrict g_shares"] if sums.terms else []
     arguments += [f"const {'REAL' if kind == 'real' else 'uint'} s_{s}" for s, kind in scalars]
     about = [f"{n.out} = {n.value}, {[str(r) for r in n.reads]}" for n in nests]
     template = environment().get_template("fast_contraction.cl.j2")
@@ -126,7 +163,9 @@ def _kernel(
     flops = sum(
         2 * prod(n.extents.values()) for n in nests if n.reductions
     )  # fmt: skip
-    return FastKernel(name, text, tensors, first, scalars, flops, note=note)
+    scratch = ((f"{name}_shares", sums.size(slots)),) if sums.terms else ()
+    tensors += tuple((t, True) for t, _ in scratch)
+    return FastKernel(name, text, tensors, first, scalars, flops, scratch, note), *ends
 
 
 def _used_tensors(p: Phase) -> Iterator[str]:
@@ -141,10 +180,11 @@ def _ranked(
     epilogue: tuple[Nest, ...],
     store: bool,
     machine: Machine,
+    rows: Mapping[str, Row] | None = None,
 ) -> tuple[tuple[Phase, Tiling], ...]:
     """All tiles of a phase, lane by lane, the cheapest first."""
     lanes = []
-    for phase in phases(n, layouts, epilogue, store):
+    for phase in phases(n, layouts, epilogue, store, rows):
         whole = replace(phase, problem=chunked(phase.problem))
         lanes.append([(whole, t) for t in tilings(whole.problem, machine)])
     return tuple(x for found in sorted(lanes, key=lambda f: f[0][1].cost) for x in found)

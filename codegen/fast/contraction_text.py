@@ -6,25 +6,32 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 from math import prod
+from typing import TYPE_CHECKING
 
 import sympy as sp
 
 from gradproof.codegen.fast.affine import Affine
 from gradproof.codegen.fast.contraction_schedule import Around, Schedule
+from gradproof.codegen.fast.tile_sums import Row
 from gradproof.codegen.fast.tiles import LINE, Problem, Read, Tile
 from gradproof.codegen.fast.values import value_text
+
+if TYPE_CHECKING:
+    from gradproof.codegen.fast.contraction_sums import Shares
 
 Point = Mapping[str, int]
 
 
 @dataclass(frozen=True)
 class Store:
-    """A value and where it goes; `stored` is False for one that only others read."""
+    """A value and where it goes; `stored` is False for one that only others read, `row` that of a
+    term of a sum, which is added up (`contraction_sums`)."""
 
     tensor: str
     address: Affine
     value: sp.Expr
     stored: bool = True
+    row: Row | None = None
 
 
 @dataclass(frozen=True)
@@ -37,19 +44,24 @@ class Phase:
     stores: tuple[Store, ...]
 
 
-def section(p: Phase, s: Schedule, first: int) -> dict[str, object]:
-    """What the template needs for one schedule of a phase; `first`: its first work-group."""
+def section(p: Phase, s: Schedule, first: int, shares: Shares | None = None) -> dict[str, object]:
+    """What the template needs for one schedule of a phase; `first`: its first work-group;
+    `shares`: where its sums over the target go."""
     return {
+        "before": shares.before if shares else [],
+        "after": shares.after if shares else [],
         "first": first,
         "end": first + s.groups,
         "schedule": s,
         "regions": [
-            _region(p, s, base, count, steps) for base, count, steps in s.regions
+            _region(p, s, base, count, steps, shares) for base, count, steps in s.regions
         ],
     }  # fmt: skip
 
 
-def _region(p: Phase, s: Schedule, base: int, count: int, steps: int) -> dict[str, object]:
+def _region(
+    p: Phase, s: Schedule, base: int, count: int, steps: int, shares: Shares | None
+) -> dict[str, object]:
     tile: Tile = (((s.tiled, steps),) if s.tiled else ()) + s.factors
     return {
         "first": base,
@@ -57,7 +69,7 @@ def _region(p: Phase, s: Schedule, base: int, count: int, steps: int) -> dict[st
         "steps": steps,
         "accumulators": [f"acc_{k}" for k in range(prod(n for _, n in tile))],
         "sums": [_sum(p, s, a, tile) for a in s.sums],
-        "finish": list(_finish(p, s, tile)),
+        "finish": list(_finish(p, s, tile, shares)),
     }
 
 
@@ -151,9 +163,11 @@ def _declared(name: str, vector: bool) -> str:
 
 
 # -- values -------------------------------------------------------------------------------------
-def _finish(p: Phase, s: Schedule, tile: Tile) -> Iterator[str]:
+def _finish(p: Phase, s: Schedule, tile: Tile, shares: Shares | None) -> Iterator[str]:
     """Sums over the lane, partial sums of hoisted loops, then the values and their stores."""
     target = p.stores[0]
+    if shares:
+        yield from shares.begun(points(tile))
     for k, point in enumerate(points(tile)):
         if p.problem.reduced:
             yield from _across(k)
@@ -166,8 +180,10 @@ def _finish(p: Phase, s: Schedule, tile: Tile) -> Iterator[str]:
             yield f"if (!({last})) {_stored(p, target, place, _sum_name(p, k))} else {{"
         else:
             yield "{"
-        yield from (f"    {line}" for line in _values(p, s, k, point))
+        yield from (f"    {line}" for line in _values(p, s, k, point, shares))
         yield "}"
+    if shares:
+        yield from shares.added(points(tile), s.hoisted)
 
 
 def _across(k: int) -> Iterator[str]:
@@ -203,7 +219,7 @@ def _stored(p: Phase, store: Store, place: str, value: str) -> str:
     return f"{how}(m_{store.tensor}, {place}) = {value};"
 
 
-def _values(p: Phase, s: Schedule, k: int, point: Point) -> Iterator[str]:
+def _values(p: Phase, s: Schedule, k: int, point: Point, shares: Shares | None) -> Iterator[str]:
     names = {"acc": _sum_name(p, k)}
     vectors = set() if p.problem.reduced else {"acc"}
     for j, store in enumerate(p.stores):
@@ -221,6 +237,8 @@ def _values(p: Phase, s: Schedule, k: int, point: Point) -> Iterator[str]:
         names[f"v{j}"] = f"v_{j}"
         vectors |= set() if p.problem.reduced else {f"v{j}"}
         yield f"{_declared(names[f'v{j}'], not p.problem.reduced)} = {text};"
-        if store.stored:
+        if store.row is not None and shares:
+            yield from shares.term(store.row, names[f"v{j}"], point)
+        elif store.stored:
             place = _place(p, s, store.address, point)
             yield _stored(p, store, place, names[f"v{j}"])

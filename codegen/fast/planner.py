@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +18,7 @@ from gradproof.codegen.fast.choices import Work, trial
 from gradproof.codegen.fast.copies import tiled_copy
 from gradproof.codegen.fast.emission import Launch, Program, canonical_names, on_copies
 from gradproof.codegen.fast.fusion import fused
+from gradproof.codegen.fast.fusion_sums import sums_of_products
 from gradproof.codegen.fast.graph import Graph
 from gradproof.codegen.fast.kernel import FastKernel
 from gradproof.codegen.fast.layout import Layout
@@ -30,6 +31,11 @@ from gradproof.codegen.fast.tasks import Step, Task
 from gradproof.derive.language import Definition
 
 log = logging.getLogger(__name__)
+
+
+def _what(graph: Graph, t: Task) -> str:
+    call = graph.calls[t.call]
+    return f"{call.operator} {call.target}"
 
 
 @dataclass(frozen=True)
@@ -84,11 +90,34 @@ class Planner:
         home = place(step, wishes)
         asked = {id(w.task): w.layouts for w in wishes}
         program = Program(layouts=dict(home))
-        for task in with_moments(step.tasks):
-            call = graph.calls[task.call]
-            program.what = f"{call.operator} {call.target}"
+        for task, sums in sums_of_products(step.shapes, with_moments(step.tasks)):
+            program.what = _what(graph, task)
+            if sums is not None and self._with_sums(program, graph, task, sums, home, asked):
+                continue
             self._emit(program, task, step, home, asked.get(id(task)), whole)
+            if sums is not None:
+                program.what = _what(graph, sums)
+                self._emit(program, sums, step, home, None, whole)
         return program, step, home, whole
+
+    def _with_sums(
+        self,
+        program: Program,
+        graph: Graph,
+        t: Task,
+        sums: Task,
+        home: Mapping[str, Layout],
+        asked: Mapping[int, Mapping[str, Layout]],
+    ) -> bool:
+        """A sum of products and sums over its elements together, where these layouts suit both."""
+        if not self.schedules.sums or id(t) not in asked or self.schedules.slow(t.nests, home):
+            return False
+        both = replace(t, also=(*sums.nests, *sums.also))
+        what, program.what = program.what, f"{program.what} + {_what(graph, sums)}"
+        if self._contract(program, both, home) is None:
+            program.what = what
+            return False
+        return True
 
     def _wishes(self, step: Step, prefer: Mapping[str, int]) -> list[Wish]:
         """What the sums of products of a step ask for."""

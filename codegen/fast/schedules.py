@@ -13,7 +13,7 @@ from typing import Protocol
 from gradproof.codegen.fast.choices import Work, cpu_candidates, cpu_kernels
 from gradproof.codegen.fast.contraction import (
     contraction_cost,
-    contraction_kernel,
+    contraction_kernels,
     contraction_layouts,
 )
 from gradproof.codegen.fast.general import general_kernel
@@ -43,6 +43,10 @@ class Schedules(Protocol):
     @property
     def vectors(self) -> bool:
         """Whether the program needs the macros for lanes."""
+
+    @property
+    def sums(self) -> bool:
+        """Whether a sum of products takes sums over its elements with it."""
 
     def layouts(
         self,
@@ -88,6 +92,7 @@ class CpuSchedules:
     precision: str
     machine: str
     vectors: bool = True
+    sums: bool = True
 
     def layouts(
         self,
@@ -125,8 +130,7 @@ class CpuSchedules:
             found = winograd_kernels(name, nests[0], layouts, m, also, store, machine=machine)
             if found is not None:
                 return found
-        one = contraction_kernel(name, nests, layouts, also, store, machine=machine)
-        return None if one is None else (one,)
+        return contraction_kernels(name, nests, layouts, also, store, machine=machine)
 
     def candidates(self, nests: Nests, layouts: Layouts) -> tuple[str, ...]:
         """Both sizes of a Winograd tile, and tiles of the direct schedule."""
@@ -159,6 +163,7 @@ class GpuSchedules:
 
     items: int = ITEMS
     vectors: bool = False
+    sums: bool = False
 
     def layouts(
         self,
@@ -210,7 +215,7 @@ def schedules(precision: str, machine: str) -> Schedules:
     work-groups have at most 64 work-items. Errors: ValueError for another name.
 
     >>> schedules("fast", "gpu 64")
-    GpuSchedules(items=64, vectors=False)
+    GpuSchedules(items=64, vectors=False, sums=False)
     """
     if machine in MACHINES:
         return CpuSchedules(precision, machine)
