@@ -121,6 +121,8 @@ def _multiply_adds(p: Phase, a: Around, tile: Tile, last: str) -> Iterator[str]:
     if a.sum.shared:
         steps = [[x for step in steps for x in step]]
     number = 0
+    computed = [f for f in sp.Mul.make_args(a.sum.term) if not f.as_base_exp()[0].is_Atom]
+    known: dict[str, str] = {}  # operands that are computed from what is loaded, by their text
     for step in steps:
         names: dict[tuple[int, int], str] = {}
         stream = max(a.sum.reads, key=lambda r: (not r.vector, len(_offsets(r, step))))
@@ -134,7 +136,16 @@ def _multiply_adds(p: Phase, a: Around, tile: Tile, last: str) -> Iterator[str]:
             here = {f"r{r.index}": names[r.index, offset(r.address, point)] for r in a.sum.reads}
             here |= {str(x): f"s_{x}" for x in a.sum.term.free_symbols if str(x) not in here}
             vectors = frozenset(f"r{r.index}" for r in a.sum.reads if r.vector)
-            yield f"acc_{k} += {value_text(a.sum.term, here, vectors)};"
+            term = a.sum.term
+            for f in computed:
+                own = {str(x) for x in f.free_symbols}
+                text, vector = value_text(f, here, vectors), bool(own & vectors)
+                if text not in known:
+                    known[text] = f"f_{len(known)}"
+                    yield f"{_declared(known[text], vector)} = {text};"
+                term = term.subs(f, sp.Symbol(known[text], real=True))
+                vectors |= {known[text]} if vector else set()
+            yield f"acc_{k} += {value_text(term, here, vectors)};"
 
 
 def _offsets(r: Read, step: Iterable[tuple[int, Point]]) -> set[int]:

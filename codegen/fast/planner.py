@@ -18,6 +18,7 @@ from gradproof.codegen.fast.choices import Work, trial
 from gradproof.codegen.fast.copies import tiled_copy
 from gradproof.codegen.fast.emission import Launch, Program, canonical_names, on_copies
 from gradproof.codegen.fast.fusion import fused
+from gradproof.codegen.fast.fusion_operands import served, with_operands
 from gradproof.codegen.fast.fusion_sums import sums_of_products
 from gradproof.codegen.fast.graph import Graph
 from gradproof.codegen.fast.kernel import FastKernel
@@ -82,12 +83,13 @@ class Planner:
         """The program, the step that it computes, the layouts of buffers, and the integer ones."""
         graph = Graph.of(data)
         step = fused(step_of(graph, definition))
+        wishes, home = self._placed(step)
+        if self.on_cpu and (other := with_operands(step)) is not step:
+            again, there = self._placed(other)
+            if served(again, there):
+                step, wishes, home = other, again, there
         check_tasks(step)
         whole = frozenset(b for b, x in graph.buffers.items() if x.dtype == "int")
-        wishes = self._wishes(step, {})
-        if prefer := batch_lanes(step, wishes):
-            wishes = self._wishes(step, prefer)
-        home = place(step, wishes)
         asked = {id(w.task): w.layouts for w in wishes}
         program = Program(layouts=dict(home))
         for task, sums in sums_of_products(step.shapes, with_moments(step.tasks)):
@@ -118,6 +120,13 @@ class Planner:
             program.what = what
             return False
         return True
+
+    def _placed(self, step: Step) -> tuple[list[Wish], dict[str, Layout]]:
+        """What sums of products ask for, and where every buffer lies."""
+        wishes = self._wishes(step, {})
+        if prefer := batch_lanes(step, wishes):
+            wishes = self._wishes(step, prefer)
+        return wishes, place(step, wishes)
 
     def _wishes(self, step: Step, prefer: Mapping[str, int]) -> list[Wish]:
         """What the sums of products of a step ask for."""
