@@ -3,8 +3,8 @@
 What lies between is then neither stored nor loaded, but each element is computed as often as it is
 loaded. That pays where fewer outputs than lanes use an element, so that the lanes run along the
 operand and 16 elements are computed at once, and enough of them to hide it. Where the operand is
-broadcast, element by element, a pass of its own is faster. Factors that do not depend on the element (a deviation's reciprocal root) become
-small tensors of their own.
+broadcast, element by element, a pass of its own is faster. Factors that do not depend on the
+element (a deviation's reciprocal root) become small tensors of their own.
 
 A read that may lie outside is not replaced: there the sum needs a zero, and f(0) need not be one.
 """

@@ -31,36 +31,34 @@ class Memory:
 
 
 def share(needs: Mapping[str, Need]) -> Memory:
-    """Greedy, in the order of first use: the free slot that fits best, else a new one.
+    """Greedy, the largest first, so that a small buffer never holds the memory of a large one: the
+    smallest slot that is free meanwhile, of equal ones the one used last, else a new one.
 
     >>> needs = {"a": Need(8, "real", 0, 1), "b": Need(8, "real", 2, 3), "c": Need(4, "real", 1, 2)}
     >>> share(needs)
-    Memory(slots=((8, 'real'), (4, 'real')), slot={'a': 0, 'c': 1, 'b': 0})
+    Memory(slots=((8, 'real'), (4, 'real')), slot={'a': 0, 'b': 0, 'c': 1})
     """
-    sizes: list[int] = []
-    kinds: list[tuple[str, str]] = []
-    free_from: list[int] = []
+    sizes: list[tuple[int, str]] = []
+    users: list[list[Need]] = []
     slot: dict[str, int] = {}
-    for name, need in sorted(needs.items(), key=lambda x: (x[1].first, -x[1].elements, x[0])):
-        kind = (need.dtype, need.key)
-        free = [k for k, f in enumerate(free_from) if f <= need.first and kinds[k] == kind]
-        k = _best(free, sizes, need)
-        if k is None:
+    for name, need in sorted(needs.items(), key=lambda x: (-x[1].elements, x[1].first, x[0])):
+        free = [k for k, used in enumerate(users) if all(_apart(need, u) for u in used)]
+        if free:
+            k = min(free, key=lambda k: (sizes[k][0], -_latest(users[k], need)))
+        else:
             k = len(sizes)
-            sizes.append(0)
-            kinds.append(kind)
-            free_from.append(0)
-        sizes[k] = max(sizes[k], need.elements)
-        free_from[k] = need.last + 1
+            sizes.append((need.elements, need.dtype))
+            users.append([])
+        users[k].append(need)
         slot[name] = k
-    return Memory(tuple(zip(sizes, (d for d, _ in kinds), strict=True)), slot)
+    return Memory(tuple(sizes), slot)
 
 
-def _best(free: Sequence[int], sizes: Sequence[int], need: Need) -> int | None:
-    """The smallest that is large enough; else the largest, which then grows."""
-    fitting = [k for k in free if sizes[k] >= need.elements]
-    if fitting:
-        return min(fitting, key=lambda k: sizes[k])
-    if need.key:
-        return None
-    return max(free, key=lambda k: sizes[k], default=None)
+def _apart(a: Need, b: Need) -> bool:
+    """Whether two buffers may have the same memory."""
+    return (a.dtype, a.key) == (b.dtype, b.key) and (a.last < b.first or b.last < a.first)
+
+
+def _latest(used: Sequence[Need], need: Need) -> int:
+    """When a slot was used last before a need; -1: never."""
+    return max((u.last for u in used if u.last < need.first), default=-1)
