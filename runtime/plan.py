@@ -78,7 +78,7 @@ def tuning_trials(
     graph = RecordedGraph(trace, {id(t.storage) for t in outputs})
     device = next(iter(trace.calls[0].tensors.values())).device
     used = [c.binding.operator for c in trace.calls]
-    found = trials_of_graph(graph.data, used, precision, vector_machine(device.info))
+    found = trials_of_graph(graph.data, used, precision, vector_machine(device.info, graph.dtype))
     return found, device, graph.dtype
 
 
@@ -112,19 +112,21 @@ def _plan_of(
 
     device = next(iter(trace.calls[0].tensors.values())).device
     used = [c.binding.operator for c in trace.calls]
-    machine = machine or vector_machine(device.info)
+    machine = machine or vector_machine(device.info, graph.dtype)
     return plan_graph(graph.data, used, precision, machine, tuned_choices(device.info))
 
 
 # Processors, as LLVM calls them, for which it uses 32 registers of 512 bits.
 _WIDE = ("avx512", "lake", "rapids", "-v4", "znver4", "znver5")
+_LOCAL = 225_000  # elements of local memory that suffice for every schedule
 _NARROW = ("skylake", "kabylake", "cometlake", "alderlake", "raptorlake", "meteorlake")
 
 
-def vector_machine(device: DeviceInfo) -> str:
+def vector_machine(device: DeviceInfo, dtype: str = "float32") -> str:
     """What the planner schedules for: "gpu" (and the work-items of a group where they are below
     256), or what vectors of 16 lanes become on a CPU: "avx512" or "avx2", by the processor that the
-    compiler names in the device's version.
+    compiler names in the device's version; and the elements of a work-group's local memory where
+    they are few: "avx2 131072".
 
     PoCL before LLVM 15 takes a Zen 4 for a Zen 3, and so uses half the registers that it has.
     """
@@ -133,4 +135,5 @@ def vector_machine(device: DeviceInfo) -> str:
         return "gpu" if items >= 256 else f"gpu {2 ** (items.bit_length() - 1)}"
     name = device.version.rsplit("-gnu-", 1)[-1].lower()
     wide = any(part in name for part in _WIDE) and name not in _NARROW
-    return "avx512" if wide else "avx2"
+    local = device.local_mem // np.dtype(dtype).itemsize
+    return ("avx512" if wide else "avx2") + (f" {local}" if local < _LOCAL else "")

@@ -38,7 +38,7 @@ from gradproof.codegen.fast.specialise import specialise
 from gradproof.derive.registry import find
 from gradproof.derive.system import derive
 from gradproof.runtime import plan as plans
-from gradproof.runtime.device import list_devices
+from gradproof.runtime.device import list_devices, open_device
 from gradproof.runtime.step import TrainingStep
 from tests import test_fast_vector as vectors
 from tests.fast_device import Job
@@ -291,7 +291,7 @@ def trained(network: Callable[[], gp.nn.Module], image: int, planned: bool) -> l
 def test_a_planned_step_equals_the_recorded_one(
     network: Callable[[], gp.nn.Module], image: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plans, "vector_machine", lambda info: "gpu 64")
+    monkeypatch.setattr(plans, "vector_machine", lambda info, dtype: "gpu 64")
     ours, theirs = trained(network, image, True), trained(network, image, False)
     for a, b in zip(ours, theirs, strict=True):
         assert np.abs(np.asarray(a) - b).max() <= 1e-12
@@ -301,6 +301,9 @@ def test_machines_are_named() -> None:
     gpu = list_devices()[0]
     assert plans.vector_machine(changed(gpu, 1024)) == "gpu"
     assert plans.vector_machine(changed(gpu, 200)) == "gpu 128"
+    cpu = replace(open_device("cpu").info, local_mem=1 << 20, version="x-gnu-znver3")
+    assert plans.vector_machine(cpu) == "avx2"
+    assert plans.vector_machine(cpu, "float64") == "avx2 131072"
     with pytest.raises(ValueError, match="machine 'gpo'"):
         schedules("fast", "gpo")
 

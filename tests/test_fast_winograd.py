@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
@@ -374,6 +375,20 @@ def test_the_tile_is_the_largest_whose_bound_is_allowed(target: str, precision: 
     assert m == {"fast": 4, "accurate": 2}[precision]
     assert winograd_bound(nest, m) <= allowed
     assert m == 4 or winograd_bound(nest, 4) > allowed
+
+
+@pytest.mark.parametrize("target", ["z", "grad_Y", "grad_w"])
+@pytest.mark.parametrize("local", [8192, 32768, 65536, 131072, 262144])
+@pytest.mark.parametrize("channels", [16, 64, 256])
+def test_local_memory_is_not_exceeded(target: str, local: int, channels: int) -> None:
+    """A work-group that takes more than the device has would write over other memory."""
+    nest, shapes = conv(target, N=8, C=channels, O=channels, H=8, W=8)
+    machine = replace(AVX2, local=local)
+    found = winograd_kernels("k", nest, laid_out(nest, shapes, 4), 4, machine=machine)
+    assert found is not None or local < 262144
+    for k in found or ():
+        sizes = re.findall(r"__local REALV \w+\[(\d+)\]", k.text)
+        assert sum(16 * int(n) for n in sizes) <= local
 
 
 def test_few_terms_get_a_smaller_tile_and_none_where_none_is_allowed(

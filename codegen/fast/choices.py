@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from gradproof.codegen.fast.contraction import contraction_kernel, contraction_tiles
+from gradproof.codegen.fast.contraction import contraction_kernels, contraction_tiles
 from gradproof.codegen.fast.kernel import FastKernel
 from gradproof.codegen.fast.layout import Layout
 from gradproof.codegen.fast.nest import Nest
@@ -61,9 +61,9 @@ def cpu_kernels(name: str, w: Work, choice: str, most: int, machine: Machine) ->
     """The kernels of a choice. Errors: ValueError where it is none for this work."""
     kind, _, rest = choice.partition(" ")
     if kind == "direct":
-        one = contraction_kernel(name, w.nests, w.layouts, w.also, w.store, rest, machine)
-        if one is not None:
-            return (one,)
+        own = contraction_kernels(name, w.nests, w.layouts, w.also, w.store, rest, machine)
+        if own is not None:
+            return own
     elif kind == "winograd" and _whole(w) and rest.isdecimal() and int(rest) <= most:
         nest, m = w.nests[0], int(rest)
         found = winograd_kernels(name, nest, w.layouts, m, w.also, w.store, machine=machine)

@@ -18,14 +18,22 @@ from math import prod
 from gradproof.codegen.fast.contraction_layouts import contraction_layouts, products
 from gradproof.codegen.fast.contraction_phases import phases
 from gradproof.codegen.fast.contraction_schedule import Schedule, chunked, schedules
+from gradproof.codegen.fast.contraction_sums import shares_of
 from gradproof.codegen.fast.contraction_text import Phase, section
 from gradproof.codegen.fast.kernel import FastKernel
 from gradproof.codegen.fast.layout import Layout
 from gradproof.codegen.fast.nest import Nest
+from gradproof.codegen.fast.tile_sums import Row, TileSums, merging, summed
 from gradproof.codegen.fast.tiles import AVX2, Machine, Problem, Tiling, tilings
 from gradproof.codegen.render import environment
 
-__all__ = ["contraction_cost", "contraction_kernel", "contraction_layouts", "contraction_tiles"]
+__all__ = [
+    "contraction_cost",
+    "contraction_kernel",
+    "contraction_kernels",
+    "contraction_layouts",
+    "contraction_tiles",
+]
 
 _BETWEEN = "; "  # the tiles of phases, in a kernel's note
 PAGE = 1024  # elements: terms at least half of it apart are far from each other,
@@ -59,18 +67,38 @@ def contraction_kernel(
     >>> k.tensors, k.flops
     ((('Y', False), ('w', False), ('b', False), ('z', True)), 4096)
     """
+    found = contraction_kernels(name, nests, layouts, epilogue, store, force, machine)
+    return None if found is None or len(found) > 1 else found[0]
+
+
+def contraction_kernels(
+    name: str,
+    nests: tuple[Nest, ...],
+    layouts: Mapping[str, Layout],
+    also: tuple[Nest, ...] = (),
+    store: bool = True,
+    force: str | None = None,
+    machine: Machine = AVX2,
+) -> tuple[FastKernel, ...] | None:
+    """The same with sums over the target among the nests in `also` (`tile_sums`): they end in
+    kernels of their own."""
+    target = nests[0].out.tensor
     if not products(nests):
         return None
+    split = summed(target, also, layouts[target].shape) or (also, TileSums(0))  # windows
+    epilogue, sums = (*split[0], *split[1].terms), split[1]
+    layouts = {**layouts, **sums.layouts}
+    rows = dict(zip((n.out.tensor for n in sums.terms), sums.rows, strict=True))
     chosen: list[tuple[Phase, Tiling]] = []
     forced = force.split(_BETWEEN) if force is not None else [None] * len(nests)
     if len(forced) != len(nests):
         raise ValueError(f"the tile {force!r} is for {len(forced)} phases, there are {len(nests)}")
     for n, wanted in zip(nests, forced, strict=True):
-        found = _ranked(n, layouts, epilogue, store, machine)
+        found = _ranked(n, layouts, epilogue, store, machine, rows)
         if not found:
             return None
         chosen.append(found[0] if wanted is None else _forced(found, wanted))
-    return _kernel(name, nests, chosen, epilogue, store)
+    return _kernels(name, nests, chosen, epilogue, sums, layouts)
 
 
 def contraction_tiles(
@@ -127,20 +155,30 @@ def _forced(found: tuple[tuple[Phase, Tiling], ...], wanted: str) -> tuple[Phase
     raise ValueError(f"no tile {wanted!r} here; the cheapest is {str(found[0][1])!r}")
 
 
-def _kernel(
+def _kernels(
     name: str,
     nests: tuple[Nest, ...],
     chosen: list[tuple[Phase, Tiling]],
     epilogue: tuple[Nest, ...],
-    store: bool,
-) -> FastKernel:
+    sums: TileSums,
+    layouts: Mapping[str, Layout],
+) -> tuple[FastKernel, ...] | None:
     parts = [
         (phase, s)
         for phase, tiling in chosen
         for s in schedules(phase.problem, tiling, phase.stores[0].stored and not phase.folds)
     ]
     groups = sum(s.groups for _, s in parts)
-    sections = [section(*part, *mine) for part, mine in zip(parts, _shares(parts), strict=True)]
+    sections, slots = [], 0
+    for (phase, s), mine in zip(parts, _shares(parts), strict=True):
+        shares = shares_of(phase, s, sums, slots) if sums.terms else None
+        if sums.terms and shares is None:
+            return None
+        sections.append(section(phase, s, *mine, shares))
+        slots += shares.slots if shares else 0
+    ends = merging(name, sums, f"{name}_shares", slots, layouts)
+    if ends is None:
+        return None
     stores = [s for p, _ in chosen for s in (*p.stores, *p.results) if s.stored]
     written = dict.fromkeys(s.tensor for s in stores)
     whole = {s.tensor for s in stores if s.whole}
@@ -150,12 +188,15 @@ def _kernel(
     note = _BETWEEN.join(str(t) for _, t in chosen)
     kinds = {t: f"{'' if w else 'const '}{'int' if t in whole else 'REAL'}" for t, w in tensors}
     arguments = [f"__global {kinds[t]} *restrict m_{t}" for t, _ in tensors]
+    arguments += ["__global REALV *restrict g_shares"] if sums.terms else []
     arguments += [f"const {'REAL' if kind == 'real' else 'uint'} s_{s}" for s, kind in scalars]
     about = [f"{n.out} = {n.value}, {[str(r) for r in n.reads]}" for n in nests]
     template = environment().get_template("fast_contraction.cl.j2")
     text = template.render(name=name, arguments=arguments, sections=sections, about=[*about, note])
     flops = sum(2 * prod(n.extents.values()) for n in nests if n.reductions)
-    return FastKernel(name, text, tensors, groups, scalars, flops, note=note)
+    scratch = ((f"{name}_shares", sums.size(slots)),) if sums.terms else ()
+    tensors += tuple((t, True) for t, _ in scratch)
+    return FastKernel(name, text, tensors, groups, scalars, flops, scratch, note), *ends
 
 
 def _shares(parts: list[tuple[Phase, Schedule]]) -> Iterator[tuple[str, str]]:
@@ -185,10 +226,11 @@ def _ranked(
     epilogue: tuple[Nest, ...],
     store: bool,
     machine: Machine,
+    rows: Mapping[str, Row] | None = None,
 ) -> tuple[tuple[Phase, Tiling], ...]:
     """All tiles of a phase, lane by lane, the cheapest first."""
     lanes = []
-    for phase in phases(n, layouts, epilogue, store):
+    for phase in phases(n, layouts, epilogue, store, rows):
         whole = replace(phase, problem=chunked(phase.problem))
         lanes.append([(whole, t) for t in tilings(whole.problem, machine)])
     return tuple(x for found in sorted(lanes, key=lambda f: f[0][1].cost) for x in found)

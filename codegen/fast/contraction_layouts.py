@@ -17,6 +17,7 @@ import sympy as sp
 from gradproof.codegen.fast.affine import Affine
 from gradproof.codegen.fast.layout import Layout
 from gradproof.codegen.fast.nest import Access, Nest
+from gradproof.codegen.fast.operands import plain
 
 # Costs, relative to a full vector with a broadcast factor; measured, and rough on purpose.
 _LARGER = 1.4  # the lane runs through the larger factor
@@ -35,8 +36,8 @@ class _Lane:
 
 
 def products(nests: tuple[Nest, ...]) -> bool:
-    """Whether these phases are sums of a product of two or more different reads."""
-    sums = [(n, r) for n in nests for r in n.reductions]
+    """Whether these phases are sums of a product of two or more different operands."""
+    sums = [(n, r) for n in map(plain, nests) for r in n.reductions]
     return bool(sums) and all(
         r.kind == "sum"
         and not r.guards
@@ -74,6 +75,7 @@ def contraction_layouts(
     """
     if not products(nests):
         return None
+    nests = tuple(map(plain, nests))
     main = max(nests, key=lambda n: (prod(n.extents.values()), bool(n.reductions)))
     found = _choose(main, lanes, prefer or {})
     if found is None:

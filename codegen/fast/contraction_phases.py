@@ -13,17 +13,24 @@ from gradproof.codegen.fast.layout import Layout
 from gradproof.codegen.fast.nest import Access, Loop, Nest
 from gradproof.codegen.fast.program import LANES
 from gradproof.codegen.fast.strided import Strided, fused_loops, strided
+from gradproof.codegen.fast.tile_sums import Row
 from gradproof.codegen.fast.tiles import Problem, Read, Sum
 from gradproof.codegen.fast.windows import Windowed, windowed
 
 Values = tuple[tuple[Access, sp.Expr], ...]
 Together = tuple[Nest, Values, Windowed | None]
+Rows = Mapping[str, Row]
 
 
 def phases(
-    n: Nest, layouts: Mapping[str, Layout], epilogue: tuple[Nest, ...], store: bool
+    n: Nest,
+    layouts: Mapping[str, Layout],
+    epilogue: tuple[Nest, ...],
+    store: bool,
+    rows: Rows | None = None,
 ) -> Iterator[Phase]:
-    """One for each lane; none where the layouts or the nests do not allow it."""
+    """One for each lane; none where the layouts or the nests do not allow it. rows: of the nests of
+    the epilogue that are terms of sums."""
     if any(r.kind != "sum" or r.guards or r.conditions for r in n.reductions):
         return
     pools = tuple(e for e in epilogue if e.reductions)
@@ -39,7 +46,7 @@ def phases(
         return
     for one, lane, reduced in _lanes(s):
         fused = fused_loops(one, points | {lane}) if one.reductions else one
-        phase = _phase(fused, lane, reduced, values, store)
+        phase = _phase(fused, lane, reduced, values, store, rows or {})
         if phase is None or (pooled and (reduced or lane in points)):
             continue
         yield _pooled(phase, pooled) if pooled else phase
@@ -114,11 +121,18 @@ def _halved(s: Strided, loop: str) -> Strided:
     )
 
 
-def _phase(s: Strided, lane: str, reduced: bool, values: Values, store: bool) -> Phase | None:
+def _store(tensor: str, address: Affine, value: sp.Expr, rows: Rows, stored: bool) -> Store:
+    row = rows.get(tensor)
+    return Store(tensor, address, value, stored and row is None, row=row)
+
+
+def _phase(
+    s: Strided, lane: str, reduced: bool, values: Values, store: bool, rows: Rows
+) -> Phase | None:
     """The phase with this lane; None where some address does not run along it in steps of 1."""
     count = len(s.reads) - (len(values) - 1)
     stores = tuple(
-        Store(a.tensor, address, value, stored=store or j > 0)
+        _store(a.tensor, address, value, rows, store or j > 0)
         for j, ((a, value), address) in enumerate(
             zip(values, (s.out, *s.reads[count:]), strict=True)
         )

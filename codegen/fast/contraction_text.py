@@ -6,15 +6,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 from math import prod
+from typing import TYPE_CHECKING
 
 import sympy as sp
 
 from gradproof.codegen.fast.affine import Affine
 from gradproof.codegen.fast.contraction_schedule import Around, Schedule
+from gradproof.codegen.fast.tile_sums import Row
 from gradproof.codegen.fast.tiles import LINE, Problem, Read, Tile, overlapping
 from gradproof.codegen.fast.values import value_text
 from gradproof.codegen.fast.window_text import declared, folded, window, windows
 from gradproof.codegen.fast.windows import Fold
+
+if TYPE_CHECKING:
+    from gradproof.codegen.fast.contraction_sums import Shares
 
 Point = Mapping[str, int]
 
@@ -22,13 +27,15 @@ Point = Mapping[str, int]
 @dataclass(frozen=True)
 class Store:
     """A value and where it goes; `stored` is False for one that only others read; `whole`: its
-    tensor is one of integers."""
+    tensor is one of integers; `row`: that of a term of a sum, which is added up
+    (`contraction_sums`)."""
 
     tensor: str
     address: Affine
     value: sp.Expr
     stored: bool = True
     whole: bool = False
+    row: Row | None = None
 
 
 @dataclass(frozen=True)
@@ -46,20 +53,26 @@ class Phase:
     results: tuple[Store, ...] = ()
 
 
-def section(p: Phase, s: Schedule, mine: str, number: str) -> dict[str, object]:
+def section(
+    p: Phase, s: Schedule, mine: str, number: str, shares: Shares | None = None
+) -> dict[str, object]:
     """What the template needs for one schedule of a phase; mine: whether a work-group does it,
-    number: which of its work-groups that is."""
+    number: which of its work-groups that is; `shares`: where its sums over the target go."""
     return {
+        "before": shares.before if shares else [],
+        "after": shares.after if shares else [],
         "mine": mine,
         "number": number,
         "schedule": s,
         "regions": [
-            _region(p, s, base, count, steps) for base, count, steps in s.regions
+            _region(p, s, base, count, steps, shares) for base, count, steps in s.regions
         ],
     }  # fmt: skip
 
 
-def _region(p: Phase, s: Schedule, base: int, count: int, steps: int) -> dict[str, object]:
+def _region(
+    p: Phase, s: Schedule, base: int, count: int, steps: int, shares: Shares | None
+) -> dict[str, object]:
     tile: Tile = (((s.tiled, steps),) if s.tiled else ()) + s.factors
     return {
         "first": base,
@@ -67,7 +80,7 @@ def _region(p: Phase, s: Schedule, base: int, count: int, steps: int) -> dict[st
         "steps": steps,
         "accumulators": [f"acc_{k}" for k in range(prod(n for _, n in tile))],
         "sums": [_sum(p, s, a, tile) for a in s.sums],
-        "finish": list(_finish(p, s, tile)),
+        "finish": list(_finish(p, s, tile, shares)),
         "before": list(declared(p.folds, len(windows(points(tile), p.problem.points)))),
         "after": list(_results(p, s, tile)),
     }
@@ -123,6 +136,8 @@ def _multiply_adds(p: Phase, a: Around, tile: Tile, last: str) -> Iterator[str]:
     if a.sum.shared:
         steps = [[x for step in steps for x in step]]
     number = 0
+    computed = [f for f in sp.Mul.make_args(a.sum.term) if not f.as_base_exp()[0].is_Atom]
+    known: dict[str, str] = {}  # operands that are computed from what is loaded, by their text
     for step in steps:
         names: dict[tuple[int, int], str] = {}
         stream = max(a.sum.reads, key=lambda r: (not r.vector, len(_offsets(r, step))))
@@ -136,7 +151,16 @@ def _multiply_adds(p: Phase, a: Around, tile: Tile, last: str) -> Iterator[str]:
             here = {f"r{r.index}": names[r.index, offset(r.address, point)] for r in a.sum.reads}
             here |= {str(x): f"s_{x}" for x in a.sum.term.free_symbols if str(x) not in here}
             vectors = frozenset(f"r{r.index}" for r in a.sum.reads if r.vector)
-            yield f"acc_{k} += {value_text(a.sum.term, here, vectors)};"
+            term = a.sum.term
+            for f in computed:
+                own = {str(x) for x in f.free_symbols}
+                text, vector = value_text(f, here, vectors), bool(own & vectors)
+                if text not in known:
+                    known[text] = f"f_{len(known)}"
+                    yield f"{_declared(known[text], vector)} = {text};"
+                term = term.subs(f, sp.Symbol(known[text], real=True))
+                vectors |= {known[text]} if vector else set()
+            yield f"acc_{k} += {value_text(term, here, vectors)};"
 
 
 def _offsets(r: Read, step: Iterable[tuple[int, Point]]) -> set[int]:
@@ -165,9 +189,11 @@ def _declared(name: str, vector: bool) -> str:
 
 
 # -- values -------------------------------------------------------------------------------------
-def _finish(p: Phase, s: Schedule, tile: Tile) -> Iterator[str]:
+def _finish(p: Phase, s: Schedule, tile: Tile, shares: Shares | None) -> Iterator[str]:
     """Sums over the lane, partial sums of hoisted loops, then the values and their stores."""
     target = p.stores[0]
+    if shares:
+        yield from shares.begun(points(tile))
     order = sorted(
         enumerate(points(tile)), key=lambda x: [x[1].get(v, 0) for v in p.problem.points]
     )
@@ -184,8 +210,10 @@ def _finish(p: Phase, s: Schedule, tile: Tile) -> Iterator[str]:
         else:
             yield "{"
         of = window(points(tile), p.problem.points, point)
-        yield from (f"    {line}" for line in _values(p, s, k, point, of))
+        yield from (f"    {line}" for line in _values(p, s, k, point, of, shares))
         yield "}"
+    if shares:
+        yield from shares.added(points(tile), s.hoisted)
 
 
 def _across(k: int) -> Iterator[str]:
@@ -221,7 +249,9 @@ def _stored(p: Phase, store: Store, place: str, value: str) -> str:
     return f"{how}(m_{store.tensor}, {place}) = {value};"
 
 
-def _values(p: Phase, s: Schedule, k: int, point: Point, of: int) -> Iterator[str]:
+def _values(
+    p: Phase, s: Schedule, k: int, point: Point, of: int, shares: Shares | None
+) -> Iterator[str]:
     names = {"acc": _sum_name(p, k)}
     vectors = set() if p.problem.reduced else {"acc"}
     for j, store in enumerate(p.stores):
@@ -230,7 +260,9 @@ def _values(p: Phase, s: Schedule, k: int, point: Point, of: int) -> Iterator[st
         text = _text(store.value, names, vectors)
         vectors |= set() if p.problem.reduced else {f"v{j}"}
         yield f"{_declared(names[f'v{j}'], not p.problem.reduced)} = {text};"
-        if store.stored:
+        if store.row is not None and shares:
+            yield from shares.term(store.row, names[f"v{j}"], point)
+        elif store.stored:
             place = _place(p, s, store.address, point)
             yield _stored(p, store, place, names[f"v{j}"])
     for j, fold in enumerate(p.folds):

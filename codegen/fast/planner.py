@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -18,6 +18,8 @@ from gradproof.codegen.fast.choices import Work, trial
 from gradproof.codegen.fast.copies import tiled_copy
 from gradproof.codegen.fast.emission import BASE, Launch, Program, canonical_names, on_copies
 from gradproof.codegen.fast.fusion import fused
+from gradproof.codegen.fast.fusion_operands import served, with_operands
+from gradproof.codegen.fast.fusion_sums import sums_of_products
 from gradproof.codegen.fast.fusion_windows import apart, with_windows
 from gradproof.codegen.fast.graph import Graph
 from gradproof.codegen.fast.kernel import FastKernel
@@ -33,6 +35,11 @@ from gradproof.codegen.fast.tasks import Step, Task
 from gradproof.derive.language import Definition
 
 log = logging.getLogger(__name__)
+
+
+def _what(graph: Graph, t: Task) -> str:
+    call = graph.calls[t.call]
+    return f"{call.operator} {call.target}"
 
 
 @dataclass(frozen=True)
@@ -79,22 +86,57 @@ class Planner:
         """The program, the step that it computes, the layouts of buffers, and the integer ones."""
         graph = Graph.of(data)
         step = with_windows(fused(step_of(graph, definition)), self.schedules.windows)
+        wishes, home = self._placed(step)
+        if self.on_cpu and (other := with_operands(step)) is not step:
+            again, there = self._placed(other)
+            if served(again, there):
+                step, wishes, home = other, again, there
         check_tasks(step)
         whole = frozenset(b for b, x in graph.buffers.items() if x.dtype == "int")
-        wishes = self._wishes(step, {})
-        if prefer := batch_lanes(step, wishes):
-            wishes = self._wishes(step, prefer)
-        home = place(step, wishes)
         asked = {id(w.task): w.layouts for w in wishes}
         program = Program(layouts=dict(home))
         late = sinks(step, home) if self.on_cpu else []
-        for task in with_moments(without(step.tasks, late)):
-            call = graph.calls[task.call]
-            program.what = f"{call.operator} {call.target}"
+        tasks = with_moments(without(step.tasks, late))
+        for task, sums in sums_of_products(step.shapes, tasks):
+            program.what = _what(graph, task)
+            if sums is not None and self._with_sums(program, graph, task, sums, home, asked):
+                continue
             self._emit(program, task, step, home, asked.get(id(task)), whole)
+            if sums is not None:
+                program.what = _what(graph, sums)
+                self._emit(program, sums, step, home, None, whole)
         for group in late:
             add_sweeps(program, group, graph)
         return program, step, home, whole
+
+    def _with_sums(
+        self,
+        program: Program,
+        graph: Graph,
+        t: Task,
+        sums: Task,
+        home: Mapping[str, Layout],
+        asked: Mapping[int, Mapping[str, Layout]],
+    ) -> bool:
+        """A sum of products and sums over its elements together, where these layouts suit both."""
+        if not self.schedules.sums or id(t) not in asked:
+            return False
+        own = {b: home[b] for b in {t.out, *t.reads}}
+        if self.schedules.working(t.nests, own, asked[id(t)]) != own:
+            return False
+        both = replace(t, also=(*sums.nests, *sums.also))
+        what, program.what = program.what, f"{program.what} + {_what(graph, sums)}"
+        if self._contract(program, both, home) is None:
+            program.what = what
+            return False
+        return True
+
+    def _placed(self, step: Step) -> tuple[list[Wish], dict[str, Layout]]:
+        """What sums of products ask for, and where every buffer lies."""
+        wishes = self._wishes(step, {})
+        if prefer := batch_lanes(step, wishes):
+            wishes = self._wishes(step, prefer)
+        return wishes, place(step, wishes)
 
     def _wishes(self, step: Step, prefer: Mapping[str, int]) -> list[Wish]:
         """What the sums of products of a step ask for."""

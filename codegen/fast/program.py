@@ -29,6 +29,14 @@ typedef int16 WHOLE __attribute__((aligned(4)));
     __builtin_convertvector(*(__global const WHOLE *)((pointer) + (place)), MASKV)
 #define PLACED_WHOLE(pointer, place) (*(__global WHOLE *)((pointer) + (place)))
 #define LANE ((MASKV)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15))
+// Memory that is soon read, or written: on its way to the cache, where a processor does that.
+#if defined(__x86_64__) || defined(__aarch64__)
+#define SOON(pointer) __builtin_prefetch((const void *)(uintptr_t)(pointer))
+#define SOON_STORED(pointer) __builtin_prefetch((const void *)(uintptr_t)(pointer), 1)
+#else
+#define SOON(pointer)
+#define SOON_STORED(pointer)
+#endif
 """
 SCALAR_PRELUDE = """\
 // Build option: REAL (float, double).

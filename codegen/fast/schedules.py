@@ -12,7 +12,7 @@ from typing import Protocol
 
 from gradproof.codegen.fast.accuracy import largest_tile
 from gradproof.codegen.fast.choices import Work, cpu_candidates, cpu_kernels
-from gradproof.codegen.fast.contraction import contraction_kernel, contraction_layouts
+from gradproof.codegen.fast.contraction import contraction_kernels, contraction_layouts
 from gradproof.codegen.fast.copying import on_best_copies
 from gradproof.codegen.fast.general import general_kernel
 from gradproof.codegen.fast.gpu_contraction import gpu_contraction_kernels, gpu_contraction_layouts
@@ -22,7 +22,7 @@ from gradproof.codegen.fast.kernel import FastKernel
 from gradproof.codegen.fast.layout import Layout
 from gradproof.codegen.fast.moments import moments_kernel
 from gradproof.codegen.fast.nest import Nest
-from gradproof.codegen.fast.tiles import MACHINES
+from gradproof.codegen.fast.tiles import MACHINES, Machine, machine_of
 from gradproof.codegen.fast.vector import vector_kernel
 from gradproof.codegen.fast.vector_columns import column_kernels
 from gradproof.codegen.fast.winograd import winograd_kernels, winograd_layouts
@@ -38,6 +38,10 @@ class Schedules(Protocol):
     @property
     def vectors(self) -> bool:
         """Whether the program needs the macros for lanes."""
+
+    @property
+    def sums(self) -> bool:
+        """Whether a sum of products takes sums over its elements with it."""
 
     def layouts(
         self,
@@ -82,11 +86,12 @@ class Schedules(Protocol):
 
 @dataclass(frozen=True)
 class CpuSchedules:
-    """Vectors of 16 lanes, one work-item in a group. machine: a name in `tiles.MACHINES`."""
+    """Vectors of 16 lanes, one work-item in a group."""
 
     precision: str
-    machine: str
+    machine: Machine
     vectors: bool = True
+    sums: bool = True
 
     def layouts(
         self,
@@ -103,7 +108,7 @@ class CpuSchedules:
         """By the model of the direct schedule; fused Winograd runs wherever it can."""
         if self._tile(nests):
             return dict(home)
-        return on_best_copies(nests, home, asked, MACHINES[self.machine])
+        return on_best_copies(nests, home, asked, self.machine)
 
     def windows(self, nests: Nests, shapes: Mapping[str, tuple[int, ...]]) -> bool:
         """In the direct schedule."""
@@ -120,7 +125,7 @@ class CpuSchedules:
         force: str | None = None,
     ) -> Kernels | None:
         """What is forced, else fused Winograd, else the direct schedule."""
-        machine = MACHINES[self.machine]
+        machine = self.machine
         if force is not None:
             work = Work(nests, layouts, also, store)
             return cpu_kernels(name, work, force, self._tile(nests), machine)
@@ -129,12 +134,11 @@ class CpuSchedules:
             found = winograd_kernels(name, nests[0], layouts, m, also, store, machine=machine)
             if found is not None:
                 return found
-        one = contraction_kernel(name, nests, layouts, also, store, machine=machine)
-        return None if one is None else (one,)
+        return contraction_kernels(name, nests, layouts, also, store, machine=machine)
 
     def candidates(self, work: Work) -> tuple[str, ...]:
         """Both sizes of a Winograd tile, and tiles of the direct schedule."""
-        return cpu_candidates(work, self._tile(work.nests), MACHINES[self.machine])
+        return cpu_candidates(work, self._tile(work.nests), self.machine)
 
     def vector(
         self, name: str, nests: Sequence[Nest], layouts: Layouts, whole: frozenset[str]
@@ -163,6 +167,7 @@ class GpuSchedules:
 
     items: int = ITEMS
     vectors: bool = False
+    sums: bool = False
 
     def layouts(
         self,
@@ -214,14 +219,15 @@ class GpuSchedules:
 
 
 def schedules(precision: str, machine: str) -> Schedules:
-    """The family for a machine: a name in `tiles.MACHINES`, "gpu", or "gpu 64" for a GPU whose
+    """The family for a machine: as `tiles.machine_of` reads it, "gpu", or "gpu 64" for a GPU whose
     work-groups have at most 64 work-items. Errors: ValueError for another name.
 
     >>> schedules("fast", "gpu 64")
-    GpuSchedules(items=64, vectors=False)
+    GpuSchedules(items=64, vectors=False, sums=False)
     """
-    if machine in MACHINES:
-        return CpuSchedules(precision, machine)
+    own = machine_of(machine)
+    if own is not None:
+        return CpuSchedules(precision, own)
     kind, _, items = machine.partition(" ")
     if kind != "gpu":
         raise ValueError(f"machine {machine!r}, expected 'gpu' or one of {sorted(MACHINES)}")

@@ -9,7 +9,7 @@ other. The model only orders the tiles; any tile is exact.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import combinations
 from math import prod
@@ -25,6 +25,7 @@ WAITING = 8  # instructions to bring what a window holds so far, for each point
 LINE = 16  # elements of a cache line
 ALIKE = 0.02  # costs that differ by less are equal: the tile that lies closest together wins
 FAR = 2048  # elements between what a tile should not read together
+ENOUGH = 225_000  # elements of local memory: schedules take no more of it
 PAIRED = 0.96  # of the cost, where a tile does the same in several images
 MANY = 8  # pairs of them, at least, to share among cores
 
@@ -35,11 +36,13 @@ Region = tuple[int, int, int]  # first step, number of tiles, steps of a tile
 @dataclass(frozen=True)
 class Machine:
     """What the compiler makes of a vector of 16 lanes: `pieces` registers of the `registers` there
-    are; `latency`: how many accumulators keep its multiply-adds busy."""
+    are; `latency`: how many accumulators keep its multiply-adds busy; `local`: elements of a
+    work-group's local memory."""
 
     registers: int
     pieces: int
     latency: int
+    local: int = ENOUGH
 
     @property
     def vectors(self) -> int:
@@ -50,6 +53,18 @@ class Machine:
 AVX2 = Machine(registers=15, pieces=2, latency=4)  # of 16; one is left to the compiler
 AVX512 = Machine(registers=28, pieces=1, latency=8)  # of 32
 MACHINES = {"avx2": AVX2, "avx512": AVX512}
+
+
+def machine_of(name: str) -> Machine | None:
+    """ "avx2" or "avx512", with the elements of local memory where these are few: "avx2 131072".
+
+    >>> machine_of("avx2 131072").local, machine_of("gpu 64")
+    (131072, None)
+    """
+    kind, _, local = name.partition(" ")
+    if kind not in MACHINES or (local and not local.isdecimal()):
+        return None
+    return replace(MACHINES[kind], local=int(local)) if local else MACHINES[kind]
 
 
 @dataclass(frozen=True)

@@ -148,11 +148,12 @@ class Schedule:
         return f"__global {'' if written else 'const '}{kind} *restrict {self.pointers[tensor]}"
 
     def _outer(self) -> int:
-        """The output loops: the first of them shared out to the work-groups, in order."""
+        """The output loops: the first of them shared out to the work-groups, in order; loops of one
+        step come first, so that what they bind is known outside of all others."""
         lane = self.lane
         loops = sorted(
             (x for x in self.s.loops if lane is None or x[0] != lane.loop),
-            key=lambda x: -abs(self.s.out.coefficient(x[0])),
+            key=lambda x: (x[1] > 1, -abs(self.s.out.coefficient(x[0]))),
         )
         if lane and lane.step:
             loops.append((lane.step, -(-lane.extent // LANES)))
@@ -160,9 +161,12 @@ class Schedule:
             (k for k in range(len(loops)) if prod(n for _, n in loops[:k]) >= FEWEST), len(loops)
         )
         groups = self._shared(loops[:count])
+        once = lane is not None and lane.step is None
+        if once:  # one vector has no loop: what it binds is known outside of those that follow
+            self.w.open("", frozenset({lane.loop}) if lane else frozenset(), True)
         for v, n in loops[count:]:
             self.w.open(f"for (int {v} = 0; {v} < {n}; {v}++)", frozenset({v}))
-        self._lanes()
+        self.body() if once else self._lanes()
         while self.w.here:
             self.w.close()
         return groups

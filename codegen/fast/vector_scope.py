@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import sympy as sp
 
 from gradproof.codegen.fast.affine import Affine
+from gradproof.codegen.fast.invariants import worth
 from gradproof.codegen.fast.values import condition_text, index_text, value_text
 
 
@@ -200,21 +201,29 @@ class Writer:
         return max(map(self.need, sorted(map(str, e.free_symbols))), default=0)
 
     def _hoisted(self, e: sp.Expr, here: int) -> sp.Expr:
-        if not _worth(e) or self._whole(e):
+        if not worth(e) or self._whole(e):
             return e
         level = self._level(e)
         if level < here:
             return self._temporary(e, level)
         if isinstance(e, sp.Piecewise):
-            pairs = [(self._hoisted(v, here), c) for v, c in e.args]
+            pairs = [(self._hoisted(v, here), self._comparison(c, here)) for v, c in e.args]
             return sp.Piecewise(*pairs, evaluate=False)
         if e.is_Mul:
             outer = sp.Mul(*[f for f in e.args if self._level(f) < here])
-            if _worth(outer):
+            if worth(outer):
                 inner = [f for f in e.args if self._level(f) >= here]
                 named = self._temporary(outer, self._level(outer))
                 return sp.Mul(named, *[self._hoisted(f, here) for f in inner])
         return e.func(*[self._hoisted(a, here) for a in e.args])
+
+    def _comparison(self, c: sp.Basic, here: int) -> sp.Basic:
+        """A condition of a case, its sides hoisted like the values, so that both share them."""
+        if isinstance(c, sp.And | sp.Or):
+            return c.func(*[self._comparison(x, here) for x in c.args])
+        if not isinstance(c, sp.core.relational.Relational):
+            return c
+        return c.func(*[self._hoisted(x, here) for x in c.args], evaluate=False)
 
     def _temporary(self, e: sp.Expr, level: int) -> sp.Expr:
         if self._whole(e):
@@ -230,10 +239,3 @@ class Writer:
 
     def _whole(self, e: sp.Expr) -> bool:
         return all(s.is_integer or str(s) in self.whole for s in e.free_symbols)
-
-
-def _worth(e: sp.Expr) -> bool:
-    """Whether an expression is more than a symbol, a number or their negative."""
-    return not (
-        e.is_Atom or (e.is_Mul and len(e.args) == 2 and e.args[0] == -1 and e.args[1].is_Atom)
-    )

@@ -116,7 +116,8 @@ def winograd_kernels(
 ) -> tuple[FastKernel, ...] | None:
     """The kernels of a nest on given layouts, in launch order; None where they do not serve.
 
-    epilogue: pointwise nests over the target's elements, computed as soon as these are known;
+    epilogue: pointwise nests over the target's elements, computed as soon as these are known, and
+    sums over all of these for each channel (`tile_sums`), which end in kernels of their own;
     store: whether the target itself is stored; m: at most, see `tile_size`; points: of the
     transforms, m + taps - 1 of them;
     machine: the registers that decide the tiles of accumulators.

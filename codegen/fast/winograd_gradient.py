@@ -30,9 +30,9 @@ from gradproof.codegen.fast.winograd_tiles import (
 )
 
 CHUNKS = 2  # of the tiles, for as many cores, where the channels give less work-groups
-_LOCAL_BYTES = 600_000  # of local memory for both operands, in float32
+_LOCAL = 150_000  # elements of local memory for both operands
+_LEAST = 8  # tiles of a block
 _MOST_BLOCKS = 8  # of 16 channels, of each operand, that one work-group takes
-_VECTOR = 4 * LANES
 
 
 @dataclass(frozen=True)
@@ -54,15 +54,19 @@ class Shares:
         return "lane" if self.wide == "near" else "near"
 
 
-def shares(t: Tiling, weights: Affine, machine: Machine) -> Shares:
-    """Lanes are those that lie together in the weights, if there are such."""
+def shares(t: Tiling, weights: Affine, machine: Machine) -> Shares | None:
+    """Lanes are those that lie together in the weights, if there are such. None where even the
+    smallest blocks are too large for local memory."""
     wide = "near" if vector_kind(weights, "near_i") == "vector" else "lane"
     one = "lane" if wide == "near" else "near"
     wide_blocks, one_blocks = (_share(t.extents[v]) for v in (wide, one))
     vectors = 2 if wide_blocks % 2 == 0 and machine.vectors >= 16 else 1
     runs = _runs(one_blocks * LANES, min(16, machine.vectors) // vectors)
-    per_tile = prod(t.products) * _VECTOR * (wide_blocks + one_blocks)
-    tiles = min(max(8, min(32, _LOCAL_BYTES // per_tile // 8 * 8)), t.tiles)
+    per_product, blocks = prod(t.products) * LANES, wide_blocks + one_blocks
+    most = (min(_LOCAL, machine.local) // per_product - 2) // blocks // _LEAST * _LEAST
+    tiles = min(max(_LEAST, min(32, most)), t.tiles)
+    if (tiles * blocks + 2) * per_product > machine.local:  # a row of each is one vector longer
+        return None
     groups = t.extents["near"] * t.extents["lane"] // (wide_blocks * one_blocks)
     chunks = 1 if groups >= 2 * CHUNKS else min(CHUNKS, -(-t.tiles // tiles))
     return Shares(wide, tiles, chunks, wide_blocks, one_blocks, vectors, runs)
@@ -88,6 +92,8 @@ def weight_gradient(name: str, t: Tiling, machine: Machine) -> tuple[FastKernel,
     if weights is None or t.nest.used(t.nest.value) or _places(t):
         return None
     s = shares(t, weights, machine)
+    if s is None:
+        return None
     scratch = f"{name}_partial"
     return _partial_kernel(name, t, s, scratch, machine.pieces), _last_kernel(
         f"{name}_last", t, s, scratch

@@ -14,6 +14,7 @@ from math import prod
 from gradproof.codegen.fast.kernel import FastKernel
 from gradproof.codegen.fast.nest import Nest
 from gradproof.codegen.fast.program import LANES
+from gradproof.codegen.fast.tile_sums import merging, summed
 from gradproof.codegen.fast.tiles import Machine
 from gradproof.codegen.fast.transforms import separable, transposed
 from gradproof.codegen.fast.winograd_outputs import Outputs, outputs
@@ -28,7 +29,7 @@ from gradproof.codegen.fast.winograd_tiles import (
     stepped,
 )
 
-LOCAL_BYTES = 900_000  # of local memory that the tiles of a block may take, in float32
+SOON_BYTES = 192_000  # that a work-group asks for before its products; more would not stay
 _VECTOR = 4 * LANES
 
 
@@ -49,24 +50,40 @@ def blocks(t: Tiling, machine: Machine) -> Blocks | None:
     outputs, near = t.extents["lane"], t.extents["near"]
     lanes = next(b for b in (2, 3, 1) if b == 1 or (outputs % b == 0 and 8 * b <= machine.vectors))
     columns = min(8 if lanes > 1 else 16, machine.vectors // lanes)
-    per_block = prod(t.products) * _VECTOR * columns
+    per_product = prod(t.products) * LANES
     shares = [b for b in range(lanes, outputs + 1, lanes) if outputs % b == 0]
-    fitting = [b for b in shares if per_block * (near + b) <= LOCAL_BYTES]
+    fitting = [b for b in shares if per_product * (columns * (near + b) + 2) <= machine.local]
     return Blocks(columns, lanes, max(fitting)) if fitting else None
 
 
 def correlation(
-    name: str, t: Tiling, epilogue: tuple[Nest, ...], store: bool, machine: Machine
+    name: str,
+    t: Tiling,
+    also: tuple[Nest, ...],
+    store: bool,
+    machine: Machine,
 ) -> tuple[FastKernel, ...] | None:
-    """The kernel of the weights and the kernel of the tiles."""
-    out, b = outputs(t, epilogue, store), blocks(t, machine)
+    """The kernel of the weights, that of the tiles, and those that end sums over the target."""
+    target = t.nest.out.tensor
+    split, b = summed(target, also, t.layouts[target].shape), blocks(t, machine)
+    out = None if split is None else outputs(t, split[0], store, split[1])
     if out is None or b is None:
+        return None
+    ends = merging(name, out.sums, f"{name}_shares", -(-t.tiles // b.columns), t.layouts)
+    if ends is None:
         return None
     u = f"{name}_transformed"
     row = t.extents["near"] * LANES * b.together + 1
     size = t.extents["lane"] // b.together * prod(t.products) * row * LANES
     weights = _weights_kernel(f"{name}_weights", t, b, u, row, size)
-    return weights, _tiles_kernel(name, t, b, out, u, row, machine)
+    return weights, _tiles_kernel(name, t, b, out, u, row, machine), *ends
+
+
+def _soon(t: Tiling, b: Blocks, out: Outputs) -> list[str]:
+    """What to ask for before the products, as far as it stays in the cache until it is used."""
+    lines = out.soon
+    fits = len(lines) * b.columns * t.extents["lane"] * _VECTOR <= SOON_BYTES
+    return lines if fits else []
 
 
 def _weights_kernel(
@@ -115,8 +132,11 @@ def _tiles_kernel(
         lane_blocks=t.extents["lane"], tiles=t.tiles, columns=b.columns, lanes=b.lanes,
         together=b.together, column_row=column_row, sum_row=sum_row, weights_row=row,
         decode=t.decode(), base=base, into=into, back=back, pointers=out.pointers, unroll=4,
+        before=out.before, after=out.after, soon=_soon(t, b, out),
         pieces=machine.pieces, piece=piece_type(machine.pieces), LANES=LANES,
     )  # fmt: skip
     tensors = ((t.pattern.window.tensor, False), (scratch, False), *out.tensors)
     groups = -(-t.tiles // b.columns)
-    return FastKernel(name, text, tensors, groups, out.scalars, t.flops)
+    shares = ((f"{name}_shares", out.sums.size(groups)),) if out.sums.terms else ()
+    tensors += tuple((share, True) for share, _ in shares)
+    return FastKernel(name, text, tensors, groups, out.scalars, t.flops, shares)
