@@ -52,7 +52,7 @@ class Work:
 # -- the choices of the CPU's schedules ---------------------------------------------------------
 def cpu_candidates(w: Work, most: int, machine: Machine) -> tuple[str, ...]:
     """Choices worth a measurement. most: outputs per axis of a Winograd tile, 0 for none."""
-    sizes = {2, most} if most and _whole(w) else set()
+    sizes = {2, most} if most and len(w.nests) == 1 else set()
     tiles = contraction_tiles(w.nests, w.layouts, TILES, machine, w.also, w.store)
     return (*(f"winograd {m}" for m in sorted(sizes)), *(f"direct {t}" for t in tiles))
 
@@ -64,17 +64,12 @@ def cpu_kernels(name: str, w: Work, choice: str, most: int, machine: Machine) ->
         own = contraction_kernels(name, w.nests, w.layouts, w.also, w.store, rest, machine)
         if own is not None:
             return own
-    elif kind == "winograd" and _whole(w) and rest.isdecimal() and int(rest) <= most:
+    elif kind == "winograd" and len(w.nests) == 1 and rest.isdecimal() and int(rest) <= most:
         nest, m = w.nests[0], int(rest)
         found = winograd_kernels(name, nest, w.layouts, m, w.also, w.store, machine=machine)
         if found is not None:
             return found
     raise ValueError(f"the choice {choice!r} is none for {[str(n.out) for n in w.nests]}")
-
-
-def _whole(w: Work) -> bool:
-    """Whether it is one sum, and no windows are reduced behind it."""
-    return len(w.nests) == 1 and not any(n.reductions for n in w.also)
 
 
 # -- what a tuner builds and times --------------------------------------------------------------
@@ -91,7 +86,7 @@ def trial(key: str, w: Work, what: Sequence[str], schedules: Schedules) -> dict[
                 _NAME, w.nests, w.layouts, w.also, w.store, choice or None
             )
         except ValueError:
-            continue  # a tile that the epilogue does not allow
+            continue  # what the epilogue does not allow
         if kernels is None:
             continue
         source = fast_program(kernels, schedules.vectors)

@@ -82,13 +82,10 @@ def contraction_kernels(
 ) -> tuple[FastKernel, ...] | None:
     """The same with sums over the target among the nests in `also` (`tile_sums`): they end in
     kernels of their own."""
-    target = nests[0].out.tensor
     if not products(nests):
         return None
-    split = summed(target, also, layouts[target].shape) or (also, TileSums(0))  # windows
-    epilogue, sums = (*split[0], *split[1].terms), split[1]
+    epilogue, sums, rows = _behind(nests, layouts, also)
     layouts = {**layouts, **sums.layouts}
-    rows = dict(zip((n.out.tensor for n in sums.terms), sums.rows, strict=True))
     chosen: list[tuple[Phase, Tiling]] = []
     forced = force.split(_BETWEEN) if force is not None else [None] * len(nests)
     if len(forced) != len(nests):
@@ -101,16 +98,29 @@ def contraction_kernels(
     return _kernels(name, nests, chosen, epilogue, sums, layouts)
 
 
+def _behind(
+    nests: tuple[Nest, ...], layouts: Mapping[str, Layout], also: tuple[Nest, ...]
+) -> tuple[tuple[Nest, ...], TileSums, dict[str, Row]]:
+    """The nests behind a sum of products, windows among them, with the terms of sums over the
+    target; these sums, and the rows of their terms."""
+    target = nests[0].out.tensor
+    pointwise, sums = summed(target, also, layouts[target].shape) or (also, TileSums(0))
+    rows = dict(zip((n.out.tensor for n in sums.terms), sums.rows, strict=True))
+    return (*pointwise, *sums.terms), sums, rows
+
+
 def contraction_tiles(
     nests: tuple[Nest, ...],
     layouts: Mapping[str, Layout],
     most: int = 4,
     machine: Machine = AVX2,
-    epilogue: tuple[Nest, ...] = (),
+    also: tuple[Nest, ...] = (),
     store: bool = True,
 ) -> tuple[str, ...]:
     """The cheapest tiles by the model, to force and to time; for phases, rank by rank."""
-    ranked = [_ranked(n, layouts, epilogue, store, machine) for n in nests]
+    epilogue, sums, rows = _behind(nests, layouts, also)
+    layouts = {**layouts, **sums.layouts}
+    ranked = [_ranked(n, layouts, epilogue, store, machine, rows) for n in nests]
     if not all(ranked):
         return ()
     count = min(most, max(map(len, ranked)))

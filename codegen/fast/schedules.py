@@ -129,8 +129,7 @@ class CpuSchedules:
         if force is not None:
             work = Work(nests, layouts, also, store)
             return cpu_kernels(name, work, force, self._tile(nests), machine)
-        windows = any(n.reductions for n in also)
-        if (m := self._tile(nests)) and not windows:
+        if m := self._tile(nests):
             found = winograd_kernels(name, nests[0], layouts, m, also, store, machine=machine)
             if found is not None:
                 return found
