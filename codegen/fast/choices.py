@@ -18,6 +18,7 @@ from gradproof.codegen.fast.kernel import FastKernel
 from gradproof.codegen.fast.layout import Layout
 from gradproof.codegen.fast.nest import Nest
 from gradproof.codegen.fast.program import fast_options, fast_program
+from gradproof.codegen.fast.tile_sums import summed
 from gradproof.codegen.fast.tiles import Machine
 from gradproof.codegen.fast.winograd import winograd_kernels
 
@@ -52,7 +53,9 @@ class Work:
 # -- the choices of the CPU's schedules ---------------------------------------------------------
 def cpu_candidates(w: Work, most: int, machine: Machine) -> tuple[str, ...]:
     """Choices worth a measurement. most: outputs per axis of a Winograd tile, 0 for none."""
-    sizes = {2, most} if most and len(w.nests) == 1 else set()
+    target = w.nests[0].out.tensor
+    windows = summed(target, w.also, w.layouts[target].shape) is None  # Winograd takes none
+    sizes = {2, most} if most and len(w.nests) == 1 and not windows else set()
     tiles = contraction_tiles(w.nests, w.layouts, TILES, machine, w.also, w.store)
     return (*(f"winograd {m}" for m in sorted(sizes)), *(f"direct {t}" for t in tiles))
 
