@@ -23,9 +23,10 @@ from gradproof.codegen.fast.contraction import (
 from gradproof.codegen.fast.inline import renamed
 from gradproof.codegen.fast.kernel import FastKernel
 from gradproof.codegen.fast.layout import Layout
+from gradproof.codegen.fast.machine import AVX512
 from gradproof.codegen.fast.nest import Access, Nest
 from gradproof.codegen.fast.specialise import specialise
-from gradproof.codegen.fast.tiles import AVX512, balanced
+from gradproof.codegen.fast.tiles import balanced
 from gradproof.derive.language import Definition, operator
 from gradproof.derive.registry import find
 from gradproof.derive.system import derive

@@ -7,9 +7,9 @@ import pytest
 from gradproof.codegen.fast.contraction import contraction_cost, contraction_layouts
 from gradproof.codegen.fast.copying import on_best_copies, serves
 from gradproof.codegen.fast.layout import Layout
+from gradproof.codegen.fast.machine import AVX2
 from gradproof.codegen.fast.nest import Nest
 from gradproof.codegen.fast.specialise import specialise
-from gradproof.codegen.fast.tiles import AVX2
 from gradproof.derive.language import operator
 
 Layouts = dict[str, Layout]

@@ -19,8 +19,8 @@ from gradproof.codegen.fast.affine import Affine
 from gradproof.codegen.fast.choices import Work, cpu_candidates, cpu_kernels
 from gradproof.codegen.fast.contraction import _ranked, contraction_kernel
 from gradproof.codegen.fast.layout import Layout
+from gradproof.codegen.fast.machine import AVX2
 from gradproof.codegen.fast.nest import Access, Nest, Reduction
-from gradproof.codegen.fast.tiles import AVX2
 from gradproof.codegen.fast.windows import windowed
 from tests.fast_device import Job
 from tests.nests import run

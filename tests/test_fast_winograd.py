@@ -19,9 +19,9 @@ from gradproof.codegen.fast.accuracy import largest_tile, terms, winograd_bound,
 from gradproof.codegen.fast.affine import Affine
 from gradproof.codegen.fast.kernel import FastKernel
 from gradproof.codegen.fast.layout import Layout
+from gradproof.codegen.fast.machine import AVX2, AVX512, Machine
 from gradproof.codegen.fast.nest import Access, Nest, Reduction
 from gradproof.codegen.fast.specialise import specialise
-from gradproof.codegen.fast.tiles import AVX2, AVX512, Machine
 from gradproof.codegen.fast.winograd import (
     gain,
     tile_size,

@@ -20,8 +20,8 @@ from gradproof.cli.main import app
 from gradproof.codegen.fast import choices as candidates
 from gradproof.codegen.fast.choices import Work, cpu_candidates, cpu_kernels
 from gradproof.codegen.fast.contraction import contraction_layouts
+from gradproof.codegen.fast.machine import AVX2
 from gradproof.codegen.fast.specialise import specialise
-from gradproof.codegen.fast.tiles import AVX2
 from gradproof.codegen.fast.winograd import winograd_layouts
 from gradproof.derive.registry import find
 from gradproof.runtime import plan as plans

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 from gradproof.codegen.fast.contraction import contraction_kernels, contraction_tiles
 from gradproof.codegen.fast.kernel import FastKernel
 from gradproof.codegen.fast.layout import Layout
+from gradproof.codegen.fast.machine import Machine
 from gradproof.codegen.fast.nest import Nest
 from gradproof.codegen.fast.program import fast_options, fast_program
 from gradproof.codegen.fast.tile_sums import summed
-from gradproof.codegen.fast.tiles import Machine
 from gradproof.codegen.fast.winograd import winograd_kernels
 
 if TYPE_CHECKING:

@@ -22,9 +22,11 @@ from gradproof.codegen.fast.contraction_sums import shares_of
 from gradproof.codegen.fast.contraction_text import Phase, section
 from gradproof.codegen.fast.kernel import FastKernel
 from gradproof.codegen.fast.layout import Layout
+from gradproof.codegen.fast.machine import AVX2, Machine
 from gradproof.codegen.fast.nest import Nest
+from gradproof.codegen.fast.problem import Problem
 from gradproof.codegen.fast.tile_sums import Row, TileSums, merging, summed
-from gradproof.codegen.fast.tiles import AVX2, Machine, Problem, Tiling, tilings
+from gradproof.codegen.fast.tiles import Tiling, tilings
 from gradproof.codegen.render import environment
 
 __all__ = [

@@ -11,10 +11,10 @@ from gradproof.codegen.fast.affine import Affine
 from gradproof.codegen.fast.contraction_text import Phase, Store
 from gradproof.codegen.fast.layout import Layout
 from gradproof.codegen.fast.nest import Access, Loop, Nest
+from gradproof.codegen.fast.problem import Problem, Read, Sum
 from gradproof.codegen.fast.program import LANES
 from gradproof.codegen.fast.strided import Strided, fused_loops, strided
 from gradproof.codegen.fast.tile_sums import Row
-from gradproof.codegen.fast.tiles import Problem, Read, Sum
 from gradproof.codegen.fast.windows import Windowed, windowed
 
 Values = tuple[tuple[Access, sp.Expr], ...]

@@ -16,17 +16,8 @@ from math import prod
 
 from gradproof.codegen.fast.affine import Affine
 from gradproof.codegen.fast.nest import Loop
-from gradproof.codegen.fast.tiles import (
-    LINE,
-    Problem,
-    Read,
-    Region,
-    Sum,
-    Tiling,
-    balanced,
-    innermost,
-    unrollings,
-)
+from gradproof.codegen.fast.problem import LINE, Problem, Read, Sum
+from gradproof.codegen.fast.tiles import Region, Tiling, balanced, innermost, unrollings
 
 CACHE = 18 * 1024  # bytes that a tile reads: what stays in a first-level cache of 32 KB
 CACHE_2 = 512 * 1024  # of the second level, for the largest factor

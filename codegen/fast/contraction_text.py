@@ -12,8 +12,9 @@ import sympy as sp
 
 from gradproof.codegen.fast.affine import Affine
 from gradproof.codegen.fast.contraction_schedule import Around, Schedule
+from gradproof.codegen.fast.problem import LINE, Problem, Read, Tile
 from gradproof.codegen.fast.tile_sums import Row
-from gradproof.codegen.fast.tiles import LINE, Problem, Read, Tile, overlapping
+from gradproof.codegen.fast.tiles import overlapping
 from gradproof.codegen.fast.values import value_text
 from gradproof.codegen.fast.window_text import declared, folded, window, windows
 from gradproof.codegen.fast.windows import Fold

@@ -9,10 +9,10 @@ from math import prod
 
 from gradproof.codegen.fast.contraction import contraction_cost
 from gradproof.codegen.fast.layout import Axis, Layout
+from gradproof.codegen.fast.machine import Machine
 from gradproof.codegen.fast.nest import Nest
 from gradproof.codegen.fast.placement import order
 from gradproof.codegen.fast.program import LANES
-from gradproof.codegen.fast.tiles import Machine
 
 COPY = 2.0  # what a copied element costs, in multiply-adds of a vector
 
@@ -24,7 +24,7 @@ def on_best_copies(
     cost, by the model; all of `asked` where no other choice has a kernel.
 
     >>> from gradproof.codegen.fast.specialise import specialise
-    >>> from gradproof.codegen.fast.tiles import AVX2
+    >>> from gradproof.codegen.fast.machine import AVX2
     >>> from gradproof.derive.ops.linear import linear
     >>> shapes = {"z": (256, 512), "Y": (256, 512), "w": (512, 512), "b": (512,)}
     >>> nests = specialise(linear, linear.equations[0], {"N": 256, "K": 512, "O": 512})

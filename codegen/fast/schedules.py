@@ -20,9 +20,9 @@ from gradproof.codegen.fast.gpu_tiles import ITEMS
 from gradproof.codegen.fast.gpu_vector import gpu_moments_kernels, gpu_vector_kernels
 from gradproof.codegen.fast.kernel import FastKernel
 from gradproof.codegen.fast.layout import Layout
+from gradproof.codegen.fast.machine import MACHINES, Machine, machine_of
 from gradproof.codegen.fast.moments import moments_kernel
 from gradproof.codegen.fast.nest import Nest
-from gradproof.codegen.fast.tiles import MACHINES, Machine, machine_of
 from gradproof.codegen.fast.vector import vector_kernel
 from gradproof.codegen.fast.vector_columns import column_kernels
 from gradproof.codegen.fast.winograd import winograd_kernels, winograd_layouts

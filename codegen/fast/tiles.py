@@ -9,109 +9,23 @@ other. The model only orders the tiles; any tile is exact.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import dataclass
 from itertools import combinations
 from math import prod
 
-import sympy as sp
-
-from gradproof.codegen.fast.affine import Affine
+from gradproof.codegen.fast.machine import Machine
 from gradproof.codegen.fast.nest import Loop
+from gradproof.codegen.fast.problem import LINE, Problem, Sum, Tile, box, carried, loads
 
 UNROLLED = 112  # multiply-adds in the innermost loop's text
 ACROSS = 8  # instructions to sum a vector
 WAITING = 8  # instructions to bring what a window holds so far, for each point
-LINE = 16  # elements of a cache line
 ALIKE = 0.02  # costs that differ by less are equal: the tile that lies closest together wins
 FAR = 2048  # elements between what a tile should not read together
-ENOUGH = 225_000  # elements of local memory: schedules take no more of it
 PAIRED = 0.96  # of the cost, where a tile does the same in several images
 MANY = 8  # pairs of them, at least, to share among cores
 
-Tile = tuple[tuple[str, int], ...]
 Region = tuple[int, int, int]  # first step, number of tiles, steps of a tile
-
-
-@dataclass(frozen=True)
-class Machine:
-    """What the compiler makes of a vector of 16 lanes: `pieces` registers of the `registers` there
-    are; `latency`: how many accumulators keep its multiply-adds busy; `local`: elements of a
-    work-group's local memory."""
-
-    registers: int
-    pieces: int
-    latency: int
-    local: int = ENOUGH
-
-    @property
-    def vectors(self) -> int:
-        """The most accumulators worth a try."""
-        return self.registers // self.pieces - 1
-
-
-AVX2 = Machine(registers=15, pieces=2, latency=4)  # of 16; one is left to the compiler
-AVX512 = Machine(registers=28, pieces=1, latency=8)  # of 32
-MACHINES = {"avx2": AVX2, "avx512": AVX512}
-
-
-def machine_of(name: str) -> Machine | None:
-    """ "avx2" or "avx512", with the elements of local memory where these are few: "avx2 131072".
-
-    >>> machine_of("avx2 131072").local, machine_of("gpu 64")
-    (131072, None)
-    """
-    kind, _, local = name.partition(" ")
-    if kind not in MACHINES or (local and not local.isdecimal()):
-        return None
-    return replace(MACHINES[kind], local=int(local)) if local else MACHINES[kind]
-
-
-@dataclass(frozen=True)
-class Read:
-    """A factor: which read of the nest, its address, and whether it is a vector along the lane."""
-
-    index: int
-    address: Affine
-    vector: bool
-
-
-@dataclass(frozen=True)
-class Sum:
-    """One sum into the accumulators, over `loops`."""
-
-    loops: tuple[Loop, ...]
-    reads: tuple[Read, ...]
-    term: sp.Expr
-
-    @property
-    def steps(self) -> int:
-        """Terms of one element."""
-        return prod(n for _, n in self.loops)
-
-    @property
-    def shared(self) -> bool:
-        """All operands are vectors: their loads are shared between unrolled steps."""
-        return all(r.vector for r in self.reads)
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Sums over output loops; the lane is not among the loops. reduced: the lane is summed.
-    points: loops over a window, which a tile covers or leaves out; folds: reductions over it."""
-
-    loops: tuple[Loop, ...]
-    out: Affine
-    sums: tuple[Sum, ...]
-    lane: str
-    reduced: bool
-    points: tuple[str, ...] = ()
-    folds: int = 0
-
-    @property
-    def main(self) -> Sum | None:
-        """The longest sum, which decides the tile."""
-        return max(self.sums, key=lambda s: s.steps, default=None)
 
 
 @dataclass(frozen=True)
@@ -139,45 +53,6 @@ def balanced(extent: int, steps: int) -> tuple[Region, ...]:
     small, more = divmod(extent, tiles)
     regions = ((0, more, small + 1), (more * (small + 1), tiles - more, small))
     return tuple(r for r in regions if r[1])
-
-
-Box = tuple[tuple[int, int], ...]  # (stride, steps) of each loop
-
-
-def _addresses(box: Box) -> set[int]:
-    """All sum(stride * i), i < steps."""
-    found = {0}
-    for stride, steps in box:
-        found = {o + stride * i for o in found for i in range(steps)}
-    return found
-
-
-@lru_cache(maxsize=65536)
-def distinct(box: Box) -> int:
-    """How many addresses there are in a box."""
-    return len(_addresses(box))
-
-
-@lru_cache(maxsize=65536)
-def carried(box: Box, stride: int, steps: int) -> int:
-    """How many addresses of a box are read before and again after some of `steps`, each of which
-    moves the box by `stride`: the compiler loads them once and holds them meanwhile.
-
-    >>> carried(((1, 6),), 1, 3), carried(((16, 6),), 1, 4)
-    (5, 0)
-    """
-    reads = [{o + stride * u for o in _addresses(box)} for u in range(steps)]
-    held = (set().union(*reads[:u]) & set().union(*reads[u:]) for u in range(1, steps))
-    return max(map(len, held), default=0)
-
-
-def _box(r: Read, tile: Tile) -> Box:
-    return tuple(sorted((k, n) for v, n in tile if (k := r.address.coefficient(v))))
-
-
-def loads(r: Read, tile: Tile) -> int:
-    """Different elements of a read within a tile."""
-    return distinct(_box(r, tile))
 
 
 def innermost(s: Sum) -> tuple[Loop, ...]:
@@ -286,7 +161,7 @@ def _operands(s: Sum, tile: Tile, unroll: tuple[str, int], m: Machine) -> int:
         counts = sorted(loads(r, (*tile, unroll)) for r in s.reads)
         return m.pieces * (sum(counts[:-1]) + 1)
     (loop, steps), rest = unroll, [r for r in s.reads if not r.vector]
-    scalars = sum(carried(_box(r, tile), r.address.coefficient(loop), steps) for r in rest)
+    scalars = sum(carried(box(r, tile), r.address.coefficient(loop), steps) for r in rest)
     return m.pieces * sum(loads(r, tile) for r in s.reads if r.vector) + max(1, scalars)
 
 

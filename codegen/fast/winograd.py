@@ -16,9 +16,9 @@ from math import prod
 
 from gradproof.codegen.fast.kernel import FastKernel
 from gradproof.codegen.fast.layout import Layout
+from gradproof.codegen.fast.machine import AVX2, Machine
 from gradproof.codegen.fast.nest import Access, Nest
 from gradproof.codegen.fast.program import LANES
-from gradproof.codegen.fast.tiles import AVX2, Machine
 from gradproof.codegen.fast.transforms import transform_for
 from gradproof.codegen.fast.winograd_gradient import weight_gradient
 from gradproof.codegen.fast.winograd_pattern import Pattern, pattern

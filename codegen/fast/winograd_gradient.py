@@ -12,8 +12,9 @@ from math import prod
 
 from gradproof.codegen.fast.affine import Affine
 from gradproof.codegen.fast.kernel import FastKernel
+from gradproof.codegen.fast.machine import Machine
 from gradproof.codegen.fast.program import LANES
-from gradproof.codegen.fast.tiles import Machine, Region
+from gradproof.codegen.fast.tiles import Region
 from gradproof.codegen.fast.transforms import Index, separable, transposed
 from gradproof.codegen.fast.values import value_text
 from gradproof.codegen.fast.winograd_tiles import (

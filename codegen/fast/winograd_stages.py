@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from math import prod
 
 from gradproof.codegen.fast.kernel import FastKernel
+from gradproof.codegen.fast.machine import Machine
 from gradproof.codegen.fast.nest import Nest
 from gradproof.codegen.fast.program import LANES
 from gradproof.codegen.fast.tile_sums import merging, summed
-from gradproof.codegen.fast.tiles import Machine
 from gradproof.codegen.fast.transforms import separable, transposed
 from gradproof.codegen.fast.winograd_outputs import Outputs, outputs
 from gradproof.codegen.fast.winograd_tiles import (

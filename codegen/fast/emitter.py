@@ -1,0 +1,188 @@
+"""Tasks become launches: the kernels of their schedules, with copies where layouts differ."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+
+import sympy as sp
+
+from gradproof.codegen.fast.affine import Affine
+from gradproof.codegen.fast.choices import Work
+from gradproof.codegen.fast.copies import tiled_copy
+from gradproof.codegen.fast.emission import BASE, Launch, Program, canonical_names, on_copies
+from gradproof.codegen.fast.fusion_windows import apart
+from gradproof.codegen.fast.kernel import FastKernel
+from gradproof.codegen.fast.layout import Layout
+from gradproof.codegen.fast.nest import Access, Nest
+from gradproof.codegen.fast.schedules import Schedules
+from gradproof.codegen.fast.steps import alike
+from gradproof.codegen.fast.tasks import Step, Task
+
+Kernels = tuple[FastKernel, ...]
+
+
+@dataclass(frozen=True)
+class Emitter:
+    """Adds the launches of a step's tasks to `program`.
+
+    choices: what a tuner found, by `key` of the work; home: the layout of every buffer; whole:
+    those of integers."""
+
+    schedules: Schedules
+    choices: Mapping[str, str]
+    key: Callable[[Work], str]
+    program: Program
+    step: Step
+    home: Mapping[str, Layout]
+    whole: frozenset[str]
+
+    def emit(self, t: Task, asked: Mapping[str, Layout] | None) -> None:
+        """The launches of a task. asked: the layouts that a sum of products asks for."""
+        if t.kind == "opaque":
+            self._opaque(t)
+            return
+        if t.kind == "contract" and asked is not None:
+            own = {b: self.home[b] for b in {t.out, *t.reads, *t.writes}}
+            best = self.schedules.working(t.nests, own, asked)
+            for local in (best, own, own | dict(asked)):
+                if self._on_copies(t, local):
+                    return
+        if t.kind == "contract" and t.also:
+            for part in apart(t):
+                self.emit(part, asked)
+            return
+        self._vector(t)
+
+    def _on_copies(self, t: Task, local: Mapping[str, Layout]) -> bool:
+        """A sum of products in these layouts, on copies of what lies elsewhere; False where it has
+        no kernel there."""
+        moved = {b: f"{b}~{len(self.program.launches)}" for b in local if local[b] != self.home[b]}
+        names = {b: moved.get(b, b) for b in local}
+        named = {names[b]: layout for b, layout in local.items()}
+        task = on_copies(t, names)
+        trial = Program(dict(self.program.kernels), [], {}, {}, made=self.program.made)
+        if moved and not self._contract(task, named, trial):
+            return False
+        for b, copy in moved.items():
+            self.program.layouts[copy] = local[b]
+            if b in t.reads:
+                self._copy(b, copy, self.home[b], local[b])
+        found = self._contract(task, named, self.program)
+        for b, copy in moved.items():
+            if b in t.writes:
+                self._copy(copy, b, local[b], self.home[b])
+        return found is not None
+
+    def with_sums(self, t: Task, sums: Task, asked: Mapping[str, Layout] | None) -> bool:
+        """A sum of products and sums over its elements together; False where the layouts do not
+        suit both."""
+        if not self.schedules.sums or asked is None:
+            return False
+        own = {b: self.home[b] for b in {t.out, *t.reads}}
+        if self.schedules.working(t.nests, own, asked) != own:
+            return False
+        both = replace(t, also=(*sums.nests, *sums.also))
+        return self._contract(both, self.home, self.program) is not None
+
+    def _contract(self, t: Task, layouts: Mapping[str, Layout], program: Program) -> Kernels | None:
+        nests, back = canonical_names((*t.nests, *t.also))
+        local = {name: layouts[b] for name, b in back.items() if b in layouts}
+        main, also = nests[: len(t.nests)], nests[len(t.nests) :]
+        work = Work(main, local, also, t.store)
+
+        def make() -> tuple[str, Kernels | None]:
+            key = self.key(work)
+            return key, self._chosen(program, work, key)
+
+        given = "sum", main, tuple(sorted(local.items())), also, t.store
+        key, found = program.once(given, make)
+        if found is not None:
+            program.works.setdefault(key, (work, []))[1].append(program.what)
+            program.add(found, back)
+        return found
+
+    def _chosen(self, program: Program, w: Work, key: str) -> Kernels | None:
+        """The kernels of the choice for this work, else the default ones."""
+        choice = self.choices.get(key)
+        if choice is not None:
+            try:
+                return self.schedules.contraction(BASE, w.nests, w.layouts, w.also, w.store, choice)
+            except ValueError as error:
+                program.stale[key] = str(error)
+        return self.schedules.contraction(BASE, w.nests, w.layouts, w.also, w.store)
+
+    def _vector(self, t: Task) -> None:
+        nests, back = canonical_names((*t.nests, *t.also))
+        local = {name: self.home[b] for name, b in back.items() if b in self.home}
+        ints = frozenset(name for name, b in back.items() if b in self.whole)
+        given = nests, tuple(sorted(local.items())), ints
+        if t.kind == "moments":
+            pair = partial(self.schedules.moments, BASE, nests[0], nests[1], local)
+            both = self.program.once(("moments", *given), pair)
+            if both is None:
+                for n in (*t.nests, *t.also):
+                    self._vector(Task("vector", t.call, n.out.tensor, (n,)))
+                return
+            self.program.add(both, back)
+            return
+        groups = (
+            (nests,)
+            if t.also
+            else alike(nests)
+            if self.schedules.vectors
+            else [(n,) for n in nests]
+        )
+        for group in groups:
+            make = partial(self.schedules.vector, BASE, group, local, ints)
+            self.program.add(self.program.once(("vector", group, *given), make), back)
+
+    def _opaque(self, t: Task) -> None:
+        """The reference kernel, on row-major copies."""
+        names: dict[str, str] = {}
+        for b in sorted({*t.reads, *t.writes}):
+            plain = Layout.row_major(self.step.shapes[b])
+            if self.home[b].axes != plain.axes:
+                names[b] = f"{b}~{len(self.program.launches)}"
+                self.program.layouts[names[b]] = plain
+                if b in t.reads:
+                    self._copy(b, names[b], self.home[b], plain)
+        buffers = tuple(sorted({*t.reads, *t.writes}))
+        self.program.launches.append(
+            Launch(
+                "",
+                tuple(names.get(b, b) for b in buffers),
+                call=t.call,
+                writes=tuple(names.get(b, b) for b in t.writes),
+                note=",".join(buffers),
+                what=self.program.what,
+            )
+        )
+        for b in t.writes:
+            if b in names:
+                plain = self.program.layouts[names[b]]
+                self._copy(names[b], b, plain, self.home[b])
+
+    def _copy(self, source: str, target: str, from_layout: Layout, to_layout: Layout) -> None:
+        """The same elements in another layout."""
+        loops = tuple((f"i{d}", n) for d, n in enumerate(from_layout.shape) if n > 1)
+        subscripts = tuple(
+            Affine.of(f"i{d}") if n > 1 else Affine() for d, n in enumerate(from_layout.shape)
+        )
+        nest = Nest(
+            Access("t0", subscripts),
+            loops,
+            (Access("t1", subscripts),),
+            (),
+            sp.Symbol("r0", real=True),
+        )
+        what, self.program.what = self.program.what, "copy for " + self.program.what
+        ints = frozenset(["t0", "t1"]) if {source, target} & self.whole else frozenset()
+        layouts = {"t0": to_layout, "t1": from_layout}
+        tiled = (
+            tiled_copy(BASE, to_layout, from_layout, bool(ints)) if self.schedules.vectors else None
+        )
+        kernels = (tiled,) if tiled else self.schedules.vector(BASE, (nest,), layouts, ints)
+        self.program.add(kernels, {"t0": target, "t1": source})
+        self.program.what = what
