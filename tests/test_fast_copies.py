@@ -7,8 +7,9 @@ import pytest
 
 from gradproof.codegen.fast.copies import tiled_copy
 from gradproof.codegen.fast.emission import Program
+from gradproof.codegen.fast.emitter import Emitter
 from gradproof.codegen.fast.layout import Layout
-from gradproof.codegen.fast.planner import Planner
+from gradproof.codegen.fast.schedules import schedules
 from gradproof.codegen.fast.tasks import Step, Task
 from tests.fast_device import Job
 
@@ -56,6 +57,7 @@ def test_integers_are_copied_as_integers_for_a_reference_kernel() -> None:
     home = {"b0": Layout.blocked(shape, 0), "b1": Layout.row_major(shape)}
     for whole, kind in ((frozenset({"b0"}), "int"), (frozenset[str](), "REAL")):
         program = Program()
-        Planner()._emit_opaque(program, task, step, home, whole)
+        own = schedules("fast", "avx2")
+        Emitter(own, {}, lambda w: "", program, step, home, whole).emit(task, None)
         (kernel,) = program.kernels.values()
         assert f"__global const {kind} *restrict t1" in kernel.text
