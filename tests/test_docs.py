@@ -65,9 +65,14 @@ def test_the_speeds_of_the_readme_are_those_of_its_records() -> None:
     names = re.findall(r"\]\((benchmarks/records/[^)]*-vs-torch-[^)]*)\)", page)
     rows = {r["name"]: r for n in names for r in json.loads((ROOT / n).read_text("utf-8"))["rows"]}
     quoted = re.findall(r"^\| (.+?) \| ([0-9.]+) \| ([0-9.]+) \| ([0-9.]+) \|$", page, re.M)
-    assert len(names) == 5 and len(quoted) > 15
+    assert len(names) == 6 and len(quoted) > 15
     for name, ours, theirs, ratio in quoted:
         row = rows[name]
         best = min(row["torch_ms"].values())
         expected = (f"{row['ours_ms']:.2f}", f"{best:.2f}", f"{row['ratio']:.2f}")
         assert (ours, theirs, ratio) == expected, name
+    said = " ".join(page.split())
+    cold, cached = (rows[f"ResNet-20 start-up, {k}"]["ours_ms"] / 1e3 for k in ("cold", "cached"))
+    assert f"{cold:.0f} seconds here" in said and f"later starts take {cached:.2f}" in said
+    mib = rows["ResNet-20 step, 32², batch 32"]["peak_mib"]
+    assert f"plans {mib['gradproof']:.0f} MiB" in said and f"gives out {mib['NCHW']:.0f}." in said
