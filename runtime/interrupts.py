@@ -14,6 +14,7 @@ def deferred_interrupts() -> Iterator[None]:
     """SIGINT during the block takes effect at its end. Python handles signals in the main thread
     alone; in others nothing changes.
 
+    >>> before = signal.signal(signal.SIGINT, signal.default_int_handler)
     >>> try:
     ...     with deferred_interrupts():
     ...         signal.raise_signal(signal.SIGINT)
@@ -22,6 +23,7 @@ def deferred_interrupts() -> Iterator[None]:
     ...     print("interrupted")
     complete
     interrupted
+    >>> restored = signal.signal(signal.SIGINT, before)
     """
     if threading.current_thread() is not threading.main_thread():
         yield
