@@ -15,7 +15,8 @@ from benchmarks.measure.contest import Array, Arrays, Contest, Job, Side
 
 # Of each tensor's largest change. Among millions of ReLUs some fall otherwise where float32 rounds
 # across their edge, and sums that nearly cancel show it: PyTorch's own float32 is 0.04 from its
-# float64 after two steps of ResNet-20. A wrong step is of order 1.
+# float64 after two steps of ResNet-20, 0.12 to 0.19 after those of ResNet-18. A wrong step is of
+# order 1.
 ALLOWED = 0.1
 VARIANTS = (
     theirs.NCHW,
@@ -38,6 +39,7 @@ class Network:
     target: float
     options: dict[str, Any] = field(default_factory=dict)
     precision: str = "fast"
+    allowed: float = ALLOWED
 
     def draw(self, rng: np.random.Generator) -> dict[str, Array]:
         """A batch: standard normal images, uniform labels."""
@@ -82,7 +84,9 @@ NETWORKS = (
         1.8,
         precision="accurate",
     ),
-    Network("resnet18", "ResNet-18 step, 224², batch 8", 8, (3, 224, 224), 1000, 1.3, 2.0),
+    Network(
+        "resnet18", "ResNet-18 step, 224², batch 8", 8, (3, 224, 224), 1000, 1.3, 2.0, allowed=0.4
+    ),
     Network(
         "vgg11", "VGG-11 step, 112², batch 4", 4, (3, 112, 112), 1000, 1.3, 2.0, {"dropout": 0.0}
     ),
@@ -126,7 +130,7 @@ def contest(network: Network) -> Contest:
         flops=flops,
         floor=network.floor,
         target=network.target,
-        allowed=ALLOWED,
+        allowed=network.allowed,
     )
 
 
