@@ -179,6 +179,13 @@ def step(x):
     return y
 plan, _ = planned_data(step, gp.tensor(np.ones((2, 16, 6, 6), np.float32)))
 print(hashlib.sha256(json.dumps(plan).encode()).hexdigest())
+from gradproof.runtime.models import build_model
+from gradproof.runtime.step import TrainingStep
+net = build_model("lenet", (1, 28, 28), 10)  # some of its sums of products copy two operands
+step = TrainingStep(net, gp.optim.SGD(net.parameters(), lr=0.1), gp.nn.CrossEntropyLoss())
+x, y = np.zeros((8, 1, 28, 28), np.float32), np.zeros(8, np.int32)
+plan, _ = planned_data(step.run, gp.tensor(x), gp.tensor(y))
+print(hashlib.sha256(json.dumps(plan).encode()).hexdigest())
 """
 
 
