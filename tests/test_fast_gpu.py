@@ -31,6 +31,7 @@ from gradproof.codegen.fast.gpu_vector import (
 )
 from gradproof.codegen.fast.kernel import FastKernel
 from gradproof.codegen.fast.layout import Layout
+from gradproof.codegen.fast.machine import ENOUGH
 from gradproof.codegen.fast.nest import Access, Nest
 from gradproof.codegen.fast.program import fast_options, fast_program
 from gradproof.codegen.fast.schedules import schedules
@@ -304,6 +305,7 @@ def test_machines_are_named() -> None:
     cpu = replace(open_device("cpu").info, local_mem=1 << 20, version="x-gnu-znver3")
     assert plans.vector_machine(cpu) == "avx2"
     assert plans.vector_machine(cpu, "float64") == "avx2 131072"
+    assert plans._LOCAL == ENOUGH  # runtime/ imports no codegen
     with pytest.raises(ValueError, match="machine 'gpo'"):
         schedules("fast", "gpo")
 

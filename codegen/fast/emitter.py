@@ -44,7 +44,7 @@ class Emitter:
             self._opaque(t)
             return
         if t.kind == "contract" and asked is not None:
-            own = {b: self.home[b] for b in {t.out, *t.reads, *t.writes}}
+            own = {b: self.home[b] for b in sorted({t.out, *t.reads, *t.writes})}
             best = self.schedules.working(t.nests, own, asked)
             for local in (best, own, own | dict(asked)):
                 if self._on_copies(t, local):
@@ -62,31 +62,32 @@ class Emitter:
         names = {b: moved.get(b, b) for b in local}
         named = {names[b]: layout for b, layout in local.items()}
         task = on_copies(t, names)
-        trial = Program(dict(self.program.kernels), [], {}, {}, made=self.program.made)
-        if moved and not self._contract(task, named, trial):
+        if moved and not self._contract(task, named, add=False):
             return False
         for b, copy in moved.items():
             self.program.layouts[copy] = local[b]
             if b in t.reads:
                 self._copy(b, copy, self.home[b], local[b])
-        found = self._contract(task, named, self.program)
+        found = self._contract(task, named)
         for b, copy in moved.items():
             if b in t.writes:
                 self._copy(copy, b, local[b], self.home[b])
-        return found is not None
+        return found
 
     def with_sums(self, t: Task, sums: Task, asked: Mapping[str, Layout] | None) -> bool:
         """A sum of products and sums over its elements together; False where the layouts do not
         suit both."""
         if not self.schedules.sums or asked is None:
             return False
-        own = {b: self.home[b] for b in {t.out, *t.reads}}
+        own = {b: self.home[b] for b in sorted({t.out, *t.reads})}
         if self.schedules.working(t.nests, own, asked) != own:
             return False
         both = replace(t, also=(*sums.nests, *sums.also))
-        return self._contract(both, self.home, self.program) is not None
+        return self._contract(both, self.home)
 
-    def _contract(self, t: Task, layouts: Mapping[str, Layout], program: Program) -> Kernels | None:
+    def _contract(self, t: Task, layouts: Mapping[str, Layout], *, add: bool = True) -> bool:
+        """Whether a sum of products has kernels on these layouts; add: they become launches."""
+        program = self.program
         nests, back = canonical_names((*t.nests, *t.also))
         local = {name: layouts[b] for name, b in back.items() if b in layouts}
         main, also = nests[: len(t.nests)], nests[len(t.nests) :]
@@ -94,23 +95,23 @@ class Emitter:
 
         def make() -> tuple[str, Kernels | None]:
             key = self.key(work)
-            return key, self._chosen(program, work, key)
+            return key, self._chosen(work, key)
 
         given = "sum", main, tuple(sorted(local.items())), also, t.store
         key, found = program.once(given, make)
-        if found is not None:
+        if found is not None and add:
             program.works.setdefault(key, (work, []))[1].append(program.what)
             program.add(found, back)
-        return found
+        return found is not None
 
-    def _chosen(self, program: Program, w: Work, key: str) -> Kernels | None:
+    def _chosen(self, w: Work, key: str) -> Kernels | None:
         """The kernels of the choice for this work, else the default ones."""
         choice = self.choices.get(key)
         if choice is not None:
             try:
                 return self.schedules.contraction(BASE, w.nests, w.layouts, w.also, w.store, choice)
             except ValueError as error:
-                program.stale[key] = str(error)
+                self.program.stale[key] = str(error)
         return self.schedules.contraction(BASE, w.nests, w.layouts, w.also, w.store)
 
     def _vector(self, t: Task) -> None:
