@@ -222,6 +222,13 @@ def trials_of_graph(
     return Planner(precision, machine).trials(*_named(graph, used))
 
 
+def flops_of_graph(graph: Mapping[str, Any], used: Sequence[Operator]) -> int:
+    """The operations of a recorded step as its equations state them; see `codegen.fast.work`."""
+    from gradproof.codegen.fast.work import flops
+
+    return flops(*_named(graph, used))
+
+
 def generator() -> list[Any]:
     """What decides the text of a kernel besides its definition: format, sources, libraries."""
     return [FORMAT, _sources(), {name: version(name) for name in LIBRARIES}]

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from gradproof.runtime.errors import DataError, RunError, ShapeError
 from gradproof.runtime.models import build_model
-from gradproof.runtime.nn import Sequential
+from gradproof.runtime.nn import Module
 from gradproof.runtime.serialization import load, save
 from gradproof.runtime.trainer import EpochResult
 
@@ -169,7 +169,7 @@ class RunFolder:
             raise RunError(f"run folder {self.path}: has no {MODEL}: no epoch was completed")
         return load(file)
 
-    def load_model(self) -> Sequential:
+    def load_model(self) -> Module:
         """The run's network as it was after the last complete epoch, on the current device.
 
         Raises:

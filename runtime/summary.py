@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from gradproof.runtime.nn import Module, Sequential
+from gradproof.runtime.meta import meta
+from gradproof.runtime.nn import Module
 from gradproof.runtime.tensor import Tensor, no_grad, tensor
+from gradproof.runtime.trace import tracing
 
 
 @dataclass(frozen=True)
@@ -22,11 +24,11 @@ class LayerSummary:
     parameters: int
 
 
-def summarize(model: Sequential, input_shape: tuple[int, ...]) -> list[LayerSummary]:
-    """The layers in order, those of a nested Sequential one by one.
+def summarize(model: Module, input_shape: tuple[int, ...]) -> list[LayerSummary]:
+    """The layers in the order in which they are called; those that are called twice, twice.
 
-    The shapes are measured: zeros of `input_shape` (N, C, H, W) go through the model in evaluation
-    mode, which changes no parameter and no running mean. The model's mode is kept.
+    A layer is a module without children. An input of `input_shape` (N, C, H, W) goes through the
+    model in evaluation mode, and nothing is computed. The model's mode is kept.
 
     Raises:
         ShapeError: the model does not take such an input.
@@ -37,30 +39,30 @@ def summarize(model: Sequential, input_shape: tuple[int, ...]) -> list[LayerSumm
     0 Flatten () (2, 4) 0
     1 Linear ((3, 4), (3,)) (2, 3) 15
     """
+    rows: list[LayerSummary] = []
+
+    def note(layer: Module, args: tuple[Any, ...], output: Tensor) -> None:
+        shapes = tuple(p.shape for p in layer.parameters())
+        size = sum(p.size for p in layer.parameters())
+        rows.append(
+            LayerSummary(layer.path_of_call(), type(layer).__name__, shapes, output.shape, size)
+        )
+
     training = model.training
     dtype = next((p.dtype for p in model.parameters()), np.dtype(np.float32))
+    layers = [m for m in model.modules() if not any(True for _ in m.children())]
+    handles = [layer.register_forward_hook(note) for layer in layers]
     model.eval()
     try:
-        with no_grad():
-            return list(_rows(model, tensor(np.zeros(input_shape), dtype)))
+        with no_grad(), tracing():
+            model(_shape_only(input_shape, dtype))
     finally:
         model.train(training)
+        for handle in handles:
+            handle.remove()
+    return rows
 
 
-def _rows(model: Sequential, x: Tensor) -> Iterator[LayerSummary]:
-    for path, layer in _layers(model):
-        x = layer(x)
-        shapes = tuple(p.shape for p in layer.parameters())
-        parameters = sum(p.size for p in layer.parameters())
-        yield LayerSummary(path, type(layer).__name__, shapes, x.shape, parameters)
-
-
-def _layers(model: Sequential, prefix: str = "") -> Iterator[tuple[str, Module]]:
-    # A layer that is in two places is listed in both, under its first name.
-    names = {child: name for name, child in model.named_children()}
-    for layer in model:
-        path = f"{prefix}{names[layer]}"
-        if isinstance(layer, Sequential):
-            yield from _layers(layer, f"{path}.")
-        else:
-            yield path, layer
+def _shape_only(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Tensor:
+    with meta():
+        return tensor(np.broadcast_to(np.zeros((), dtype), shape), dtype)

@@ -14,6 +14,7 @@ from gradproof.runtime.device import Device, current_device
 from gradproof.runtime.errors import DTypeError, GradproofError, ShapeError
 from gradproof.runtime.labels import Extremes, Limits, Use, int32_extremes
 from gradproof.runtime.layout import Layout, addresses, row_major
+from gradproof.runtime.meta import is_meta
 from gradproof.runtime.tensor_methods import TensorMethods
 
 if TYPE_CHECKING:
@@ -68,6 +69,22 @@ class Storage:
         self.write(elements, dtype)
 
 
+class NoMemory(Storage):
+    """What a tensor has that was made inside `runtime.meta.meta()`."""
+
+    def __init__(self, device: Device) -> None:
+        super().__init__(None, device)
+
+    @property
+    def buffer(self) -> Any:
+        """Errors: GradproofError, always."""
+        raise GradproofError("this tensor was made without memory, by gradproof.runtime.meta")
+
+    @buffer.setter
+    def buffer(self, value: Any) -> None:
+        pass  # there is none
+
+
 class Tensor(TensorMethods):
     """An array on an OpenCL device. Made by `gp.tensor`, by layers and by `Tensor.empty`.
 
@@ -105,6 +122,8 @@ class Tensor(TensorMethods):
         """
         device = device or current_device()
         kind = np.dtype(dtype)
+        if is_meta():
+            return Tensor(NoMemory(device), shape, kind)
         buffer = device.pool.allocate(max(1, math.prod(shape)) * kind.itemsize, label)
         return Tensor(Storage(buffer, device), shape, kind)
 
@@ -290,11 +309,16 @@ def tensor(
     if requires_grad and kind.kind == "i":
         raise GradproofError("tensor: an integer tensor has no gradient")
     device = device or current_device()
-    host = np.ascontiguousarray(array, kind)
-    out = Tensor(Storage(upload(host, device), device), array.shape, kind)
+    out = Tensor(_stored(array, kind, device), array.shape, kind)
     out.requires_grad = requires_grad
     out.storage.extremes = extremes
     return out
+
+
+def _stored(array: np.ndarray[Any, Any], kind: np.dtype[Any], device: Device) -> Storage:
+    if is_meta():
+        return NoMemory(device)
+    return Storage(upload(np.ascontiguousarray(array, kind), device), device)
 
 
 def upload(host: np.ndarray[Any, Any], device: Device) -> Any:

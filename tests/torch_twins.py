@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -29,20 +29,45 @@ class BasicBlock(nn.Module):
         return self.relu(out)  # type: ignore[no-any-return]
 
 
-def stage(inplanes: int, planes: int, blocks: int, stride: int) -> nn.Sequential:
-    rest = [BasicBlock(planes, planes) for _ in range(blocks - 1)]
-    return nn.Sequential(BasicBlock(inplanes, planes, stride), *rest)
+class Bottleneck(nn.Module):
+    def __init__(self, inplanes: int, planes: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inplanes, planes, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(planes)
+        self.conv2 = nn.Conv2d(planes, planes, 3, stride, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(planes)
+        self.conv3 = nn.Conv2d(planes, 4 * planes, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(4 * planes)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample: nn.Module | None = None
+        if stride != 1 or inplanes != 4 * planes:
+            projection = nn.Conv2d(inplanes, 4 * planes, 1, stride, bias=False)
+            self.downsample = nn.Sequential(projection, nn.BatchNorm2d(4 * planes))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        identity = x if self.downsample is None else self.downsample(x)
+        out = self.relu(self.bn1(self.conv1(x)))
+        out = self.relu(self.bn2(self.conv2(out)))
+        out = self.bn3(self.conv3(out))
+        out += identity
+        return self.relu(out)  # type: ignore[no-any-return]
 
 
-class ResNet20(nn.Module):
-    def __init__(self, num_classes: int = 10) -> None:
+def stage(block: Any, inplanes: int, planes: int, blocks: int, stride: int) -> nn.Sequential:
+    wide = planes * (4 if block is Bottleneck else 1)
+    rest = [block(wide, planes) for _ in range(blocks - 1)]
+    return nn.Sequential(block(inplanes, planes, stride), *rest)
+
+
+class CifarResNet(nn.Module):
+    def __init__(self, blocks: int, num_classes: int = 10) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(16)
         self.relu = nn.ReLU(inplace=True)
-        self.layer1 = stage(16, 16, 3, 1)
-        self.layer2 = stage(16, 32, 3, 2)
-        self.layer3 = stage(32, 64, 3, 2)
+        self.layer1 = stage(BasicBlock, 16, 16, blocks, 1)
+        self.layer2 = stage(BasicBlock, 16, 32, blocks, 2)
+        self.layer3 = stage(BasicBlock, 32, 64, blocks, 2)
         self.fc = nn.Linear(64, num_classes)
         fan_out_initial_values(self)
 
@@ -52,21 +77,22 @@ class ResNet20(nn.Module):
         return self.fc(x.mean((2, 3)))  # type: ignore[no-any-return]
 
 
-class ResNet18(nn.Module):
-    """Line by line torchvision's, for its basic block and two blocks in each of four stages."""
+class ResNet(nn.Module):
+    """Line by line torchvision's, for its two blocks in four stages."""
 
-    def __init__(self, num_classes: int = 1000) -> None:
+    def __init__(self, block: Any, layers: Sequence[int], num_classes: int = 1000) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, 2, 1)
-        self.layer1 = stage(64, 64, 2, 1)
-        self.layer2 = stage(64, 128, 2, 2)
-        self.layer3 = stage(128, 256, 2, 2)
-        self.layer4 = stage(256, 512, 2, 2)
+        wide = 4 if block is Bottleneck else 1
+        self.layer1 = stage(block, 64, 64, layers[0], 1)
+        self.layer2 = stage(block, 64 * wide, 128, layers[1], 2)
+        self.layer3 = stage(block, 128 * wide, 256, layers[2], 2)
+        self.layer4 = stage(block, 256 * wide, 512, layers[3], 2)
         self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
-        self.fc = nn.Linear(512, num_classes)
+        self.fc = nn.Linear(512 * wide, num_classes)
         fan_out_initial_values(self)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -75,7 +101,54 @@ class ResNet18(nn.Module):
         return self.fc(torch.flatten(self.avgpool(x), 1))  # type: ignore[no-any-return]
 
 
-VGG11 = (64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M")
+class AlexNet(nn.Module):
+    def __init__(self, num_classes: int = 1000, dropout: float = 0.5) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(3, 64, 11, stride=4, padding=2),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(3, 2),
+            nn.Conv2d(64, 192, 5, padding=2),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(3, 2),
+            nn.Conv2d(192, 384, 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(384, 256, 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(256, 256, 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(3, 2),
+        )
+        self.avgpool = nn.AdaptiveAvgPool2d((6, 6))
+        self.classifier = nn.Sequential(
+            nn.Dropout(dropout),
+            nn.Linear(256 * 6 * 6, 4096),
+            nn.ReLU(inplace=True),
+            nn.Dropout(dropout),
+            nn.Linear(4096, 4096),
+            nn.ReLU(inplace=True),
+            nn.Linear(4096, num_classes),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.avgpool(self.features(x))
+        return self.classifier(torch.flatten(x, 1))  # type: ignore[no-any-return]
+
+
+# the channels of 3x3 convolutions with ReLU; "M" is a 2x2 max pool
+VGGS: Mapping[str, tuple[Any, ...]] = {
+    "11": (64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"),
+    "13": (64, 64, "M", 128, 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"),
+    "16": (64, 64, "M", 128, 128, "M", *(256,) * 3, "M", *(512,) * 3, "M", *(512,) * 3, "M"),
+    "19": (64, 64, "M", 128, 128, "M", *(256,) * 4, "M", *(512,) * 4, "M", *(512,) * 4, "M"),
+}
+RESNETS: Mapping[str, tuple[Any, Sequence[int]]] = {
+    "18": (BasicBlock, (2, 2, 2, 2)),
+    "34": (BasicBlock, (3, 4, 6, 3)),
+    "50": (Bottleneck, (3, 4, 6, 3)),
+    "101": (Bottleneck, (3, 4, 23, 3)),
+    "152": (Bottleneck, (3, 8, 36, 3)),
+}
 
 
 class VGG(nn.Module):
@@ -85,7 +158,7 @@ class VGG(nn.Module):
         dropout: float = 0.5,
         batch_norm: bool = False,
         hidden: int = 4096,
-        config: Sequence[Any] = VGG11,
+        config: Sequence[Any] = VGGS["11"],
     ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
@@ -130,12 +203,16 @@ def fan_out_initial_values(model: nn.Module) -> None:
 
 
 def twin(name: str, num_classes: int, dropout: float = 0.5) -> nn.Module:
-    """PyTorch's network `name`: resnet20, resnet18, vgg11 or vgg11_bn."""
-    if name == "resnet20":
-        return ResNet20(num_classes)
-    if name == "resnet18":
-        return ResNet18(num_classes)
-    return VGG(num_classes, dropout, batch_norm={"vgg11": False, "vgg11_bn": True}[name])
+    """PyTorch's network `name`, as in the catalogue of `gradproof.models`."""
+    if name == "alexnet":
+        return AlexNet(num_classes, dropout)
+    if name.startswith("vgg"):
+        depth, _, norm = name.removeprefix("vgg").partition("_")
+        return VGG(num_classes, dropout, batch_norm=norm == "bn", config=VGGS[depth])
+    depth = name.removeprefix("resnet")
+    if depth in RESNETS:
+        return ResNet(*RESNETS[depth], num_classes)
+    return CifarResNet((int(depth) - 2) // 6, num_classes)
 
 
 def load(twin: nn.Module, state: dict[str, Any]) -> None:

@@ -21,11 +21,9 @@ from gradproof.runtime.plan import PRECISIONS, planned_data
 from gradproof.runtime.step import TrainingStep
 from gradproof.runtime.tensor import Tensor, tensor
 
-NETWORKS = {**dict.fromkeys(models.MODELS), "resnet20": 32, "resnet18": 224, "vgg11": 112}
-
 
 def plan(
-    model: Annotated[str, typer.Argument(help=f"One of {', '.join(NETWORKS)}.")],
+    model: Annotated[str, typer.Argument(help="One of those that `gradproof models` lists.")],
     batch: Batch = 32,
     image: Image = None,
     classes: Classes = 10,
@@ -74,10 +72,7 @@ def training_step(
     image: "C,H,W", or None for the usual shape. Errors: RunError for an unknown network or shape.
     """
     shape = _image(model, image)
-    if model in models.MODELS:
-        network: Any = models.build_model(model, shape, classes)
-    else:
-        network = getattr(models, model)(num_classes=classes)
+    network = models.build_model(model, shape, classes)
     optimizer = gp.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
     step = TrainingStep(network, optimizer, gp.nn.CrossEntropyLoss())
     x = tensor(np.zeros((batch, *shape), np.float32))
@@ -85,11 +80,9 @@ def training_step(
 
 
 def _image(model: str, given: str | None) -> tuple[int, int, int]:
-    if model not in NETWORKS:
-        raise RunError(f"there is no network {model!r}; there are {', '.join(NETWORKS)}")
+    usual = models.find_model(model).image_shape
     if given is None:
-        side = NETWORKS[model]
-        return (1, 28, 28) if side is None else (3, side, side)
+        return usual
     parts = given.split(",")
     if len(parts) != 3 or not all(p.strip().isdigit() and int(p) > 0 for p in parts):
         raise RunError(f"--image {given}: expected three positive numbers C,H,W")

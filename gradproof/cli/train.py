@@ -17,8 +17,8 @@ from gradproof.cli.screen import Screen, TrainingProgress
 from gradproof.runtime.data import Dataset, load_dataset
 from gradproof.runtime.device import DeviceInfo, use_device
 from gradproof.runtime.errors import DeviceError, GradproofError
-from gradproof.runtime.models import build_model, first_filters
-from gradproof.runtime.nn import CrossEntropyLoss, Sequential
+from gradproof.runtime.models import build_model, find_model, first_filters
+from gradproof.runtime.nn import CrossEntropyLoss, Module
 from gradproof.runtime.optim import SGD
 from gradproof.runtime.plots import plot_curves, plot_filters
 from gradproof.runtime.random import manual_seed
@@ -38,13 +38,6 @@ RUNS = Path("runs")
 INTERRUPTED = 130  # 128 + SIGINT, the shell's convention
 
 
-class Model(StrEnum):
-    """The networks of `gradproof.runtime.models`."""
-
-    DEMO = "demo"
-    LENET = "lenet"
-
-
 class DType(StrEnum):
     """Element types of parameters and activations."""
 
@@ -52,8 +45,8 @@ class DType(StrEnum):
     FLOAT64 = "float64"
 
 
-# LeNet has no batch norm and starts slowly at the demo's rate.
-LEARNING_RATES = {"demo": 0.01, "lenet": 0.03}
+# Without batch norm LeNet starts slowly at the demo's rate, and VGG diverges at a residual one's.
+LEARNING_RATES = {"demo": 0.01, "lenet": 0.03, "alexnet": 0.01, "vgg": 0.01, "resnet": 0.1}
 
 
 @dataclass(frozen=True)
@@ -124,8 +117,12 @@ def train(
         ),
     ],
     model: Annotated[
-        Model, typer.Option(help="demo: two 3x3 convolutions with batch norm; lenet: LeNet-5.")
-    ] = Model.DEMO,
+        str,
+        typer.Option(
+            help="demo: two 3x3 convolutions with batch norm; lenet: LeNet-5; the others are"
+            " listed by: gradproof models."
+        ),
+    ] = Settings.model,
     epochs: options.Epochs = Settings.epochs,
     batch_size: Annotated[int, typer.Option(min=1, help="Images of one step.")] = (
         Settings.batch_size
@@ -135,7 +132,7 @@ def train(
         typer.Option(
             min=0.0,
             help="Learning rate of SGD; without it "
-            + ", ".join(f"{rate} for {name}" for name, rate in LEARNING_RATES.items())
+            + ", ".join(f"{rate} for {family}" for family, rate in LEARNING_RATES.items())
             + ".",
         ),
     ] = None,
@@ -157,10 +154,10 @@ def train(
     """
     settings = Settings(
         dataset=dataset,
-        model=model.value,
+        model=model,
         epochs=epochs,
         batch_size=batch_size,
-        lr=LEARNING_RATES[model.value] if lr is None else lr,
+        lr=usual_rate(model) if lr is None else lr,
         momentum=momentum,
         weight_decay=weight_decay,
         seed=seed,
@@ -170,6 +167,19 @@ def train(
     )
     screen = Screen(as_json=as_json)
     run_training(settings, screen).show(screen)
+
+
+def usual_rate(model: str) -> float:
+    """The learning rate that a network is trained with where none is given.
+
+    Raises:
+        RunError: there is no such network.
+
+    >>> usual_rate("vgg16_bn"), usual_rate("resnet20")
+    (0.01, 0.1)
+    """
+    find_model(model)
+    return next(rate for family, rate in LEARNING_RATES.items() if model.startswith(family))
 
 
 def run_training(settings: Settings, screen: Screen) -> Training:
@@ -243,7 +253,7 @@ def _new_run(settings: Settings, dataset: Dataset, info: DeviceInfo) -> RunFolde
     return RunFolder.create(path, config)
 
 
-def _fit(trainer: Trainer, model: Sequential, run: RunFolder, screen: Screen) -> None:
+def _fit(trainer: Trainer, model: Module, run: RunFolder, screen: Screen) -> None:
     epochs = run.config.epochs
     before = first_filters(model)
     progress = TrainingProgress(screen, epochs)

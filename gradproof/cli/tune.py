@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from gradproof.cli.options import Batch, Classes, Device, Image, Json, Precision
-from gradproof.cli.plan import NETWORKS, training_step
+from gradproof.cli.plan import training_step
 from gradproof.cli.screen import Screen
 from gradproof.runtime.device import use_device
 from gradproof.runtime.errors import RunError
@@ -21,7 +21,7 @@ from gradproof.runtime.tuning import tune as measure_step
 
 
 def tune(
-    model: Annotated[str, typer.Argument(help=f"One of {', '.join(NETWORKS)}.")],
+    model: Annotated[str, typer.Argument(help="One of those that `gradproof models` lists.")],
     batch: Batch = 32,
     image: Image = None,
     classes: Classes = 10,

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-from gradproof.runtime.errors import RunError, ShapeError
-from gradproof.runtime.nn import BatchNorm2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential
+from gradproof.runtime.errors import RunError
+from gradproof.runtime.nn import (
+    BatchNorm2d,
+    Conv2d,
+    Flatten,
+    Linear,
+    MaxPool2d,
+    Module,
+    ReLU,
+    Sequential,
+)
 
 ImageShape = tuple[int, int, int]
 
@@ -18,13 +26,12 @@ def demo_cnn(image_shape: ImageShape, num_classes: int) -> Sequential:
 
     Shapes: images (N, *image_shape), image_shape (C, H, W), give logits (N, num_classes).
 
-    Raises:
-        ShapeError: H or W is below 2.
+    H and W are at least 2.
 
     >>> demo_cnn((1, 8, 8), 10)[8].weight.shape
     (10, 512)
     """
-    channels, height, width = _checked("demo", image_shape, num_classes, smallest=2)
+    channels, height, width = image_shape
     return Sequential(
         Conv2d(channels, 16, 3, padding=1),
         BatchNorm2d(16),
@@ -50,13 +57,12 @@ def lenet5(image_shape: ImageShape, num_classes: int) -> Sequential:
 
     Shapes: images (N, *image_shape), image_shape (C, H, W), give logits (N, num_classes).
 
-    Raises:
-        ShapeError: H or W is below 4.
+    H and W are at least 4.
 
     >>> sum(p.size for p in lenet5((1, 28, 28), 10).parameters())
     61706
     """
-    channels, height, width = _checked("lenet", image_shape, num_classes, smallest=4)
+    channels, height, width = image_shape
     padding = 0 if min(height, width) >= 12 else 2
     # Both convolutions are 5x5 and both pools 2x2: extents H -> H // 2 -> (H // 2 - 4 + 2p) // 2.
     rows, columns = ((n // 2 - 4 + 2 * padding) // 2 for n in (height, width))
@@ -76,30 +82,7 @@ def lenet5(image_shape: ImageShape, num_classes: int) -> Sequential:
     )
 
 
-MODELS: Mapping[str, Callable[[ImageShape, int], Sequential]] = {
-    "demo": demo_cnn,
-    "lenet": lenet5,
-}
-
-
-def build_model(name: str, image_shape: ImageShape, num_classes: int) -> Sequential:
-    """The network `name`, one of `MODELS`, with parameters drawn from the one seed.
-
-    Raises:
-        RunError: there is no such network.
-        ShapeError: the images are too small for it.
-
-    >>> build_model("lenet", (1, 3, 28), 10)
-    Traceback (most recent call last):
-    gradproof.runtime.errors.ShapeError: model lenet: images are 3 x 28 pixels, expected at least \
-4 x 4
-    """
-    if name not in MODELS:
-        raise RunError(f"model {name!r}: expected one of {', '.join(MODELS)}")
-    return MODELS[name](image_shape, num_classes)
-
-
-def first_filters(model: Sequential) -> np.ndarray[Any, Any]:
+def first_filters(model: Module) -> np.ndarray[Any, Any]:
     """The weight of the first convolution, (out_channels, in_channels, height, width), on the host.
 
     Raises:
@@ -112,15 +95,3 @@ def first_filters(model: Sequential) -> np.ndarray[Any, Any]:
         if isinstance(module, Conv2d):
             return module.weight.numpy()
     raise RunError("the model has no convolution, so it has no filters to show")
-
-
-def _checked(name: str, shape: ImageShape, num_classes: int, smallest: int) -> ImageShape:
-    _, height, width = shape
-    if min(height, width) < smallest:
-        raise ShapeError(
-            f"model {name}: images are {height} x {width} pixels,"
-            f" expected at least {smallest} x {smallest}"
-        )
-    if num_classes < 1:
-        raise ShapeError(f"model {name}: {num_classes} classes, expected at least 1")
-    return shape

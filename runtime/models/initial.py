@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from gradproof.runtime.meta import is_meta
 from gradproof.runtime.nn import Conv2d, Module
 from gradproof.runtime.random import generator
 from gradproof.runtime.tensor import Parameter
@@ -19,6 +20,8 @@ def draw_normal(parameter: Parameter, deviation: float) -> None:
     >>> bool(0 < abs(p.numpy()).max() < 1e-2)
     True
     """
+    if is_meta():
+        return
     values = generator().normal(0.0, 1.0, parameter.shape)
     values *= deviation
     parameter.copy_(values)
@@ -32,6 +35,8 @@ def fill_zeros(parameter: Parameter) -> None:
     >>> p.numpy().tolist()
     [0.0, 0.0]
     """
+    if is_meta():
+        return
     parameter.copy_(np.zeros(parameter.shape, parameter.dtype))
 
 

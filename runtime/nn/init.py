@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradproof.runtime.meta import is_meta, unset
 from gradproof.runtime.random import generator
 
 
@@ -37,5 +38,7 @@ def kaiming_uniform(
     >>> values.dtype, bool(abs(values).max() <= 1 / 4)
     (dtype('float32'), True)
     """
+    if is_meta():
+        return unset(shape, dtype)
     bound = math.sqrt(6 / ((1 + a * a) * fan))
     return generator().uniform(-bound, bound, size=shape).astype(dtype)

@@ -7,16 +7,17 @@ module that was called: "features.0 (Conv2d)". `Module.error_label` computes it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from itertools import pairwise
 from typing import Any, Self
 
-import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from gradproof.runtime.arguments import float_dtype
 from gradproof.runtime.errors import DTypeError
+from gradproof.runtime.nn.hooks import Hook, RemovableHandle
+from gradproof.runtime.nn.registry import Registry, join
 from gradproof.runtime.nn.state import (
     Buffer,
     KeyReport,
@@ -25,13 +26,12 @@ from gradproof.runtime.nn.state import (
     check_state,
     convert_all,
 )
-from gradproof.runtime.tensor import Parameter, Tensor
+from gradproof.runtime.tensor import Tensor
 
 _calls: ContextVar[tuple[Module, ...]] = ContextVar("modules being called, outermost first")
-_REGISTRIES = ("_parameters", "_buffers", "_modules")
 
 
-class Module:
+class Module(Registry):
     """A function with parameters. Subclass it, call ``super().__init__()``, define ``forward``.
 
     A `Parameter` or `Module` that is assigned to an attribute is registered under its name, as in
@@ -51,17 +51,6 @@ class Module:
     [('fc.weight', (2, 4)), ('fc.bias', (2,))]
     """
 
-    training: bool
-    _parameters: dict[str, Parameter | None]
-    _buffers: dict[str, Buffer | None]
-    _modules: dict[str, Module | None]
-    _non_persistent: set[str]
-
-    def __init__(self) -> None:
-        self.__dict__.update(
-            training=True, _parameters={}, _buffers={}, _modules={}, _non_persistent=set()
-        )
-
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the output; each subclass defines it."""
         raise NotImplementedError(f"{type(self).__name__} does not define forward")
@@ -70,9 +59,31 @@ class Module:
         """Call `forward`; errors inside name the place of this module in the network."""
         token = _calls.set((*_calls.get(()), self))
         try:
-            return self.forward(*args, **kwargs)
+            output = self.forward(*args, **kwargs)
+            for hook in tuple(self._forward_hooks.values()):
+                replaced = hook(self, args, output)
+                output = output if replaced is None else replaced
+            return output
         finally:
             _calls.reset(token)
+
+    def register_forward_hook(self, hook: Hook) -> RemovableHandle:
+        """Call `hook(module, args, output)` after every `forward`, until the handle's `remove()`.
+
+        What it returns, unless None, takes the place of the output. As torch.nn.Module's.
+
+        >>> import gradproof as gp
+        >>> relu, seen = gp.nn.ReLU(), []
+        >>> handle = relu.register_forward_hook(lambda m, args, out: seen.append(out.shape))
+        >>> _ = relu(gp.tensor([1.0, -1.0]))
+        >>> handle.remove()
+        >>> _ = relu(gp.tensor([1.0]))
+        >>> seen
+        [(2,)]
+        """
+        handle = RemovableHandle(self._forward_hooks)
+        self._forward_hooks[handle] = hook
+        return handle
 
     def error_label(self) -> str:
         """How errors name this module: its path from the outermost module called, and its kind.
@@ -83,6 +94,16 @@ class Module:
         >>> nn.ReLU().error_label()
         'ReLU'
         """
+        path, kind = self.path_of_call(), type(self).__name__
+        return f"{path} ({kind})" if path else kind
+
+    def path_of_call(self) -> str:
+        """The path from the outermost module that is being called to this one; "" for itself.
+
+        >>> from gradproof.runtime import nn
+        >>> nn.ReLU().path_of_call()
+        ''
+        """
         chain = _calls.get(())
         if not chain or chain[-1] is not self:  # forward without __call__
             chain = (*chain, self)
@@ -90,8 +111,7 @@ class Module:
         for caller, called in pairwise(chain):
             name = caller._name_of(called)
             path = [*path, name] if name else []
-        kind = type(self).__name__
-        return f"{'.'.join(path)} ({kind})" if path else kind
+        return ".".join(path)
 
     def _label(self, **inputs: object) -> str:
         """`error_label`, after a check that the inputs of `forward` are Tensors."""
@@ -110,141 +130,6 @@ class Module:
                 if candidate is module:
                     return name
         return None
-
-    # -- registration ---------------------------------------------------------------------------
-    def register_parameter(self, name: str, param: Parameter | None) -> None:
-        """Add a parameter; None keeps the name free, as for ``bias=False``.
-
-        Errors: KeyError for a name with a dot or already in use, TypeError for another type.
-        """
-        self._check_new("_parameters", name, param)
-        self._parameters[name] = param
-
-    def register_buffer(self, name: str, tensor: Buffer | None, persistent: bool = True) -> None:
-        """Add state that is not trained: a Tensor, or a NumPy array that stays on the host.
-
-        persistent: whether it is in the state dict. Errors: as `register_parameter`.
-        """
-        self._check_new("_buffers", name, tensor)
-        self._buffers[name] = tensor
-        if not persistent:
-            self._non_persistent.add(name)
-
-    def add_module(self, name: str, module: Module | None) -> None:
-        """Add a child. Errors: as `register_parameter`."""
-        self._check_new("_modules", name, module)
-        self._modules[name] = module
-
-    def _check_new(self, registry: str, name: str, value: object) -> None:
-        if "_modules" not in self.__dict__:
-            raise AttributeError(f"cannot assign {name!r} before Module.__init__() was called")
-        if not isinstance(name, str) or not name or "." in name or hasattr(self, name):
-            reason = "already in use" if hasattr(self, str(name)) else "text without a dot expected"
-            raise KeyError(f"{type(self).__name__}: name {name!r}: {reason}")
-        self._check_kind(registry, name, value)
-
-    def _check_kind(self, registry: str, name: str, value: object) -> None:
-        kinds: dict[str, tuple[type, ...]] = {
-            "_parameters": (Parameter,),
-            "_buffers": (Tensor, np.ndarray),
-            "_modules": (Module,),
-        }
-        if value is not None and not isinstance(value, kinds[registry]):
-            expected = " or ".join([*(kind.__name__ for kind in kinds[registry]), "None"])
-            raise TypeError(
-                f"{type(self).__name__}: {name} is {type(value).__name__}, expected {expected}"
-            )
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        for registry in _REGISTRIES:
-            if name in self.__dict__.get(registry, {}):
-                self._check_kind(registry, name, value)
-                self.__dict__[registry][name] = value
-                return
-        if isinstance(value, Parameter | Module):
-            self.__dict__.pop(name, None)
-            add = self.add_module if isinstance(value, Module) else self.register_parameter
-            add(name, value)  # type: ignore[arg-type]
-        else:
-            object.__setattr__(self, name, value)
-
-    def __getattr__(self, name: str) -> Any:
-        for registry in _REGISTRIES:
-            if name in self.__dict__.get(registry, {}):
-                return self.__dict__[registry][name]
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-
-    def __delattr__(self, name: str) -> None:
-        for registry in _REGISTRIES:
-            if name in self.__dict__.get(registry, {}):
-                del self.__dict__[registry][name]
-                self._non_persistent.discard(name)
-                return
-        object.__delattr__(self, name)
-
-    # -- traversal ------------------------------------------------------------------------------
-    def named_children(self) -> Iterator[tuple[str, Module]]:
-        """Name and module of each direct child, each module once."""
-        seen: set[int] = set()
-        for name, module in self._modules.items():
-            if module is not None and id(module) not in seen:
-                seen.add(id(module))
-                yield name, module
-
-    def children(self) -> Iterator[Module]:
-        """Each direct child."""
-        return (module for _, module in self.named_children())
-
-    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
-        """Path and module of this module (path `prefix`) and all below it, each module once."""
-        seen: set[int] = set()
-        for path, module in self._walk(prefix):
-            if id(module) not in seen:
-                seen.add(id(module))
-                yield path, module
-
-    def modules(self) -> Iterator[Module]:
-        """This module and all below it."""
-        return (module for _, module in self.named_modules())
-
-    def _walk(self, prefix: str) -> Iterator[tuple[str, Module]]:
-        yield prefix, self
-        for name, child in self._modules.items():
-            if child is not None:
-                yield from child._walk(_join(prefix, name))
-
-    def named_parameters(
-        self, prefix: str = "", recurse: bool = True
-    ) -> Iterator[tuple[str, Parameter]]:
-        """Path and parameter, each parameter once; with ``recurse=False`` only this module's."""
-        return self._named("_parameters", prefix, recurse)
-
-    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
-        """The parameters, in the order of `named_parameters`: what an optimizer takes."""
-        return (param for _, param in self.named_parameters(recurse=recurse))
-
-    def named_buffers(self, prefix: str = "", recurse: bool = True) -> Iterator[tuple[str, Buffer]]:
-        """Path and buffer, each buffer once."""
-        return self._named("_buffers", prefix, recurse)
-
-    def buffers(self, recurse: bool = True) -> Iterator[Buffer]:
-        """The buffers, in the order of `named_buffers`."""
-        return (buffer for _, buffer in self.named_buffers(recurse=recurse))
-
-    def _named(self, registry: str, prefix: str, recurse: bool) -> Iterator[tuple[str, Any]]:
-        seen: set[int] = set()
-        for path, module in self.named_modules(prefix) if recurse else [(prefix, self)]:
-            for name, value in module.__dict__[registry].items():
-                if value is not None and id(value) not in seen:
-                    seen.add(id(value))
-                    yield _join(path, name), value
-
-    def apply(self, fn: Callable[[Module], object]) -> Self:
-        """Call `fn` on each child, recursively, then on this module; returns this module."""
-        for child in self.children():
-            child.apply(fn)
-        fn(self)
-        return self
 
     # -- mode and type --------------------------------------------------------------------------
     def train(self, mode: bool = True) -> Self:
@@ -315,6 +200,7 @@ class Module:
 
         Errors: DataError listing every name that does not fit; nothing is changed then.
 
+        >>> import numpy as np
         >>> from gradproof.runtime import nn
         >>> nn.Linear(2, 1).load_state_dict({"weight": np.zeros((3, 2), np.float32)})
         Traceback (most recent call last):
@@ -339,7 +225,7 @@ class Module:
             }
             for name, value in (module._parameters | persistent).items():
                 if value is not None:
-                    yield _join(path, name), value
+                    yield join(path, name), value
 
     # -- text -----------------------------------------------------------------------------------
     def extra_repr(self) -> str:
@@ -356,7 +242,3 @@ class Module:
             return f"{type(self).__name__}({extra})"
         lines = "".join(f"\n  {line}" for line in ([extra] if extra else []) + children)
         return f"{type(self).__name__}({lines}\n)"
-
-
-def _join(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name
