@@ -199,10 +199,10 @@ def network(name: str, image: tuple[int, int, int], classes: int, **options: Any
     """
     gp.manual_seed(0)
     model: gp.nn.Module
-    if name in models.MODELS:
-        model = models.build_model(name, image, classes)
-    elif hasattr(models, name):
+    if hasattr(models, name):
         model = getattr(models, name)(classes, **options)
+    elif name in models.MODELS:
+        model = models.build_model(name, image, classes)
     else:
         raise Unavailable(f"gradproof has no network {name}")
     return model
