@@ -253,6 +253,10 @@ def grouped(**changed: Any) -> dict[str, Any]:
     return {"param_groups": [group | changed]}
 
 
+def two_groups() -> dict[str, Any]:
+    return {"param_groups": grouped()["param_groups"] * 2}
+
+
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
@@ -263,10 +267,10 @@ def grouped(**changed: Any) -> dict[str, Any]:
         ({"state": {1: entry()["state"][0]}}, DataError, "parameters 0 to 0"),
         (grouped(amsgrad=True), ArgumentError, "amsgrad=True is not supported"),
         (grouped(decoupled_weight_decay=True), ArgumentError, "decoupled_weight_decay=True"),
-        (grouped(params=[0, 1]), DataError, "2 parameters, expected 1"),
+        (grouped(params=[0, 1]), DataError, r"groups of \[2\] parameters, expected \[1\]"),
         (grouped(lr=-1.0), GradproofError, "lr=-1.0, expected a number of at least 0"),
         ({"param_groups": [{}]}, DataError, "KeyError: 'lr'"),
-        ({"param_groups": [{}, {}]}, DataError, "one of 'param_groups'"),
+        (two_groups(), DataError, r"groups of \[1, 1\] parameters, expected \[1\]"),
     ],
 )
 def test_a_state_that_does_not_fit_changes_nothing(
@@ -316,3 +320,81 @@ def test_what_is_no_list_of_parameters_is_refused(kind: type[Any]) -> None:
 def test_defaults_of_pytorch_may_be_written_out() -> None:
     p = gp.tensor([0.0], requires_grad=True)
     Adam([p], amsgrad=False, foreach=None, maximize=False, capturable=False, fused=None)
+
+
+# -- groups -----------------------------------------------------------------------------------
+@pytest.mark.parametrize("kind", [SGD, Adam, AdamW])
+def test_groups_have_options_of_their_own(kind: type[Optimizer]) -> None:
+    """Two groups in one optimizer do what two optimizers do, eager and planned."""
+    values, gradients = np.linspace(-2, 2, 8, dtype=np.float32), np.ones(8, np.float32)
+    options = [{"lr": 0.5, "weight_decay": 0.25}, {"lr": 0.125, "weight_decay": 0.0}]
+    apart = [gp.tensor(values, requires_grad=True) for _ in options]
+    together = [gp.tensor(values, requires_grad=True) for _ in options]
+    planned = [gp.tensor(values, requires_grad=True) for _ in options]
+    optimizers = [kind([p], **o) for p, o in zip(apart, options, strict=True)]
+    groups = [{"params": [p]} | o for p, o in zip(together, options, strict=True)]
+    optimizers.append(kind(groups, lr=1.0))
+    groups = [{"params": [p]} | o for p, o in zip(planned, options, strict=True)]
+    last = kind(groups, lr=1.0)
+
+    def step() -> gp.Tensor:
+        last.zero_grad()
+        loss = gp.functional.sum(planned[0] + planned[1])
+        loss.backward()
+        last.step()
+        return loss
+
+    run = gp.plan(step)
+    for _ in range(2):
+        for p in (*apart, *together):
+            p.grad = gp.tensor(gradients)
+        for optimizer in optimizers:
+            optimizer.step()
+        run.run()
+    for a, b, c in zip(apart, together, planned, strict=True):
+        assert a.numpy().tolist() == b.numpy().tolist()
+        assert c.numpy() == pytest.approx(a.numpy(), rel=1e-6)
+    assert apart[0].numpy().tolist() != apart[1].numpy().tolist()
+
+
+def test_a_state_of_groups_is_pytorchs() -> None:
+    torch = pytest.importorskip("torch")
+    made = []
+    for tensor, sgd in ((gp.tensor, SGD), (torch.tensor, torch.optim.SGD)):
+        a, b = (tensor([1.0, 2.0], requires_grad=True) for _ in range(2))
+        groups = [{"params": [a], "momentum": 0.9}, {"params": [b], "lr": 0.5}]
+        made.append(sgd(groups, lr=0.1, momentum=0.5))
+    ours, theirs = (o.state_dict()["param_groups"] for o in made)
+    for own, group in zip(ours, theirs, strict=True):
+        assert own == {n: group[n] for n in own}
+    made[0].load_state_dict(made[1].state_dict())
+
+
+def test_an_option_that_is_set_on_the_optimizer_is_set_in_all_groups() -> None:
+    a, b = (gp.tensor([1.0], requires_grad=True) for _ in range(2))
+    optimizer = SGD([{"params": a, "lr": 0.5}, {"params": b}], lr=0.1)
+    optimizer.lr = 0.25
+    assert [group["lr"] for group in optimizer.param_groups] == [0.25, 0.25]
+    with pytest.raises(GradproofError, match="lr=-1"):
+        optimizer.lr = -1
+    assert optimizer.lr == 0.25
+
+
+@pytest.mark.parametrize(
+    ("groups", "error", "message"),
+    [
+        ([{"lr": 0.1}], GradproofError, "no 'params'"),
+        ([{"params": "p", "rate": 0.1}], ArgumentError, "a group has rate, expected lr, momentum"),
+        ([{"params": "p"}, {"params": "p"}], GradproofError, "parameter 1 is there twice"),
+        ([{"params": "pp"}], GradproofError, "parameter 1 is there twice"),
+        ([{"params": "p", "lr": -1.0}], GradproofError, "lr=-1.0"),
+        ([{"params": ""}], GradproofError, "no parameters to train"),
+    ],
+)
+def test_a_wrong_group_is_an_error(
+    groups: list[dict[str, Any]], error: type[Exception], message: str
+) -> None:
+    p = gp.tensor([1.0], requires_grad=True)
+    given = [g | {"params": [p for _ in g["params"]]} if "params" in g else g for g in groups]
+    with pytest.raises(error, match=message):
+        SGD(given, lr=0.1)

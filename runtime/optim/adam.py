@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from gradproof.runtime.dispatch import host_effect
 from gradproof.runtime.errors import GradproofError
 from gradproof.runtime.optim.optimizer import FIXED, Optimizer
+from gradproof.runtime.optim.options import Option
 from gradproof.runtime.tensor import Tensor
 from gradproof.runtime.trace import Scalar
 
@@ -18,8 +19,8 @@ from gradproof.runtime.trace import Scalar
 class Adam(Optimizer):
     """Steps scaled by running averages of gradient and squared gradient, as torch.optim.Adam.
 
-    params: tensors that require gradients. In step t, with d = g + weight_decay * p:
-    m <- beta1 * m + (1 - beta1) * d, v <- beta2 * v + (1 - beta2) * d²,
+    params: tensors that require gradients, or groups of them: see `Optimizer`. In step t, with
+    d = g + weight_decay * p: m <- beta1 * m + (1 - beta1) * d, v <- beta2 * v + (1 - beta2) * d²,
     p <- p - lr * m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + eps). amsgrad, maximize, foreach,
     fused, capturable, differentiable: only PyTorch's defaults are taken. Kingma and Ba, ICLR 2015,
     algorithm 1. Errors: GradproofError for an empty list of parameters or options outside their
@@ -38,9 +39,11 @@ class Adam(Optimizer):
     _kept: ClassVar[tuple[str, ...]] = ("step", "exp_avg", "exp_avg_sq")
     _operator: ClassVar[str] = "adam"
 
+    betas, eps, weight_decay = Option[tuple[float, float]](), Option[float](), Option[float]()
+
     def __init__(
         self,
-        params: Iterable[Tensor],
+        params: Iterable[Tensor] | Iterable[Mapping[str, Any]],
         lr: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
@@ -48,25 +51,22 @@ class Adam(Optimizer):
         amsgrad: bool = False,
         **unsupported: object,
     ) -> None:
-        super().__init__(params)
         self._refuse({"amsgrad": amsgrad, **unsupported})
-        self._configure(lr, betas, eps, weight_decay)
+        options = (lr, betas, eps, weight_decay)
+        super().__init__(params, dict(zip(self._options, options, strict=True)))
 
-    def _configure(
-        self, lr: float, betas: tuple[float, float], eps: float, weight_decay: float
-    ) -> None:
-        kind = type(self).__name__
-        self._numbers({"lr": lr, "eps": eps, "weight_decay": weight_decay})
+    def _checked(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        kind, betas = type(self).__name__, options["betas"]
+        self._numbers({n: options[n] for n in ("lr", "eps", "weight_decay")})
         if not isinstance(betas, tuple | list) or len(betas) != 2:
             raise GradproofError(f"{kind}: betas={betas!r}, expected two numbers")
         self._numbers({"betas[0]": betas[0], "betas[1]": betas[1]})
         if not max(betas) < 1:
             raise GradproofError(f"{kind}: betas={betas!r}, expected numbers below 1")
-        self.lr, self.betas, self.eps = lr, (betas[0], betas[1]), eps
-        self.weight_decay = weight_decay
+        return dict(options) | {"betas": (betas[0], betas[1])}
 
-    def _update(self, k: int, p: Tensor, g: Tensor) -> None:
-        kept: dict[str, Any] = self._start(k)
+    def _update(self, k: int, p: Tensor, g: Tensor, group: Mapping[str, Any]) -> None:
+        kept: dict[str, Any] = self._start(k, p)
         step: NDArray[np.float64] = kept["step"]
 
         def advance() -> None:
@@ -74,21 +74,22 @@ class Adam(Optimizer):
 
         host_effect(advance)
         averages = {"m": kept["exp_avg"], "v": kept["exp_avg_sq"]}
-        self._launch(self._operator, p, g, averages, self._scalars(step))
+        self._launch(self._operator, p, g, averages, _scalars(step, group))
 
-    def _scalars(self, step: NDArray[np.float64]) -> dict[str, Scalar]:
-        """The operator's scalars in step `step`, which each replay has advanced before."""
-        return {
-            "beta1": lambda: self.betas[0],
-            "beta2": lambda: self.betas[1],
-            "new1": lambda: 1 - self.betas[0],
-            "new2": lambda: 1 - self.betas[1],
-            "rate": lambda: self.lr / (1 - self.betas[0] ** float(step)),
-            "scale": lambda: (1 - self.betas[1] ** float(step)) ** -0.5,
-            "eps": lambda: self.eps,
-            "lr": lambda: self.lr,
-            "weight_decay": lambda: self.weight_decay,
-        }
+
+def _scalars(step: NDArray[np.float64], group: Mapping[str, Any]) -> dict[str, Scalar]:
+    """The operator's scalars in step `step`, which each replay has advanced before."""
+    return {
+        "beta1": lambda: group["betas"][0],
+        "beta2": lambda: group["betas"][1],
+        "new1": lambda: 1 - group["betas"][0],
+        "new2": lambda: 1 - group["betas"][1],
+        "rate": lambda: group["lr"] / (1 - group["betas"][0] ** float(step)),
+        "scale": lambda: (1 - group["betas"][1] ** float(step)) ** -0.5,
+        "eps": lambda: group["eps"],
+        "lr": lambda: group["lr"],
+        "weight_decay": lambda: group["weight_decay"],
+    }
 
 
 class AdamW(Adam):
@@ -112,7 +113,7 @@ class AdamW(Adam):
 
     def __init__(
         self,
-        params: Iterable[Tensor],
+        params: Iterable[Tensor] | Iterable[Mapping[str, Any]],
         lr: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,

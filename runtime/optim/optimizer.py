@@ -14,6 +14,7 @@ from gradproof.runtime.dispatch import execute
 from gradproof.runtime.errors import ArgumentError, DataError, GradproofError, ShapeError
 from gradproof.runtime.manifest import operators
 from gradproof.runtime.nn.state import Buffer, as_array, assign
+from gradproof.runtime.optim.options import Option
 from gradproof.runtime.tensor import Tensor, tensor
 from gradproof.runtime.trace import Scalar
 
@@ -35,30 +36,74 @@ IMPLEMENTATION: Mapping[str, object] = {"foreach": None, "fused": None, "captura
 class Optimizer:
     """The base of `SGD`, `Adam` and `AdamW`.
 
-    params: tensors that require gradients. A subclass names its options and what it keeps for a
-    parameter, and defines `_configure` and `_update`. Errors: GradproofError for no parameters, or
-    parameters that are no tensors or require no gradient.
+    params: tensors that require gradients, or groups as in PyTorch: dicts with "params" and the
+    options that differ there. `param_groups` holds the groups; an option that is read from the
+    optimizer itself (`optimizer.lr`) is that of the first group, and one that is set there is set
+    in all. A subclass names its options and what it keeps for a parameter, and defines `_checked`
+    and `_update`. Errors: GradproofError for no parameters, parameters that are no tensors,
+    require no gradient or come twice, and options outside their range.
+
+    >>> import gradproof as gp
+    >>> weight, bias = gp.nn.Linear(2, 1).parameters()
+    >>> groups = [{"params": [weight]}, {"params": [bias], "weight_decay": 0.0}]
+    >>> optimizer = gp.optim.SGD(groups, lr=0.1, weight_decay=0.01)
+    >>> [group["weight_decay"] for group in optimizer.param_groups]
+    [0.01, 0.0]
     """
 
     _options: ClassVar[tuple[str, ...]]
     _kept: ClassVar[tuple[str, ...]]  # names in the state of a parameter
     _fixed: ClassVar[Mapping[str, object]] = FIXED
 
-    lr: float
+    lr = Option[float]()
 
-    def __init__(self, params: Iterable[Tensor]) -> None:
-        name = type(self).__name__
-        if not isinstance(params, Iterable):
-            kind = type(params).__name__
-            raise GradproofError(f"{name}: params is {kind}, expected a list of tensors")
-        self.params = list(params)
-        for k, p in enumerate(self.params):
+    def __init__(
+        self, params: Iterable[Tensor] | Iterable[Mapping[str, Any]], defaults: Mapping[str, Any]
+    ) -> None:
+        self.defaults = self._checked(defaults)
+        self.param_groups: list[dict[str, Any]] = []
+        self.state: dict[int, State] = {}
+        for group in self._groups(params):
+            self.add_param_group(group)
+        if not self.params:
+            raise GradproofError(f"{type(self).__name__}: there are no parameters to train")
+
+    @property
+    def params(self) -> list[Tensor]:
+        """The parameters of all groups, in order."""
+        return [p for group in self.param_groups for p in group["params"]]
+
+    def add_param_group(self, param_group: Mapping[str, Any]) -> None:
+        """Add a group: "params", and options where they are not the optimizer's own.
+
+        Errors: as the class.
+        """
+        name, own = type(self).__name__, dict(param_group)
+        if "params" not in own:
+            raise GradproofError(f"{name}: a group of parameters has no 'params'")
+        given = own.pop("params")
+        params = [given] if isinstance(given, Tensor) else list(given)
+        if unknown := sorted(own.keys() - {*self._options}):
+            known = ", ".join(self._options)
+            raise ArgumentError(f"{name}: a group has {', '.join(unknown)}, expected {known}")
+        before = self.params
+        for k, p in enumerate(params, len(before)):
             if not isinstance(p, Tensor) or not p.requires_grad:
                 what = "does not require a gradient" if isinstance(p, Tensor) else "is no Tensor"
                 raise GradproofError(f"{name}: parameter {k} {what}")
-        if not self.params:
-            raise GradproofError(f"{name}: there are no parameters to train")
-        self.state: dict[int, State] = {}
+            if any(p is other for other in (*before, *params[: k - len(before)])):
+                raise GradproofError(f"{name}: parameter {k} is there twice")
+        options = self._checked(self.defaults | own)
+        self.param_groups.append({"params": params} | options)
+
+    def _groups(self, params: Any) -> list[Mapping[str, Any]]:
+        if isinstance(params, Tensor) or not isinstance(params, Iterable):
+            name, kind = type(self).__name__, type(params).__name__
+            raise GradproofError(f"{name}: params is {kind}, expected a list of tensors")
+        given = list(params)
+        if given and all(isinstance(group, Mapping) for group in given):
+            return given
+        return [{"params": given}]
 
     def zero_grad(self) -> None:
         """Forget the gradients, so that the next `backward` starts from nothing."""
@@ -67,16 +112,19 @@ class Optimizer:
 
     def step(self) -> None:
         """Update every parameter that has a gradient, in place."""
-        for k, p in enumerate(self.params):
-            if p.grad is not None:
-                self._update(k, p, p.grad)
+        k = 0
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    self._update(k, p, p.grad, group)
+                k += 1
 
-    def _configure(self, *args: Any, **options: Any) -> None:
-        """Check options, then set them all."""
+    def _checked(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """All options of a group, checked."""
         raise NotImplementedError
 
-    def _update(self, k: int, p: Tensor, g: Tensor) -> None:
-        """Update parameter k, which is `p`, by its gradient `g`."""
+    def _update(self, k: int, p: Tensor, g: Tensor, group: Mapping[str, Any]) -> None:
+        """Update parameter k, which is `p`, by its gradient `g`, with the options of its group."""
         raise NotImplementedError
 
     def _launch(
@@ -115,10 +163,9 @@ class Optimizer:
                 )
 
     # -- state ----------------------------------------------------------------------------------
-    def _start(self, k: int) -> State:
+    def _start(self, k: int, p: Tensor) -> State:
         """The state of parameter k; zeros where it has none yet. `step` counts on the host."""
         if k not in self.state:
-            p = self.params[k]
             zeros = np.zeros(p.shape, p.dtype)
             self.state[k] = {
                 n: np.zeros(()) if n == "step" else tensor(zeros, p.dtype, device=p.device)
@@ -138,8 +185,12 @@ class Optimizer:
             k: {n: np.array(as_array(value)) for n, value in kept.items()}
             for k, kept in self.state.items()
         }
-        group = {n: getattr(self, n) for n in self._options}
-        return {"state": state, "param_groups": [group | {"params": [*range(len(self.params))]}]}
+        groups, first = [], 0
+        for group in self.param_groups:
+            options = {n: group[n] for n in self._options}
+            groups.append(options | {"params": [*range(first, first + len(group["params"]))]})
+            first += len(group["params"])
+        return {"state": state, "param_groups": groups}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Restore what `state_dict` gave, or that of PyTorch's optimizer of the same name.
@@ -148,31 +199,35 @@ class Optimizer:
         unknown entry, ArgumentError for an option that is not supported, ShapeError for an array
         that does not fit. On error nothing has changed.
         """
-        group, entries = self._checked(state_dict)
-        self._configure(**{n: group[n] for n in self._options})
+        groups, entries = self._restored(state_dict)
+        for group, options in zip(self.param_groups, groups, strict=True):
+            group.update(options)  # in place: recorded steps ask these
         self.state = {k: kept for k, kept in self.state.items() if k in entries}
+        params = self.params
         for k, arrays in entries.items():
-            kept = self._start(k)
+            kept = self._start(k, params[k])
             for name, array in arrays.items():  # in place: recorded steps hold these
                 assign(kept[name], array)
 
-    def _checked(self, state_dict: Mapping[str, Any]) -> tuple[dict[str, Any], Entries]:
-        """The options and the arrays by parameter of a state dict."""
+    def _restored(self, state_dict: Mapping[str, Any]) -> tuple[list[dict[str, Any]], Entries]:
+        """The options of each group and the arrays by parameter of a state dict."""
         label = f"{type(self).__name__}.load_state_dict"
         try:
-            (group,) = state_dict["param_groups"]
-            given, options = state_dict["state"], {n: group[n] for n in self._options}
-            count = len(group["params"])
+            given, groups = state_dict["state"], list(state_dict["param_groups"])
+            found = [{n: group[n] for n in self._options} for group in groups]
+            counts = [len(group["params"]) for group in groups]
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(
-                f"{label}: expected 'state' and one of 'param_groups' with"
+                f"{label}: expected 'state' and 'param_groups' with"
                 f" {', '.join(self._options)}; {type(error).__name__}: {error}"
             ) from None
-        if count != len(self.params):
-            raise DataError(f"{label}: {count} parameters, expected {len(self.params)}")
-        self._refuse({n: v for n, v in group.items() if n in self._fixed})
+        expected = [len(group["params"]) for group in self.param_groups]
+        if counts != expected:
+            raise DataError(f"{label}: groups of {counts} parameters, expected {expected}")
+        for group in groups:
+            self._refuse({n: v for n, v in group.items() if n in self._fixed})
         entries = {int(k): self._arrays(label, int(k), kept) for k, kept in given.items()}
-        return options, {k: arrays for k, arrays in entries.items() if arrays}
+        return [self._checked(o) for o in found], {k: a for k, a in entries.items() if a}
 
     def _arrays(self, label: str, k: int, kept: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
         """What is kept of parameter k, checked; PyTorch has None for what does not exist yet."""

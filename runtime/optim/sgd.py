@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from gradproof.runtime.dispatch import host_effect
 from gradproof.runtime.errors import GradproofError
 from gradproof.runtime.optim.optimizer import Optimizer
+from gradproof.runtime.optim.options import Option
 from gradproof.runtime.tensor import Tensor
 from gradproof.runtime.trace import Scalar
 
@@ -21,10 +22,10 @@ from gradproof.runtime.trace import Scalar
 class SGD(Optimizer):
     """Stochastic gradient descent, as torch.optim.SGD.
 
-    params: tensors that require gradients. With d = g + weight_decay * p and momentum > 0:
-    v <- momentum * v + (1 - dampening) * d (v <- d in the first step), p <- p - lr * v, or with
-    nesterov p <- p - lr * (d + momentum * v). Errors: GradproofError for an empty list of
-    parameters or options outside their range.
+    params: tensors that require gradients, or groups of them: see `Optimizer`. With
+    d = g + weight_decay * p and momentum > 0: v <- momentum * v + (1 - dampening) * d (v <- d in
+    the first step), p <- p - lr * v, or with nesterov p <- p - lr * (d + momentum * v).
+    Errors: GradproofError for an empty list of parameters or options outside their range.
 
     >>> import gradproof as gp
     >>> p = gp.tensor([1.0], requires_grad=True)
@@ -44,50 +45,50 @@ class SGD(Optimizer):
     )
     _kept: ClassVar[tuple[str, ...]] = ("momentum_buffer",)
 
+    momentum, dampening = Option[float](), Option[float]()
+    weight_decay, nesterov = Option[float](), Option[bool]()
+
     def __init__(
         self,
-        params: Iterable[Tensor],
+        params: Iterable[Tensor] | Iterable[Mapping[str, Any]],
         lr: float,
         momentum: float = 0.0,
         dampening: float = 0.0,
         weight_decay: float = 0.0,
         nesterov: bool = False,
     ) -> None:
-        super().__init__(params)
         self._fresh: set[int] = set()  # parameters whose velocity has not been used yet
-        self._configure(lr, momentum, dampening, weight_decay, nesterov)
+        options = (lr, momentum, dampening, weight_decay, nesterov)
+        super().__init__(params, dict(zip(self._options, options, strict=True)))
 
-    def _configure(
-        self, lr: float, momentum: float, dampening: float, weight_decay: float, nesterov: bool
-    ) -> None:
-        self._numbers({"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
-        if nesterov and (momentum <= 0.0 or dampening != 0.0):
+    def _checked(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        self._numbers({n: options[n] for n in ("lr", "momentum", "weight_decay")})
+        if options["nesterov"] and (options["momentum"] <= 0.0 or options["dampening"] != 0.0):
             raise GradproofError("SGD: nesterov needs momentum above 0 and no dampening")
-        self.lr, self.momentum, self.dampening = lr, momentum, dampening
-        self.weight_decay, self.nesterov = weight_decay, nesterov
+        return dict(options)
 
-    def _update(self, k: int, p: Tensor, g: Tensor) -> None:
+    def _update(self, k: int, p: Tensor, g: Tensor, group: Mapping[str, Any]) -> None:
         scalars: dict[str, Scalar] = {
-            "lr": lambda: self.lr,
-            "weight_decay": lambda: self.weight_decay,
+            "lr": lambda: group["lr"],
+            "weight_decay": lambda: group["weight_decay"],
         }
-        if not self.momentum:
+        if not group["momentum"]:
             self._launch("sgd", p, g, {}, scalars)
             return
-        scalars |= {"momentum": lambda: self.momentum, "keep": self._keep(k)}
+        scalars |= {"momentum": lambda: group["momentum"], "keep": self._keep(k, p, group)}
         velocity: Any = self.state[k]["momentum_buffer"]
-        name = "sgd_nesterov" if self.nesterov else "sgd_momentum"
+        name = "sgd_nesterov" if group["nesterov"] else "sgd_momentum"
         self._launch(name, p, g, {"v": velocity}, scalars)
 
-    def _keep(self, k: int) -> Scalar:
+    def _keep(self, k: int, p: Tensor, group: Mapping[str, Any]) -> Scalar:
         """1 in the first step, where the velocity is 0; 1 - dampening after it."""
         if k not in self.state:
             self._fresh.add(k)
-        self._start(k)
+        self._start(k, p)
         value = {"keep": 0.0}
 
         def advance() -> None:
-            value["keep"] = 1.0 if k in self._fresh else 1.0 - self.dampening
+            value["keep"] = 1.0 if k in self._fresh else 1.0 - group["dampening"]
             self._fresh.discard(k)
 
         host_effect(advance)
