@@ -10,7 +10,7 @@ Sequential(
 
 from __future__ import annotations
 
-from gradproof.runtime.nn import init
+from gradproof.runtime.nn import init, utils
 from gradproof.runtime.nn.activation import (
     GELU,
     LeakyReLU,
@@ -114,4 +114,5 @@ __all__ = [
     "UpsamplingNearest2d",
     "ZeroPad2d",
     "init",
+    "utils",
 ]
