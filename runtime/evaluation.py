@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradproof.runtime.data import batches
+from gradproof.runtime.data import ImageSource, batches
 from gradproof.runtime.errors import RunError, ShapeError
 from gradproof.runtime.nn import Module
 from gradproof.runtime.plan import plan
@@ -32,7 +32,7 @@ class Evaluation:
 def evaluate(
     model: Module | Inference,
     loss: Loss,
-    images: NDArray[np.float32],
+    images: NDArray[np.float32] | ImageSource,
     labels: NDArray[np.int32],
     batch_size: int = 256,
 ) -> Evaluation:

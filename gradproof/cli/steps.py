@@ -206,7 +206,7 @@ def _digits() -> tuple[Any, list[Batch]]:
 
     data = load_digits()
     cuts = range(0, len(data.x_train), BATCH)
-    x, y = data.x_train.copy(), data.y_train.copy()  # PyTorch takes writable arrays
+    x, y = data.x_train[:].copy(), data.y_train.copy()  # PyTorch takes writable arrays
     return data, [(x[k : k + BATCH], y[k : k + BATCH]) for k in cuts]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradproof.runtime.data.source import ImageSource
 from gradproof.runtime.errors import DataError, DTypeError, GradproofError, ShapeError
 
 Images = NDArray[np.float32]
@@ -19,7 +20,9 @@ Labels = NDArray[np.int32]
 class Dataset:
     """Images and class labels, split into a training and a held-out test part.
 
-    The arrays are stored as read-only, C-contiguous views: no batch can change the data set.
+    The arrays are stored as read-only, C-contiguous views: no batch can change the data set. In
+    place of an array of images there can be an ``ImageSource``, which reads them when they are
+    wanted.
 
     Shapes: ``x_train`` (N, C, H, W) float32, ``y_train`` (N,) int32; ``x_test`` (M, C, H, W)
     float32, ``y_test`` (M,) int32, with N, M >= 1. Units: pixels in [0, 1] from the readers of
@@ -39,9 +42,9 @@ class Dataset:
     """
 
     name: str
-    x_train: Images
+    x_train: Images | ImageSource
     y_train: Labels
-    x_test: Images
+    x_test: Images | ImageSource
     y_test: Labels
     classes: tuple[str, ...]
 
@@ -50,16 +53,18 @@ class Dataset:
         _check_classes(where, self.classes)
         for part in ("train", "test"):
             x, y = getattr(self, f"x_{part}"), getattr(self, f"y_{part}")
-            _check_array(where, f"x_{part}", x, np.dtype(np.float32), 4)
+            if not isinstance(x, ImageSource):
+                _check_array(where, f"x_{part}", x, np.dtype(np.float32), 4)
             _check_array(where, f"y_{part}", y, np.dtype(np.int32), 1)
             if len(x) != len(y):
                 raise ShapeError(
                     f"{where}: x_{part} has {len(x)} images and y_{part} {len(y)} labels,"
                     " expected as many of each"
                 )
-            check_finite(where, f"x_{part}", x)
             check_labels(where, f"y_{part}", y, len(self.classes))
-            object.__setattr__(self, f"x_{part}", _frozen(x))
+            if not isinstance(x, ImageSource):
+                check_finite(where, f"x_{part}", x)
+                object.__setattr__(self, f"x_{part}", _frozen(x))
             object.__setattr__(self, f"y_{part}", _frozen(y))
         if self.x_train.shape[1:] != self.x_test.shape[1:]:
             raise ShapeError(

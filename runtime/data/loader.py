@@ -1,22 +1,26 @@
-"""Mini-batches of one epoch, in an order that seed and epoch alone decide."""
+"""Mini-batches of one epoch, in an order that seed and epoch alone decide; read ahead if wanted."""
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator
-from typing import TypeVar
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gradproof.runtime.data.draws import Draws, permutation
+from gradproof.runtime.data.source import ImageSource
+from gradproof.runtime.data.transforms import Transform
 from gradproof.runtime.errors import DataError, DTypeError, ShapeError
 
-X = TypeVar("X", bound=np.generic)
 Y = TypeVar("Y", bound=np.generic)
 
 
 def batches(
-    x: NDArray[X],
+    x: NDArray[Any] | ImageSource,
     y: NDArray[Y],
     batch_size: int,
     *,
@@ -24,7 +28,7 @@ def batches(
     seed: int,
     epoch: int,
     drop_last: bool = False,
-) -> Iterator[tuple[NDArray[X], NDArray[Y]]]:
+) -> Iterator[tuple[NDArray[Any], NDArray[Y]]]:
     """Yield ``(x, y)`` mini-batches that together hold each example once.
 
     Shapes: ``x`` (N, ...) and ``y`` (N, ...) give C-contiguous pairs (batch_size, ...); the last
@@ -55,25 +59,110 @@ def batches(
             f"batches: batch_size is {size} with drop_last,"
             f" expected at most the {len(x)} examples: no batch would be left"
         )
-    order = _permutation(len(x), seeds) if shuffle else None
+    order = permutation(len(x), seeds) if shuffle else None
     stop = len(x) - len(x) % size if drop_last else len(x)
     return _slices(x, y, order, size, stop)
 
 
 def _slices(
-    x: NDArray[X], y: NDArray[Y], order: NDArray[np.intp] | None, size: int, stop: int
-) -> Iterator[tuple[NDArray[X], NDArray[Y]]]:
+    x: NDArray[Any] | ImageSource,
+    y: NDArray[Y],
+    order: NDArray[np.intp] | None,
+    size: int,
+    stop: int,
+) -> Iterator[tuple[NDArray[Any], NDArray[Y]]]:
     for start in range(0, stop, size):
         window = slice(start, min(start + size, stop))
         pick = window if order is None else order[window]
         yield np.ascontiguousarray(x[pick]), np.ascontiguousarray(y[pick])
 
 
-def _permutation(count: int, seeds: list[int]) -> NDArray[np.intp]:
-    # NumPy promises the raw stream of a bit generator for ever, but not that of
-    # Generator.permutation (NEP 19). Sorting random keys gives a uniform permutation.
-    keys = np.random.PCG64(np.random.SeedSequence(seeds)).random_raw(count)
-    return np.argsort(keys, kind="stable")
+class DataLoader:
+    """The batches of every epoch, made in a thread of their own while the last ones are used.
+
+    images: (N, C, H, W), an array or what can be indexed as one (`MemoryMap`, `ImageFolder`);
+    labels: (N,). transform: of each batch, see `gradproof.data.transforms`; what it draws depends
+    on seed, epoch and the number of the batch. prefetch: batches made ahead, 0 for none. shard:
+    (r, R), the part of each batch that is this one's of R: every R-th image from the r-th on. So
+    all shards together see what one would, whatever R is. PyTorch: torch.utils.data.DataLoader.
+
+    Errors: as `batches`, at once; DataError for a shard outside 0..R - 1 or a prefetch below 0.
+
+    >>> loader = DataLoader(np.zeros((5, 1, 2, 2), np.float32), np.arange(5), 2, shuffle=True)
+    >>> len(loader), [labels.tolist() for _, labels in loader.epoch(0)]
+    (3, [[3, 2], [1, 0], [4]])
+    >>> [labels.tolist() for _, labels in loader.epoch(0, start=1)]
+    [[1, 0], [4]]
+    """
+
+    def __init__(
+        self,
+        images: NDArray[Any] | ImageSource,
+        labels: NDArray[Any],
+        batch_size: int = 1,
+        *,
+        shuffle: bool = False,
+        seed: int = 0,
+        drop_last: bool = False,
+        transform: Transform | None = None,
+        prefetch: int = 2,
+        shard: tuple[int, int] = (0, 1),
+    ) -> None:
+        batches(images, labels, batch_size, shuffle=False, seed=seed, epoch=0, drop_last=drop_last)
+        self.images, self.labels, self.batch_size = images, labels, operator.index(batch_size)
+        self.shuffle, self.seed, self.drop_last = shuffle, operator.index(seed), drop_last
+        self.transform, self.prefetch = transform, _integer("prefetch", prefetch, minimum=0)
+        self.rank, self.ranks = shard
+        if not 0 <= self.rank < self.ranks:
+            raise DataError(f"DataLoader: shard {shard}, expected (r, R) with 0 <= r < R")
+
+    def __len__(self) -> int:
+        """Batches of an epoch."""
+        whole, rest = divmod(len(self.images), self.batch_size)
+        return whole + bool(rest and not self.drop_last)
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+        """The batches of an epoch from number `start` on, counted from 0.
+
+        What goes wrong while a batch is made is raised in its turn.
+        """
+        seeds = [self.seed, _integer("epoch", epoch, minimum=0)]
+        order = permutation(len(self.images), seeds) if self.shuffle else None
+        numbers = range(_integer("start", start, minimum=0), len(self))
+
+        def make(number: int) -> tuple[NDArray[Any], NDArray[Any]]:
+            return self._batch(order, [*seeds, number], number * self.batch_size)
+
+        return _ahead(make, numbers, self.prefetch) if self.prefetch else map(make, numbers)
+
+    def _batch(
+        self, order: NDArray[np.intp] | None, seeds: list[int], first: int
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        mine = slice(first + self.rank, first + self.batch_size, self.ranks)
+        pick = mine if order is None else order[mine]
+        images, labels = self.images[pick], np.ascontiguousarray(self.labels[pick])
+        if self.transform is not None:
+            whole = min(self.batch_size, len(self.images) - first)
+            images = self.transform(images, Draws(whole, seeds, slice(self.rank, None, self.ranks)))
+        return np.ascontiguousarray(images), labels
+
+
+T = TypeVar("T")
+
+
+def _ahead(make: Callable[[int], T], numbers: range, ahead: int) -> Iterator[T]:
+    """make(n) of each number in order, up to `ahead` of them begun before they are asked for."""
+    pool = ThreadPoolExecutor(1, thread_name_prefix="gradproof-loader")
+    waiting: deque[Future[T]] = deque()
+    try:
+        for number in numbers:
+            waiting.append(pool.submit(make, number))
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _integer(name: str, value: int, minimum: int) -> int:

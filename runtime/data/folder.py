@@ -1,0 +1,102 @@
+"""Data sets of pictures in folders: one folder for each class, PNG, JPEG and what Pillow reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from gradproof.runtime.arguments import integer
+from gradproof.runtime.data.dataset import Dataset
+from gradproof.runtime.data.source import Images, ImageSource
+from gradproof.runtime.errors import DataError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+TRAIN, TEST = ("train",), ("test", "val", "valid")
+LARGEST = 50_000_000  # pixels of one file: what decompresses to more is no picture to learn from
+
+
+class ImageFolder(ImageSource):
+    """The pictures below `root`, one folder for each class, read when they are wanted.
+
+    size: pictures are scaled, with their proportions, until the shorter side is `size`, and cut to
+    size x size around the middle. mode: "RGB" or "L" (grey). Levels are divided by 255. Labels are
+    the positions of the folders in alphabetical order; within a class files come by name.
+    PyTorch: torchvision.datasets.ImageFolder with Resize and CenterCrop.
+
+    Errors: DataError for a folder that is missing or has no classes, for a class without pictures,
+    and for a file that cannot be read, when it is read.
+    """
+
+    def __init__(self, root: Path, size: int, mode: str = "RGB") -> None:
+        self.root, self.size, self.mode = Path(root), integer("ImageFolder", "size", size), mode
+        if mode not in ("RGB", "L"):
+            raise DataError(f"ImageFolder: mode={mode!r}, expected 'RGB' or 'L'")
+        if not self.root.is_dir():
+            raise DataError(f"{self.root}: no such folder")
+        folders = sorted(p for p in self.root.iterdir() if p.is_dir() and p.name[0] != ".")
+        if not folders:
+            raise DataError(f"{self.root}: has no folders, expected one for each class")
+        self.classes = tuple(p.name for p in folders)
+        found = [(path, label) for label, p in enumerate(folders) for path in _pictures(p)]
+        self.paths = [path for path, _ in found]
+        self.labels = np.array([label for _, label in found], np.int32)
+        super().__init__((len(found), len(mode), size, size))
+
+    def read(self, indices: NDArray[np.intp]) -> Images:
+        """See `ImageSource`."""
+        images = np.empty((len(indices), *self.shape[1:]), np.float32)
+        for k, index in enumerate(indices):
+            images[k] = self._picture(self.paths[index])
+        return images
+
+    def _picture(self, path: Path) -> Images:
+        try:
+            with Image.open(path) as file:
+                if file.width * file.height > LARGEST:
+                    raise DataError(f"{path}: {file.width} x {file.height} pixels are too many")
+                picture = _fitted(file.convert(self.mode), self.size)
+        except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError) as error:
+            raise DataError(f"{path}: cannot be read as a picture: {error}") from error
+        except SyntaxError as error:  # Pillow's, for a broken PNG
+            raise DataError(f"{path}: cannot be read as a picture: {error}") from error
+        levels = np.asarray(picture, np.float32).reshape(self.size, self.size, len(self.mode))
+        return levels.transpose(2, 0, 1) / np.float32(255)
+
+
+def load_folder(root: Path, size: int, mode: str = "RGB") -> Dataset:
+    """The data set in `root`/train and `root`/test (or val, valid), with the same classes in both.
+
+    Errors: DataError for a part that is missing, for other classes, and as `ImageFolder`.
+    """
+    train, test = (_part(Path(root), names) for names in (TRAIN, TEST))
+    a, b = ImageFolder(train, size, mode), ImageFolder(test, size, mode)
+    if wrong := sorted({*a.classes} ^ {*b.classes}):
+        raise DataError(f"{root}: {', '.join(wrong)} not in both of {train.name} and {test.name}")
+    return Dataset(Path(root).resolve().name, a, a.labels, b, b.labels, a.classes)
+
+
+def _part(root: Path, names: tuple[str, ...]) -> Path:
+    for name in names:
+        if (root / name).is_dir():
+            return root / name
+    raise DataError(f"{root}: no folder {' or '.join(names)}")
+
+
+def _pictures(folder: Path) -> list[Path]:
+    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+    if not found:
+        raise DataError(f"{folder}: has no pictures ({', '.join(SUFFIXES)})")
+    return found
+
+
+def _fitted(picture: Image.Image, size: int) -> Image.Image:
+    """Scaled until the shorter side is `size`, then the middle of it."""
+    width, height = picture.size
+    scale = size / min(width, height)
+    wide, high = max(size, round(width * scale)), max(size, round(height * scale))
+    scaled = picture.resize((wide, high), Image.Resampling.BILINEAR)
+    left, top = (wide - size) // 2, (high - size) // 2
+    return scaled.crop((left, top, left + size, top + size))
