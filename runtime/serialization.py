@@ -31,11 +31,15 @@ _EXPECTED = "expected float32, float64, int32 or int64"
 _RESERVED = "__metadata__"  # the header's own key
 
 
-def save(state_dict: Mapping[str, NDArray[Any]], path: str | os.PathLike[str]) -> None:
+def save(
+    state_dict: Mapping[str, NDArray[Any]],
+    path: str | os.PathLike[str],
+    metadata: Mapping[str, str] | None = None,
+) -> None:
     """Write named arrays of any shape to `path`, which then holds either the old or the new file.
 
     The new file is written beside `path` and takes its place when complete: an interrupted save
-    leaves the old file as it was.
+    leaves the old file as it was. metadata: text by name, for the file's header.
 
     Raises:
         DTypeError: a value is not a NumPy array of float32, float64, int32 or int64.
@@ -53,7 +57,7 @@ def save(state_dict: Mapping[str, NDArray[Any]], path: str | os.PathLike[str]) -
         name: np.asarray(_checked(target, name, array), order="C")
         for name, array in state_dict.items()
     }
-    content = safetensors_numpy.save(arrays)
+    content = safetensors_numpy.save(arrays, dict(metadata) if metadata else None)
     try:
         with (
             deferred_interrupts(),  # one between two of these lines would leave the folder there
@@ -65,6 +69,7 @@ def save(state_dict: Mapping[str, NDArray[Any]], path: str | os.PathLike[str]) -
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(target)
+            _sync_folder(target.parent)
     except OSError as error:
         raise DataError(f"{target}: cannot be written: {error}") from error
 
@@ -97,6 +102,38 @@ def load(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
             return {name: np.array(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise DataError(f"{source}: cannot be read as safetensors file: {error}") from error
+
+
+def load_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
+    """The text in the header of a safetensors file.
+
+    Raises:
+        DataError: there is no such file, or it is damaged.
+
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "model.safetensors")
+    ...     save({"x": np.zeros(1)}, path, {"made by": "me"})
+    ...     load_metadata(path)
+    {'made by': 'me'}
+    """
+    source = Path(path)
+    if not source.is_file():
+        raise DataError(f"{source}: no such file")
+    try:
+        with safe_open(source, framework="numpy") as file:
+            return dict(file.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise DataError(f"{source}: cannot be read as safetensors file: {error}") from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a new name in a folder last through a loss of power, where the system can."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def _checked(target: Path, name: str, array: NDArray[Any]) -> NDArray[Any]:
