@@ -19,6 +19,7 @@ __version__ = "0.1.0"
 _WHERE = {
     "Definition": "gradproof.derive.language:Definition",
     "Tensor": "gradproof.runtime.tensor:Tensor",
+    "Trainer": "gradproof.runtime.trainer:Trainer",
     "check_gradients": "gradproof.runtime.check:check_gradients",
     "compile": "gradproof.runtime.compile:compile",
     "data": "gradproof.runtime.data",
@@ -42,6 +43,7 @@ _WHERE = {
 __all__ = [
     "Definition",
     "Tensor",
+    "Trainer",
     "__version__",
     "check_gradients",
     "compile",
@@ -76,6 +78,7 @@ if TYPE_CHECKING:  # the same table for type checkers and editors
     from gradproof.runtime.random import manual_seed
     from gradproof.runtime.serialization import load, save
     from gradproof.runtime.tensor import Tensor, no_grad, tensor
+    from gradproof.runtime.trainer import Trainer
 else:  # hidden from type checkers: they would then accept any name
 
     def __getattr__(name: str) -> object:

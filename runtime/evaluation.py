@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradproof.runtime.data import ImageSource, batches
+from gradproof.runtime.data import DataLoader, ImageSource
+from gradproof.runtime.data.transforms import Transform
 from gradproof.runtime.errors import RunError, ShapeError
+from gradproof.runtime.metrics import Mean
 from gradproof.runtime.nn import Module
 from gradproof.runtime.plan import plan
 from gradproof.runtime.planned_step import PlannedStep
@@ -22,10 +24,12 @@ PLANNED_FROM = 16  # batches of one shape: fewer do not pay for building the ker
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Mean loss per sample, accuracy in 0..1, and the predicted label of each image, (N,)."""
+    """Mean loss per sample, accuracy in 0..1, the same for the 5 largest logits, and the predicted
+    label of each image, (N,)."""
 
     loss: float
     accuracy: float
+    top5: float
     predicted: NDArray[np.int32]
 
 
@@ -35,27 +39,33 @@ def evaluate(
     images: NDArray[np.float32] | ImageSource,
     labels: NDArray[np.int32],
     batch_size: int = 256,
+    transform: Transform | None = None,
 ) -> Evaluation:
     """Loss and accuracy of `model` in evaluation mode, in which it is left.
 
     An `Inference` keeps its plans for the next time.
 
-    Shapes: images (N, C, H, W), labels (N,), N at least 1. `loss` is the mean over a batch.
+    Shapes: images (N, C, H, W), labels (N,), N at least 1. `loss` is the mean over a batch;
+    transform: of each batch of images, such as `Normalize`.
 
     Raises:
         ShapeError: as `batches` and the layers.
     """
     mean = Mean()
     predicted = []
-    pairs = batches(images, labels, batch_size, shuffle=False, seed=0, epoch=0)
+    pairs = DataLoader(images, labels, batch_size, transform=transform).epoch(0)
     for logits, target in _logits(model, pairs, len(images) // batch_size):
         mean.add(float(loss(logits, tensor(target)).item()), logits.numpy(), target)
         predicted.append(logits.numpy().argmax(axis=1))
-    return Evaluation(mean.loss, mean.accuracy, np.concatenate(predicted).astype(np.int32))
+    labels_of = np.concatenate(predicted).astype(np.int32)
+    return Evaluation(mean.loss, mean.accuracy, mean.top5, labels_of)
 
 
 def probabilities(
-    model: Module, images: NDArray[np.float32], batch_size: int = 256
+    model: Module,
+    images: NDArray[np.float32],
+    batch_size: int = 256,
+    transform: Transform | None = None,
 ) -> NDArray[np.float64]:
     """Softmax of the logits, (N, classes) for images (N, C, H, W); in evaluation mode.
 
@@ -66,7 +76,7 @@ def probabilities(
     ((2, 3), [1.0, 1.0])
     """
     count = np.arange(len(images))
-    pairs = batches(images, count, batch_size, shuffle=False, seed=0, epoch=0)
+    pairs = DataLoader(images, count, batch_size, transform=transform).epoch(0)
     rows = []
     for logits, _ in _logits(model, pairs, len(images) // batch_size):
         z = logits.numpy().astype(np.float64)
@@ -128,26 +138,3 @@ def _logits(
                 f" expected ({len(images)}, classes)"
             )
         yield logits, other
-
-
-class Mean:
-    """Means over samples; a batch counts by its size, so a smaller last batch counts less."""
-
-    def __init__(self) -> None:
-        self._loss, self._correct, self._count = 0.0, 0, 0
-
-    def add(self, loss: float, logits: NDArray[Any], labels: NDArray[Any]) -> None:
-        """One batch: its mean loss, logits (N, classes), labels (N,)."""
-        self._loss += loss * len(labels)
-        self._correct += int((logits.argmax(axis=1) == labels).sum())
-        self._count += len(labels)
-
-    @property
-    def loss(self) -> float:
-        """Per sample."""
-        return self._loss / self._count
-
-    @property
-    def accuracy(self) -> float:
-        """In 0..1."""
-        return self._correct / self._count

@@ -77,6 +77,41 @@ def plot_filters(before: NDArray[Any], after: NDArray[Any], path: Path, title: s
     _save(figure, path)
 
 
+def plot_confusion(
+    matrix: NDArray[Any], classes: Sequence[str], path: Path, title: str = ""
+) -> None:
+    """Draw how often each class (row) was taken for which (column), as a PNG file.
+
+    Shapes: (classes, classes). Colours are shares of a row; numbers are drawn for 20 classes or
+    fewer, names for 40 or fewer.
+
+    Raises:
+        ShapeError: the matrix is not as large as there are classes.
+        RunError: the file cannot be written.
+    """
+    count = len(classes)
+    if matrix.shape != (count, count):
+        raise ShapeError(
+            f"plot_confusion: matrix of shape {matrix.shape} for {count} classes,"
+            f" expected ({count}, {count})"
+        )
+    side = min(4.0 + 0.35 * count, 14.0)
+    figure = Figure(figsize=(side, side), layout="constrained")
+    axes = figure.subplots()
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0)
+    if count <= 20:
+        for (i, j), number in np.ndenumerate(matrix):
+            if number:
+                color = "white" if shares[i, j] > 0.5 else "black"
+                axes.text(j, i, str(number), ha="center", va="center", color=color, fontsize=8)
+    if count <= 40:
+        axes.set_xticks(range(count), classes, rotation=90)
+        axes.set_yticks(range(count), classes)
+    axes.set(xlabel="taken for", ylabel="class", title=title)
+    _save(figure, path)
+
+
 def _tiles(weight: NDArray[Any], limit: float) -> NDArray[Any]:
     """Pictures (number, height, width[, 3]) with -limit..limit mapped to 0..1."""
     unit = (weight / limit + 1.0) / 2.0

@@ -3,8 +3,11 @@
 config.json         everything that decides the run, and the versions it ran with
 metrics.csv         one row for each complete epoch, written when it ends
 model.safetensors   the parameters after the last complete epoch, under PyTorch's names
+checkpoints/        what is needed to go on: the last ones and the best
 curves.png          loss and accuracy by epoch
+confusion.csv, .png how often each class was taken for which, after the last complete epoch
 filters.png         the first layer's filters before and after training
+filters-before.safetensors   the former, for the picture of a run that is resumed
 """
 
 from __future__ import annotations
@@ -13,57 +16,53 @@ import csv
 import dataclasses
 import itertools
 import json
-import math
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from numpy.typing import NDArray
 
+from gradproof.runtime.checkpoint import CheckpointFolder
+from gradproof.runtime.config import Config
+from gradproof.runtime.data.transforms import Normalize, Transform
 from gradproof.runtime.errors import DataError, RunError, ShapeError
 from gradproof.runtime.models import build_model
 from gradproof.runtime.nn import Module
 from gradproof.runtime.serialization import load, save
 from gradproof.runtime.trainer import EpochResult
 
-CONFIG, METRICS, MODEL = "config.json", "metrics.csv", "model.safetensors"
+CONFIG, METRICS, MODEL, CHECKPOINTS = (
+    "config.json",
+    "metrics.csv",
+    "model.safetensors",
+    "checkpoints",
+)
 CURVES, FILTERS = "curves.png", "filters.png"
+CONFUSION, CONFUSION_PICTURE = "confusion.csv", "confusion.png"
 
 
-@dataclasses.dataclass(frozen=True)
-class RunConfig:
-    """What decides a run. `dataset` is what `load_dataset` takes, paths made absolute.
+class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What decides a run. config: as it was given, with the data set's path made absolute and the
+    learning rate that was used; image_shape: (C, H, W); mean, std: of each channel, where images
+    are normalised; device: where it ran; versions: what ran."""
 
-    `image_shape` is (C, H, W); `device` describes where it ran, `versions` what ran.
-
-    Raises:
-        RunError: a number that is not finite, which JSON cannot hold.
-    """
-
-    dataset: str
-    model: str
+    config: Config
     image_shape: tuple[int, int, int]
     classes: tuple[str, ...]
-    epochs: int
-    batch_size: int
-    lr: float
-    momentum: float
-    weight_decay: float
-    seed: int
-    dtype: str
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
     device: str
-    versions: dict[str, str] = dataclasses.field(default_factory=lambda: versions())
+    versions: dict[str, str]
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, float) and not math.isfinite(value):
-                raise RunError(f"{field.name} is {value}, expected a finite number")
+        if min(self.image_shape) < 1:
+            raise ValueError(f"image_shape is {list(self.image_shape)}, expected numbers from 1")
 
     @classmethod
-    def from_json(cls, text: str) -> RunConfig:
+    def from_json(cls, text: str | bytes) -> RunConfig:
         """The config that `to_json` wrote.
 
         Raises:
@@ -71,26 +70,18 @@ class RunConfig:
                 kind than the field's.
         """
         try:
-            values = json.loads(text)
-        except ValueError as error:
-            raise RunError(f"no JSON: {error}") from error
-        if not isinstance(values, dict):
-            raise RunError(f"holds a {type(values).__name__}, expected a JSON object")
-        names = [field.name for field in dataclasses.fields(cls)]
-        if wrong := sorted(set(names) ^ set(values)):
-            raise RunError(f"missing or unknown: {', '.join(wrong)}")
-        for name in names:
-            if not _KINDS[name](values[name]):
-                raise RunError(f"{name} is {values[name]!r}, which a run does not write")
-        values["image_shape"] = tuple(values["image_shape"])
-        values["classes"] = tuple(values["classes"])
-        return cls(**values)
+            return msgspec.json.decode(text, type=cls)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise RunError(str(error)) from error
 
     def to_json(self) -> str:
-        """The config as JSON, one field a line."""
-        fields = dataclasses.asdict(self).items()
-        lines = [f"  {json.dumps(k)}: {json.dumps(v, allow_nan=False)}" for k, v in fields]
-        return "{\n" + ",\n".join(lines) + "\n}\n"
+        """The config as JSON for people."""
+        return json.dumps(msgspec.to_builtins(self), indent=2, allow_nan=False) + "\n"
+
+    @property
+    def test_transform(self) -> Transform | None:
+        """What is done to images before the network sees them."""
+        return Normalize(self.mean, self.std) if self.mean else None
 
 
 def versions() -> dict[str, str]:
@@ -140,9 +131,53 @@ class RunFolder:
         if not file.is_file():
             raise RunError(f"run folder {path}: has no {CONFIG}, so it is no run")
         try:
-            return cls(path, RunConfig.from_json(file.read_text("utf-8")))
-        except (OSError, UnicodeDecodeError, RunError) as error:
+            return cls(path, RunConfig.from_json(file.read_bytes()))
+        except (OSError, RunError) as error:
             raise RunError(f"{file}: {error}") from error
+
+    @property
+    def checkpoints(self) -> CheckpointFolder:
+        """The run's checkpoints."""
+        return CheckpointFolder(self.path / CHECKPOINTS, self.config.config.checkpoints.keep)
+
+    def rewrite_metrics(self, history: Sequence[EpochResult]) -> None:
+        """Let metrics.csv hold these epochs: those that a checkpoint knows.
+
+        Raises:
+            RunError: the folder cannot be written.
+        """
+        try:
+            with (self.path / METRICS).open("w", newline="", encoding="utf-8") as file:
+                rows = csv.writer(file)
+                rows.writerow(_COLUMNS)
+                rows.writerows(dataclasses.astuple(result) for result in history)
+        except OSError as error:
+            raise RunError(f"run folder {self.path}: cannot be written: {error}") from error
+
+    def save_filters(self, weight: NDArray[Any]) -> None:
+        """Keep the first convolution's weight before training. Raises DataError."""
+        save({"weight": weight}, self.path / FIRST_FILTERS)
+
+    def load_filters(self) -> NDArray[Any]:
+        """What `save_filters` kept. Raises DataError where it is damaged or not there."""
+        return load(self.path / FIRST_FILTERS)["weight"]
+
+    def write_confusion(self, matrix: NDArray[Any]) -> None:
+        """Write how often each class (row) was taken for which (column), with their names.
+
+        Raises:
+            RunError: the folder cannot be written.
+        """
+        classes = self.config.classes
+        try:
+            with (self.path / CONFUSION).open("w", newline="", encoding="utf-8") as file:
+                rows = csv.writer(file)
+                rows.writerow(["", *classes])
+                rows.writerows(
+                    [name, *row] for name, row in zip(classes, matrix.tolist(), strict=True)
+                )
+        except OSError as error:
+            raise RunError(f"run folder {self.path}: cannot be written: {error}") from error
 
     def add(self, result: EpochResult, state_dict: Mapping[str, NDArray[Any]]) -> None:
         """Keep a complete epoch: its parameters, then its row of metrics.
@@ -176,10 +211,10 @@ class RunFolder:
             RunError: no epoch was completed, or config.json and the parameters do not fit.
             DataError: the file is damaged.
         """
-        state, config = self.load_state(), self.config
+        state, run = self.load_state(), self.config
         try:
-            model = build_model(config.model, config.image_shape, len(config.classes))
-            model.to(config.dtype).load_state_dict(state)
+            model = build_model(run.config.model.name, run.image_shape, len(run.classes))
+            model.to(run.config.train.dtype).load_state_dict(state)
         except (DataError, ShapeError) as error:
             raise RunError(f"{self.path / MODEL}: does not fit {CONFIG}: {error}") from error
         return model
@@ -228,44 +263,3 @@ def next_free(parent: Path, name: str) -> Path:
 
 def _floats(texts: list[str]) -> list[float]:
     return [float(text) for text in texts]
-
-
-def _text(value: object) -> bool:
-    return isinstance(value, str)
-
-
-def _count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _real(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _texts(value: object) -> bool:
-    return isinstance(value, list) and all(map(_text, value))
-
-
-def _shape(value: object) -> bool:
-    return isinstance(value, list) and len(value) == 3 and all(_count(n) and n for n in value)
-
-
-def _text_by_name(value: object) -> bool:
-    return isinstance(value, dict) and all(map(_text, value.values()))
-
-
-_KINDS = {
-    "dataset": _text,
-    "model": _text,
-    "image_shape": _shape,
-    "classes": _texts,
-    "epochs": _count,
-    "batch_size": _count,
-    "lr": _real,
-    "momentum": _real,
-    "weight_decay": _real,
-    "seed": _count,
-    "dtype": lambda value: value in ("float32", "float64"),
-    "device": _text,
-    "versions": _text_by_name,
-}

@@ -1,6 +1,8 @@
 """The training loop: epochs of mini-batches, and what is measured on the way.
 
-Nothing is printed here; `on_batch` and `on_epoch` say what happened to whoever wants to know.
+Nothing is printed here; `on_batch`, `on_epoch` and `on_step` say what happened to whoever wants to
+know. Between two steps the whole state is in `state` (see `training_state`), and a run that is
+restored from it goes on bit for bit.
 """
 
 from __future__ import annotations
@@ -9,12 +11,16 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
-from gradproof.runtime.data import Dataset, batches
+from gradproof.runtime.data import DataLoader, Dataset
+from gradproof.runtime.data.transforms import Transform
 from gradproof.runtime.errors import RunError
-from gradproof.runtime.evaluation import Inference, Loss, Mean, evaluate
+from gradproof.runtime.evaluation import Evaluation, Inference, Loss, evaluate
+from gradproof.runtime.metrics import Mean
 from gradproof.runtime.nn import Module
 from gradproof.runtime.optim import Optimizer
+from gradproof.runtime.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from gradproof.runtime.step import TrainingStep
 
 
@@ -38,19 +44,36 @@ class BatchResult:
 class EpochResult:
     """After one epoch; the fields are the columns of `metrics.csv`.
 
-    Losses are means per sample and accuracies lie in 0..1. Those of training are taken while the
-    parameters change, batch by batch; those of the held-out images at the end of the epoch.
-    `seconds` is the wall time of the whole epoch; `images_per_second` is that of training alone,
-    without the first batch of a run.
+    Losses are means per sample; accuracies lie in 0..1, top5 those of the 5 largest logits. Those
+    of training are taken while the parameters change, batch by batch; those of the held-out images
+    at the end of the epoch. `lr` is the rate of the epoch's last step. `seconds` is the wall time
+    of the whole epoch; `images_per_second` is that of training alone, without the first batch of a
+    run. Of an epoch in which a run was resumed both are those after it.
     """
 
     epoch: int
+    lr: float
     train_loss: float
     train_accuracy: float
+    train_top5: float
     test_loss: float
     test_accuracy: float
+    test_top5: float
     seconds: float
     images_per_second: float
+
+
+@dataclass
+class Progress:
+    """Where a run is: `batch` of the epoch after those of `history`, both counted from 0; `step`:
+    updates so far; `best`: lowest held-out loss; `waited`: epochs since."""
+
+    history: list[EpochResult]
+    mean: Mean
+    batch: int = 0
+    step: int = 0
+    best: float = math.inf
+    waited: int = 0
 
 
 class Trainer:
@@ -63,8 +86,14 @@ class Trainer:
         dataset: images and labels.
         batch_size: images of one step; the last batch of an epoch may be smaller.
         seed: decides, with the number of the epoch, the order of the images.
+        scheduler: its `step` is called after each update; that of `ReduceLROnPlateau` after each
+            epoch, with the held-out loss.
+        transform, test_transform: of the images in training and of held-out ones.
+        clip_grad_norm, accumulate, precision: see `TrainingStep`.
+        early_stopping: epochs without a lower held-out loss after which `fit` ends.
         on_batch: called after each step.
         on_epoch: called after each epoch, when its held-out images are evaluated.
+        on_step: called after each step and each epoch with this trainer, which can be saved then.
 
     >>> import gradproof as gp
     >>> from gradproof.runtime.models import build_model
@@ -74,7 +103,7 @@ class Trainer:
     ...                       digits.y_test[:9], digits.classes)
     >>> model = build_model("demo", few.image_shape, len(few.classes))
     >>> optimizer = gp.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
-    >>> trainer = Trainer(model, optimizer, gp.nn.CrossEntropyLoss(), few, batch_size=8)
+    >>> trainer = gp.Trainer(model, optimizer, gp.nn.CrossEntropyLoss(), few, batch_size=8)
     >>> first, second = trainer.fit(epochs=2)
     >>> second.epoch, second.train_loss < first.train_loss
     (2, True)
@@ -89,61 +118,143 @@ class Trainer:
         *,
         batch_size: int = 32,
         seed: int = 0,
+        scheduler: LRScheduler | None = None,
+        transform: Transform | None = None,
+        test_transform: Transform | None = None,
+        clip_grad_norm: float | None = None,
+        accumulate: int = 1,
+        precision: str = "fast",
+        early_stopping: int | None = None,
         on_batch: Callable[[BatchResult], None] | None = None,
         on_epoch: Callable[[EpochResult], None] | None = None,
+        on_step: Callable[[Trainer], None] | None = None,
     ) -> None:
         if getattr(loss, "reduction", "mean") != "mean":
             raise RunError(f"Trainer: loss {loss!r} is no mean over the batch, expected a mean")
         self.model, self.optimizer, self.loss, self.dataset = model, optimizer, loss, dataset
         self.batch_size, self.seed = batch_size, seed
-        self.on_batch, self.on_epoch = on_batch, on_epoch
-        self.history: list[EpochResult] = []
+        self.scheduler, self.early_stopping = scheduler, early_stopping
+        self.test_transform = test_transform
+        self.on_batch, self.on_epoch, self.on_step = on_batch, on_epoch, on_step
+        self.loader = DataLoader(
+            dataset.x_train,
+            dataset.y_train,
+            batch_size,
+            shuffle=True,
+            seed=seed,
+            transform=transform,
+        )
+        self.progress = Progress([], Mean())
+        self.last_evaluation: Evaluation | None = None
+        self._step = partial(
+            TrainingStep,
+            model,
+            optimizer,
+            loss,
+            precision=precision,
+            clip_grad_norm=clip_grad_norm,
+            accumulate=accumulate,
+        )
         self._inference = Inference(model)
         self._clock = _Clock()
+        self._stop = False
+
+    @property
+    def history(self) -> list[EpochResult]:
+        """The results of all complete epochs."""
+        return self.progress.history
+
+    def stop(self) -> None:
+        """Let `fit` end after the step that runs now."""
+        self._stop = True
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether the held-out loss has not fallen for `early_stopping` epochs."""
+        return self.early_stopping is not None and self.progress.waited >= self.early_stopping
 
     def fit(self, epochs: int) -> list[EpochResult]:
-        """Train for `epochs` more epochs; returns `history`, the results of all epochs so far.
+        """Train until `epochs` more are complete; returns `history`, the results of all so far.
+
+        An epoch that was begun counts as one of them. Ends before, when `stop` was called, or the
+        held-out loss has not fallen for `early_stopping` epochs.
 
         Raises:
             RunError: the loss became infinite or NaN; says where, and what to try.
         """
-        step = TrainingStep(self.model, self.optimizer, self.loss)
-        for _ in range(epochs):
-            result = self._epoch(len(self.history) + 1, step)
-            self.history.append(result)
-            if self.on_epoch:
-                self.on_epoch(result)
+        self._stop = False
+        step = self._step()
+        last = len(self.history) + epochs
+        while len(self.history) < last and not self.stopped_early:
+            if not self._epoch(step):
+                break
         return self.history
 
-    def _epoch(self, epoch: int, step: TrainingStep) -> EpochResult:
-        start = time.perf_counter()
+    def _epoch(self, step: TrainingStep) -> bool:
+        """The rest of an epoch; whether it was completed."""
+        start, now = time.perf_counter(), self.progress
         self.model.train()
         self._clock.start()
-        mean = Mean()
-        data = self.dataset
-        number = math.ceil(len(data.x_train) / self.batch_size)
-        order = batches(
-            data.x_train, data.y_train, self.batch_size, shuffle=True, seed=self.seed, epoch=epoch
-        )
-        for batch, (images, labels) in enumerate(order, start=1):
+        epoch, number = len(now.history) + 1, len(self.loader)
+        lr = self.optimizer.lr
+        for images, labels in self.loader.epoch(epoch, now.batch):
+            if self._stop:
+                return False
+            lr = self.optimizer.lr
             loss, logits = step(images, labels)
-            self._check_finite(loss, f"in epoch {epoch}, batch {batch} of {number}")
-            mean.add(loss, logits, labels)
+            self._check_finite(loss, f"in epoch {epoch}, batch {now.batch + 1} of {number}")
+            now.mean.add(loss, logits, labels)
+            now.batch, now.step = now.batch + 1, now.step + 1
             self._clock.tick(len(labels))
+            if self.scheduler is not None and not isinstance(self.scheduler, ReduceLROnPlateau):
+                self.scheduler.step()
             if self.on_batch:
-                speed = self._clock.images_per_second
-                self.on_batch(BatchResult(epoch, batch, number, mean.loss, mean.accuracy, speed))
-        test = evaluate(self._inference, self.loss, data.x_test, data.y_test, self.batch_size)
+                mean, speed = now.mean, self._clock.images_per_second
+                self.on_batch(
+                    BatchResult(epoch, now.batch, number, mean.loss, mean.accuracy, speed)
+                )
+            if self.on_step and now.batch < number:
+                self.on_step(self)
+        if self._stop:
+            return False
+        self._complete(epoch, lr, start)
+        return True
+
+    def _complete(self, epoch: int, lr: float, start: float) -> None:
+        """Evaluate, and begin the next epoch."""
+        data, now = self.dataset, self.progress
+        test = self.last_evaluation = evaluate(
+            self._inference,
+            self.loss,
+            data.x_test,
+            data.y_test,
+            self.batch_size,
+            self.test_transform,
+        )
         self._check_finite(test.loss, f"on the held-out images after epoch {epoch}")
-        return EpochResult(
+        mean = now.mean
+        result = EpochResult(
             epoch,
+            lr,
             mean.loss,
             mean.accuracy,
+            mean.top5,
             test.loss,
             test.accuracy,
+            test.top5,
             seconds=time.perf_counter() - start,
             images_per_second=self._clock.images_per_second,
         )
+        now.history.append(result)
+        now.mean, now.batch = Mean(), 0
+        now.waited = 0 if test.loss < now.best else now.waited + 1
+        now.best = min(now.best, test.loss)
+        if isinstance(self.scheduler, ReduceLROnPlateau):
+            self.scheduler.step(test.loss)
+        if self.on_epoch:
+            self.on_epoch(result)
+        if self.on_step:
+            self.on_step(self)
 
     def _check_finite(self, loss: float, where: str) -> None:
         if not math.isfinite(loss):

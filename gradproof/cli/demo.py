@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from gradproof.cli import options
 from gradproof.cli.screen import Screen, command_name
-from gradproof.cli.train import Settings, run_training
+from gradproof.cli.training import run_training
+from gradproof.runtime.config import Config
 
 
 def demo(
     device: options.Device = None,
     out: options.Out = None,
-    epochs: options.Epochs = Settings.epochs,
-    seed: options.Seed = Settings.seed,
+    epochs: options.Epochs = 10,
+    seed: options.Seed = 0,
     as_json: options.Json = False,
 ) -> None:
     """Train a small network on 1,442 real handwritten digits and test it on 355 others."""
     screen = Screen(as_json=as_json)
-    training = run_training(Settings(epochs=epochs, seed=seed, device=device, out=out), screen)
+    training = run_training(
+        Config().changed("train", epochs=epochs, seed=seed), screen, device, out
+    )
     training.show(screen)
     screen.line("Next")
     name = command_name()

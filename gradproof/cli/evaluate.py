@@ -36,7 +36,12 @@ def evaluate(
     screen.device(info)
     model = folder.load_model()
     result = evaluate_model(
-        model, CrossEntropyLoss(), data.x_test, data.y_test, folder.config.batch_size
+        model,
+        CrossEntropyLoss(),
+        data.x_test,
+        data.y_test,
+        folder.config.config.train.batch_size,
+        folder.config.test_transform,
     )
     screen.table(_by_class(data, result))
     screen.line(
@@ -47,6 +52,7 @@ def evaluate(
     screen.result(
         {
             "test_accuracy": result.accuracy,
+            "test_top5": result.top5,
             "test_loss": result.loss,
             "images": len(data.y_test),
             "device": info.describe(),
@@ -57,7 +63,8 @@ def evaluate(
 
 def _dataset(spec: str | None, folder: RunFolder) -> Dataset:
     try:
-        data = load_dataset(folder.config.dataset if spec is None else spec)
+        used = folder.config.config.data
+        data = load_dataset(used.dataset if spec is None else spec, used.image_size)
     except DataError as error:
         if spec is not None:
             raise

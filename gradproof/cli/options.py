@@ -32,6 +32,16 @@ Epochs = Annotated[int, typer.Option(min=1, help="Passes over the training image
 Seed = Annotated[
     int, typer.Option(min=0, help="Decides the initial parameters and the order of the images.")
 ]
+MaybeEpochs = Annotated[
+    int | None,
+    typer.Option("--epochs", min=1, help="Passes over the training images; default: 10."),
+]
+MaybeSeed = Annotated[
+    int | None,
+    typer.Option(
+        "--seed", min=0, help="Decides initial parameters, order and augmentation; default: 0."
+    ),
+]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
 Batch = Annotated[int, typer.Option(min=1, help="Images of a step.")]
 Image = Annotated[

@@ -50,7 +50,9 @@ def predict(
     screen.note(f"Device   {info.describe()}")
     if array.dtype == np.uint8:
         screen.note("Images   levels of 8 bits, divided by 255; for other scales give real numbers")
-    rows = probabilities(folder.load_model(), batch, config.batch_size)
+    rows = probabilities(
+        folder.load_model(), batch, config.config.train.batch_size, config.test_transform
+    )
     best = rows.argmax(axis=1)
     results: list[dict[str, Any]] = [
         {"image": k, "class": config.classes[label], "probability": float(rows[k, label])}
