@@ -101,7 +101,7 @@ class CpuSchedules:
     ) -> dict[str, Layout] | None:
         """Those of fused Winograd, else of the direct schedule."""
         m = self._tile(nests)
-        found = winograd_layouts(nests[0], shapes, m) if m else None
+        found = winograd_layouts(nests, shapes, m) if m else None
         return found or contraction_layouts(nests, shapes, prefer=prefer)
 
     def working(self, nests: Nests, home: Layouts, asked: Layouts) -> dict[str, Layout]:
@@ -113,7 +113,7 @@ class CpuSchedules:
     def windows(self, nests: Nests, shapes: Mapping[str, tuple[int, ...]]) -> bool:
         """In the direct schedule."""
         m = self._tile(nests)
-        return not m or winograd_layouts(nests[0], shapes, m) is None
+        return not m or winograd_layouts(nests, shapes, m) is None
 
     def contraction(
         self,
@@ -130,7 +130,7 @@ class CpuSchedules:
             work = Work(nests, layouts, also, store)
             return cpu_kernels(name, work, force, self._tile(nests), machine)
         if m := self._tile(nests):
-            found = winograd_kernels(name, nests[0], layouts, m, also, store, machine=machine)
+            found = winograd_kernels(name, nests, layouts, m, also, store, machine=machine)
             if found is not None:
                 return found
         return contraction_kernels(name, nests, layouts, also, store, machine=machine)
@@ -157,7 +157,7 @@ class CpuSchedules:
 
     def _tile(self, nests: Nests) -> int:
         """Outputs per axis of a Winograd tile, 0 where the nest has no such windows."""
-        return largest_tile(nests[0], self.precision) if len(nests) == 1 else 0
+        return largest_tile(nests, self.precision)
 
 
 @dataclass(frozen=True)
