@@ -9,7 +9,7 @@ from functools import cache
 from math import prod
 
 from gradproof.codegen.fast.nest import Nest
-from gradproof.codegen.fast.winograd import LEAST_GAIN, gain, sides, tile_size, transform
+from gradproof.codegen.fast.winograd import pays, sides, tile_size, transform
 from gradproof.codegen.fast.winograd_pattern import Axis, Pattern
 from gradproof.derive.winograd import Point, Transform
 from gradproof.derive.winograd_error import SINGLE, Form, average_error, error_bound
@@ -32,11 +32,9 @@ def largest_tile(nest: Work, precision: str) -> int:
     if p is None:
         return 0
     for m in sorted({tile_size(p, most) for most in _TILES[precision]}, reverse=True):
-        if (
-            m >= 2
-            and gain(p, m) >= LEAST_GAIN
-            and winograd_bound(nest, m) <= ALLOWED[precision] * terms(nest) * float(SINGLE)
-        ):
+        if m < 2 or not (p.unit or pays(p, m)):
+            continue
+        if winograd_bound(nest, m) <= ALLOWED[precision] * terms(nest) * float(SINGLE):
             return m
     return 0
 

@@ -30,7 +30,11 @@ from gradproof.derive.winograd import Point, Transform
 from gradproof.derive.winograd_strided import Strided
 
 _PRODUCTS = 6  # at most, on one axis: m + r - 1
-LEAST_GAIN = 1.4  # fewer multiplications saved than this do not pay for the transforms
+_LEAST_GAIN = 1.5  # fewer multiplications saved than this do not pay for the transforms
+# With a stride less is saved. Measured, in multiply-adds of a vector: what the transforms cost for
+# each product and block of channels; those of the weights, as so many more tiles.
+_TRANSFORM, _WEIGHTS = 12, 20
+_MOST_WEIGHTS = 2**22  # transformed ones, which are read again and again
 _LARGEST = 2**31  # addresses are int
 
 
@@ -44,7 +48,7 @@ def sides(nests: Nest | Sequence[Nest]) -> Pattern | None:
 def tile_size(p: Pattern, most: int | None = None) -> int:
     """Outputs per tile and axis (of each residue class): at most so many, and so that no class has
     more than 6 products, as more of them lose accuracy; below 2 where the window is too long for
-    that. With a stride, what saves most.
+    that. With a stride, what is fastest by `estimate`.
 
     >>> import sympy as sp
     >>> a = Access("", ())
@@ -55,9 +59,7 @@ def tile_size(p: Pattern, most: int | None = None) -> int:
     """
     usual = 4 if len(p.axes) < 3 else 2  # 216 products would fill the local memory
     limit = min(most or usual, _PRODUCTS + 1 - max(a.longest for a in p.axes))
-    if all(a.classes == 1 for a in p.axes):
-        return limit
-    return max(range(2, limit + 1), key=lambda m: gain(p, m), default=0)
+    return limit if p.unit else max(range(2, limit + 1), key=lambda m: estimate(p, m), default=0)
 
 
 def gain(p: Pattern, m: int) -> float:
@@ -65,14 +67,31 @@ def gain(p: Pattern, m: int) -> float:
     return prod(a.terms for a in p.axes) / prod(a.tiles(m) * a.products(m) for a in p.axes)
 
 
+def estimate(p: Pattern, m: int) -> float:
+    """The time of the direct sum over that of the transformed one, roughly."""
+    near, lane = (p.nest.extents[v] / LANES for v in (p.near, p.lane))
+    tiles = prod(a.tiles(m) for a in p.axes) * prod(p.nest.extents[v] for v in p.shared)
+    sums = LANES * near * lane
+    return gain(p, m) * sums / (sums + _TRANSFORM * (near + lane)) * tiles / (tiles + _WEIGHTS)
+
+
+def pays(p: Pattern, m: int) -> bool:
+    """Whether tiles of m are likely to be faster than the direct sum."""
+    if m < 2 or any(p.nest.extents[v] % LANES for v in (p.near, p.lane)):
+        return False
+    if p.unit:
+        return gain(p, m) >= _LEAST_GAIN
+    weights = prod(a.products(m) for a in p.axes) * prod(
+        p.nest.extents[v] for v in (p.near, p.lane)
+    )
+    return weights <= _MOST_WEIGHTS and estimate(p, m) >= 1
+
+
 def transformed(nests: Nest | Sequence[Nest]) -> bool:
     """Whether a transform may take these nests: those of unit windows, and those with a stride
     where it pays."""
     p = sides(nests)
-    if p is None or all(a.classes == 1 for a in p.axes):
-        return p is not None
-    m = tile_size(p)
-    return _whole(p, m) and gain(p, m) >= LEAST_GAIN
+    return p is not None and (p.unit or pays(p, tile_size(p)))
 
 
 def transform(a: Axis, m: int, points: Sequence[Point] | None = None) -> Transform | Strided:
@@ -109,7 +128,7 @@ def winograd_layouts(
     if p is None:
         return None
     m = tile_size(p, m)
-    if not _whole(p, m) or gain(p, m) < LEAST_GAIN:
+    if not pays(p, m):
         return None
     window, data = shapes[p.window.tensor], shapes[p.data.tensor]
     low, high = [0] * len(window), [0] * len(window)
@@ -128,11 +147,6 @@ def winograd_layouts(
         p.data.tensor: Layout.blocked(data, _dimension(p.data, p.lane), high=tuple(after)),
         p.weights.tensor: Layout.blocked(shapes[p.weights.tensor], channels[0], second=channels[1]),
     }
-
-
-def _whole(p: Pattern, m: int) -> bool:
-    """Whether there are tiles and whole blocks of channels."""
-    return m >= 2 and not any(p.nest.extents[v] % LANES for v in (p.near, p.lane))
 
 
 def _dimension(a: Access, loop: str) -> int:
@@ -163,7 +177,7 @@ def winograd_kernels(
     if p is None or any(layout.size >= _LARGEST for layout in layouts.values()):
         return None
     m = tile_size(p, m)
-    if not _whole(p, m):
+    if m < 2 or any(p.nest.extents[v] % LANES for v in (p.near, p.lane)):
         return None
     tiling = Tiling(p, m, tuple(transform(a, m, points) for a in p.axes), layouts)
     if not tiling.fits:

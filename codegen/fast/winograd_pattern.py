@@ -97,6 +97,11 @@ class Pattern:
     nest: Nest
 
     @property
+    def unit(self) -> bool:
+        """Whether the windows have no stride."""
+        return all(a.classes == 1 for a in self.axes)
+
+    @property
     def terms(self) -> int:
         """Products of the whole sum, taken directly."""
         positions = {a.position for a in self.axes} | {a.tap for a in self.axes}
@@ -149,13 +154,13 @@ def _sides(n: Nest, window: Access, other: Access) -> Pattern | None:
 
 
 def _axis(s: Affine, extents: Mapping[str, int]) -> Axis | None:
-    """A window, on which the position counts upwards: the longer loop, or that with the stride."""
+    """A window, on which the position, the longer loop, counts upwards."""
     if len(s.terms) != 2:
         return None
     (tap, sign), (position, up) = sorted(s.terms, key=lambda x: (abs(x[1]), extents[x[0]]))
     taps, extent = extents[tap], extents[position]
     unit = up == 1 and abs(sign) == 1 and taps < extent
-    if not unit and not (up > 1 and sign == 1 and taps > up):
+    if not unit and not (up > 1 and sign == 1 and up < taps <= extent):
         return None
     start = s.const if sign == 1 else s.const - (taps - 1)
     return Axis(position, tap, extent, taps, start, sign == -1, up)
