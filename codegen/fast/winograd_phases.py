@@ -6,6 +6,7 @@ t = S q + r. They are one sum over the pairs of a place x and a tap i with S x +
     target[S q + r] = Σ_{near, j} window[q - j + (r + c - e) / S] weights[S j + e],
     with e = (r + c) mod S.
 
+The value may have other reads at the target's own place, a residual or a mask for instance.
 `joined` reads S, c and the extents off the phase with most taps. It then writes all phases as this
 equation has them: unless they are the given ones, there is no pattern.
 """
@@ -24,7 +25,6 @@ from gradproof.codegen.fast.specialise import squeezed
 from gradproof.codegen.fast.winograd_pattern import Axis, Pattern, roles
 
 _SUM = sp.Symbol("a0", real=True)
-_PRODUCT = sp.Symbol("r0", real=True) * sp.Symbol("r1", real=True)
 
 
 def joined(nests: Sequence[Nest]) -> Pattern | None:
@@ -35,7 +35,8 @@ def joined(nests: Sequence[Nest]) -> Pattern | None:
     if not all(map(_plain, nests)):
         return None
     full = max(nests, key=lambda n: len(n.extents))
-    for window, weights in (full.reads, full.reads[::-1]):
+    first, second = _factors(full)
+    for window, weights in ((first, second), (second, first)):
         axes = _axes(full, window, weights, nests)
         if axes and sorted(map(_essence, nests)) == sorted(_phases(full, window, axes)):
             return _pattern(full, window, weights, axes)
@@ -43,12 +44,28 @@ def joined(nests: Sequence[Nest]) -> Pattern | None:
 
 
 def _plain(n: Nest) -> bool:
-    """Whether the nest is a sum of products, where what lies outside is zero."""
-    if n.value != _SUM or n.scalars or len(n.reads) != 2 or len(n.reductions) != 1:
+    """Whether the nest is a sum of products, where what lies outside is zero, in a value that has
+    the sum."""
+    if len(n.reductions) != 1 or _SUM not in n.value.free_symbols:
         return False
     (r,) = n.reductions
-    whole = r.kind == "sum" and r.term == _PRODUCT and not r.guards and not r.conditions
-    return whole and all(a.outside != "skip" for a in n.reads)
+    of = n.used(r.term)
+    if (
+        r.kind != "sum"
+        or r.guards
+        or r.conditions
+        or len(of) != 2
+        or set(of) & set(n.used(n.value))
+    ):
+        return False
+    product = sp.prod(sp.Symbol(f"r{k}", real=True) for k in of)
+    inside = all(a.outside == "never" for k, a in enumerate(n.reads) if k not in of)
+    return r.term == product and inside and all(n.reads[k].outside != "skip" for k in of)
+
+
+def _factors(n: Nest) -> tuple[Access, Access]:
+    first, second = n.used(n.reductions[0].term)
+    return n.reads[first], n.reads[second]
 
 
 def _axes(n: Nest, window: Access, weights: Access, nests: Sequence[Nest]) -> tuple[Axis, ...]:
@@ -83,12 +100,13 @@ def _pattern(n: Nest, window: Access, weights: Access, axes: tuple[Axis, ...]) -
     """In loops over whole positions and taps, which keep the names of those of the phases."""
     extents = {a.position: a.extent for a in axes} | {a.tap: a.taps for a in axes}
     places = {a.position: Affine.of(a.position) + Affine.of(a.tap) for a in axes}
-    window = _with(window, places)
-    weights, out = (_with(x, {v: Affine.of(v) for v in extents}) for x in (weights, n.out))
-    (r,) = n.reductions
+    plain = {v: Affine.of(v) for v in extents}
+    reads = tuple(_with(x, places if x is window else plain) for x in n.reads)
+    at = [next(k for k, y in enumerate(n.reads) if y is x) for x in (window, weights)]
+    out, (r,) = _with(n.out, plain), n.reductions
     total = replace(r, loops=_longer(r.loops, extents))
-    nest = Nest(out, _longer(n.loops, extents), (window, weights), (total,), n.value)
-    return roles(nest, window, out, weights, axes, gradient=False)
+    nest = replace(n, out=out, loops=_longer(n.loops, extents), reads=reads, reductions=(total,))
+    return roles(nest, reads[at[0]], out, reads[at[1]], axes, gradient=False)
 
 
 def _with(a: Access, subscripts: Mapping[str, Affine]) -> Access:
@@ -116,12 +134,13 @@ def _phases(n: Nest, window: Access, axes: tuple[Axis, ...]) -> Iterator[str]:
             extents[a.tap] = len(range(e, a.taps, s))
         (total,) = n.reductions
         total = replace(total, loops=_longer(total.loops, extents))
-        reads = tuple(_with(x, inner if x is window else taps) for x in n.reads)
-        loops = _longer(n.loops, extents)
-        yield _essence(squeezed(Nest(_with(n.out, outer), loops, reads, (total,), n.value)))
+        reads = tuple(_with(x, inner if x is window else outer | taps) for x in n.reads)
+        out, loops = _with(n.out, outer), _longer(n.loops, extents)
+        yield _essence(squeezed(replace(n, out=out, loops=loops, reads=reads, reductions=(total,))))
 
 
 def _essence(n: Nest) -> str:
-    """What tells such sums apart, whatever the order of factors and loops."""
+    """What tells such sums apart, whatever the order of loops."""
     (r,) = n.reductions
-    return repr((str(n.out), sorted(n.loops), sorted(map(str, n.reads)), sorted(r.loops)))
+    parts = str(n.out), sorted(n.loops), [str(a) for a in n.reads], sorted(r.loops)
+    return repr((*parts, sp.srepr(r.term), sp.srepr(n.value), n.scalars))
