@@ -185,6 +185,47 @@ def test_sums_over_the_phases(given: dict[str, int], m: int) -> None:
     assert np.array_equal(np.rint(job.get("dot")), evaluate(behind, arrays)[1])
 
 
+def masked(nests: Nests, moved: int = 0) -> Nests:
+    """The phases with a value that reads two tensors at the target's own place, or next to it."""
+    a0, r2, r3, slope = sp.symbols("a0 r2 r3 slope", real=True)
+    found = []
+    for n in nests:
+        at = n.out.subscripts
+        beside = (*at[:3], at[3] + Affine(moved))
+        reads = (*n.reads, Access("skip", at), Access("mask", beside))
+        value = sp.Piecewise((0, r3 <= 0), (slope * a0 + r2, True))
+        found.append(replace(n, reads=reads, value=value, scalars=(("slope", "real"),)))
+    return tuple(found)
+
+
+@pytest.mark.usefixtures("always")
+@pytest.mark.parametrize("given", [{}, {"H": 8, "W": 7}])
+def test_a_value_of_more_than_the_sum(given: dict[str, int]) -> None:
+    plain, shapes = conv("grad_Y", **given)
+    nests = masked(plain)
+    shapes |= {"skip": shapes["grad_Y"], "mask": shapes["grad_Y"]}
+    layouts = laid_out(nests, shapes, 4)
+    layouts |= {k: Layout.blocked(shapes[k], 1) for k in ("skip", "mask")}
+    found = winograd_kernels("k", nests, layouts, 4)
+    assert found is not None
+    job = Job(found, layouts, {"slope": 3.0}, dtype="float64")
+    rng = np.random.default_rng(2)
+    arrays = {k: integers(rng, shapes[k]) for k in ("grad_z", "w", "skip", "mask")}
+    for tensor, array in arrays.items():
+        job.put(tensor, array)
+    job.run()
+    total = run(plain, shapes["grad_Y"], arrays)
+    expected = np.where(arrays["mask"] <= 0, 0, 3 * total + arrays["skip"])
+    assert np.array_equal(np.rint(job.get("grad_Y")), expected)
+
+
+def test_a_value_from_another_place_is_refused() -> None:
+    nests, _ = conv("grad_Y")
+    assert joined(masked(nests)) is not None
+    assert joined(masked(nests, moved=1)) is None
+    assert joined((*masked(nests)[:3], nests[3])) is None
+
+
 # -- patterns -----------------------------------------------------------------------------------
 def test_roles() -> None:
     forward, back, weights = (sides(conv(t)[0]) for t in TARGETS)
