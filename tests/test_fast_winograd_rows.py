@@ -116,7 +116,7 @@ def test_the_tile_is_the_largest_whose_bound_is_allowed(precision: str) -> None:
     ],
 )
 def test_other_work_is_refused(more: dict[str, int]) -> None:
-    """Whole blocks of channels, outputs that are none, few rows, no stride, dilations, few terms of a sum."""
+    """Other channels, few rows, no stride, dilations, few terms of a sum."""
     (nest,), _ = conv("z", **{**SEVEN, **more})
     assert rows(nest, 32) is None
 
