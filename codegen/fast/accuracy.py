@@ -9,7 +9,7 @@ from math import prod
 
 from gradproof.codegen.fast.nest import Nest
 from gradproof.codegen.fast.transforms import transform_for
-from gradproof.codegen.fast.winograd import tile_size
+from gradproof.codegen.fast.winograd import PRODUCTS, tile_size
 from gradproof.codegen.fast.winograd_pattern import Pattern, pattern
 from gradproof.derive.winograd import Point, Transform
 from gradproof.derive.winograd_error import SINGLE, Form, average_error, error_bound
@@ -31,6 +31,21 @@ def largest_tile(nest: Nest, precision: str) -> int:
     for m in sorted({tile_size(p, most) for most in _TILES[precision]}, reverse=True):
         if m >= 2 and winograd_bound(nest, m) <= ALLOWED[precision] * terms(nest) * float(SINGLE):
             return m
+    return 0
+
+
+def largest_line(nest: Nest, precision: str) -> int:
+    """The same for the schedule by lines, which transforms the first axis alone: the sum over the
+    other taps and the channels stands between the transforms."""
+    p = pattern(nest)
+    if p is None or p.gradient or len(p.axes) < 2:
+        return 0
+    taps, count = p.axes[0].taps, terms(nest)
+    for m in sorted({min(most, PRODUCTS + 1 - taps) for most in _TILES[precision]}, reverse=True):
+        if m >= 2:
+            bound = _bound(m, taps, (), 1, SINGLE, p.form, count // taps)
+            if bound <= ALLOWED[precision] * count**2:
+                return m
     return 0
 
 

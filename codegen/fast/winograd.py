@@ -26,7 +26,7 @@ from gradproof.codegen.fast.winograd_stages import correlation
 from gradproof.codegen.fast.winograd_tiles import Tiling
 from gradproof.derive.winograd import Point
 
-_PRODUCTS = 6  # at most, on one axis: m + r - 1
+PRODUCTS = 6  # at most, on one axis: m + r - 1
 _LEAST_GAIN = 1.5  # fewer multiplications saved than this do not pay for the transforms
 _LARGEST = 2**31  # addresses are int
 
@@ -43,7 +43,7 @@ def tile_size(p: Pattern, most: int | None = None) -> int:
     [4, 2, 0]
     """
     usual = 4 if len(p.axes) < 3 else 2  # 216 products would fill the local memory
-    return min(most or usual, _PRODUCTS + 1 - max(a.taps for a in p.axes))
+    return min(most or usual, PRODUCTS + 1 - max(a.taps for a in p.axes))
 
 
 def gain(p: Pattern, m: int) -> float:
