@@ -35,17 +35,14 @@ def largest_tile(nest: Nest, precision: str) -> int:
 
 
 def largest_line(nest: Nest, precision: str) -> int:
-    """The same for the schedule by lines, which transforms the first axis alone: the sum over the
-    other taps and the channels stands between the transforms."""
+    """The same for the schedule by lines, which transforms the first of several axes alone."""
     p = pattern(nest)
     if p is None or p.gradient or len(p.axes) < 2:
         return 0
-    taps, count = p.axes[0].taps, terms(nest)
-    for m in sorted({min(most, PRODUCTS + 1 - taps) for most in _TILES[precision]}, reverse=True):
-        if m >= 2:
-            bound = _bound(m, taps, (), 1, SINGLE, p.form, count // taps)
-            if bound <= ALLOWED[precision] * count**2:
-                return m
+    most = PRODUCTS + 1 - p.axes[0].taps
+    for m in sorted({min(most, tile) for tile in _TILES[precision]}, reverse=True):
+        if m >= 2 and line_bound(nest, m) <= ALLOWED[precision] * terms(nest) * float(SINGLE):
+            return m
     return 0
 
 
@@ -73,6 +70,14 @@ def winograd_bound(
     inner = tiles if p.gradient else nest.extents[p.near]
     bound = _bound(m, taps, tuple(points or ()), len(p.axes), u, p.form, inner)
     return float(bound * u / terms(nest))
+
+
+def line_bound(nest: Nest, m: int, u: Fraction = SINGLE) -> float:
+    """`winograd_bound` where the first axis alone is transformed: the sum over the other taps and
+    the channels stands between the transforms."""
+    p, count = _pattern(nest), terms(nest)
+    taps = p.axes[0].taps
+    return float(_bound(m, taps, (), 1, u, p.form, count // taps) * u / count)
 
 
 def winograd_error(nest: Nest, m: int, points: Sequence[Point] | None = None) -> float:

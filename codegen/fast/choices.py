@@ -1,9 +1,9 @@
 """Which kernel a sum of products gets, as text that a tuner can measure, keep and force.
 
 A choice is `direct TILE`, with a tile as the direct schedule's `note` gives it, `winograd M`: at
-most M outputs per axis of a tile, or `lines M`: at most M rows of one. It is kept under the key of the work that it was measured on:
-nests, layouts, precision and machine. Any choice computes the same equations; the claims are those
-of the schedules.
+most M outputs per axis of a tile, or `lines M`: at most M rows of one. It is kept under the key of
+the work that it was measured on: nests, layouts, precision and machine. Any choice computes the
+same equations; the claims are those of the schedules.
 """
 
 from __future__ import annotations

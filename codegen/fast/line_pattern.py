@@ -153,9 +153,10 @@ def line_of(phase: Phase, tap: Loop, most: int) -> Line | None:
     rest = tuple(x for x in s.loops if x != tap)
     far = tuple(x for x in rest if abs(along(x[0])) >= row)
     close = tuple(x for x in rest if abs(along(x[0])) < row)
-    near = [x for x in p.loops if 0 < along(x[0]) < row]
-    rows = _digits(p.loops, image, row)
-    columns = _digits(p.loops, image, min((along(v) for v, _ in near), default=row))
+    loops = tuple(x for x in p.loops if x[1] > 1)
+    near = [x for x in loops if 0 < along(x[0]) < row]
+    rows = _digits(loops, image, row)
+    columns = _digits(loops, image, min((along(v) for v, _ in near), default=row))
     tile = _rows(rows, p.points, most)
     if tile is None or set(columns) != set(near) or not columns:
         return None
@@ -166,7 +167,9 @@ def line_of(phase: Phase, tap: Loop, most: int) -> Line | None:
         phase, m, transform_for(m, tap[1]), image, weights, tap, along(tap[0]), tile, columns, far,
         close, tuple(x for x in others if not along(x[0])), tuple(x for x in others if along(x[0])),
     )  # fmt: skip
-    whole = all(v in own for v in p.points) and all(v not in p.points for v in _outer(line))
+    whole = all(v in own for v, _ in loops if v in p.points) and all(
+        v not in p.points for v in _outer(line)
+    )
     apart = not any(weights.address.coefficient(v) for v in own)
     right = all(along(v) > 0 for v, _ in (*far, *line.grid)) and line.span >= HALF
     short = prod(n for _, n in close) <= UNROLLED and line.terms <= PART

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from itertools import product
 from math import prod
 from typing import TYPE_CHECKING
@@ -28,7 +28,7 @@ def parts(
     weights, image, products = line.local
     (rows, steps), (across, extent) = line.tile[-1], line.columns[-1]
     return {
-        "section": section(line.phase, s, "", "", shares),
+        "section": section(line.phase, s, "", "", shares, _sources(line, s)),
         "schedule": s,
         "line": line,
         "local": {"weights": weights, "image": image, "products": products},
@@ -47,7 +47,6 @@ def parts(
         "block_index": _flat(line.blocks),
         "term_index": _flat((*line.far, *line.close)),
         "regions": [_region_products(line, r) for r in regions],
-        "back": list(_back(line, s)),
     }
 
 
@@ -109,24 +108,24 @@ def _region_products(line: Line, region: Region) -> dict[str, object]:
     return {"first": first, "end": first + count * steps, "steps": steps, "lines": lines}
 
 
-def _back(line: Line, s: Schedule) -> Iterator[str]:
-    """The rows of each column from its products, under the names of their accumulators."""
+def _sources(line: Line, s: Schedule) -> list[str]:
+    """For each accumulator of a tile the text that computes its column's rows from the products."""
     matrix = transposed(line.transform.A)
     width = line.inner * line.block
-    places = points(s.factors)
-    tile = dict(line.tile)
+    columns = [_number(line.columns[:-1], x) for x in points(s.factors)]
+    rows = [_number(line.tile, x) for x in points(s.factors)]
+    texts = []
     for x in range(line.inner):
         loads = [f"z_{x}_{t}" for t in range(line.transform.n)]
-        for t, z in enumerate(loads):
-            yield f"const REALV {z} = from[{t * width + x}];"
-        names = [""] * line.m
-        for k, place in enumerate(places):
-            if _number(line.columns[:-1], place) == x:
-                names[_number(tuple(tile.items()), place)] = f"acc_{k}"
-        yield from statements(shared(matrix, loads, f"s_{x}_"), names)
+        lines = [f"const REALV {z} = from[{t * width + x}];" for t, z in enumerate(loads)]
+        own = sorted((rows[k], k) for k, column in enumerate(columns) if column == x)
+        names = [f"acc_{k}" for _, k in own]
+        lines += statements(shared(matrix, loads, f"s_{x}_"), names)
+        texts.append("\n".join(lines))
+    return [texts[x] for x in columns]
 
 
-def _number(digits: tuple[Loop, ...], place: dict[str, int]) -> int:
+def _number(digits: tuple[Loop, ...], place: Mapping[str, int]) -> int:
     """The number of a place; the nearest digit comes first."""
     number, below = 0, 1
     for v, n in digits:

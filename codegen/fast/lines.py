@@ -99,5 +99,5 @@ def _schedule(line: Line) -> Schedule:
     last = line.columns[-1]
     return Schedule(
         tuple(grid), (), (), (*inner, (*last, 1)), "", ((0, 1, 1),),
-        (*line.tile, *line.columns[:-1]), (),
+        (*line.columns[:-1], *line.tile), (),
     )  # fmt: skip
