@@ -80,7 +80,7 @@ def operations(matrix: Matrix) -> int:
     """Additions and multiply-adds of a product with a matrix, its shared sums counted once.
 
     >>> operations(transform_for(2, 3).G)
-    5
+    4
     """
     found = _shared(matrix)
     return sum(len(row) for _, row in found.steps) + sum(len(row) - 1 for row in found.outputs)
