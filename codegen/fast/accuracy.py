@@ -9,8 +9,8 @@ from functools import cache
 from math import prod
 
 from gradproof.codegen.fast.nest import Nest
-from gradproof.codegen.fast.winograd import pays, sides, tile_size, transform
-from gradproof.codegen.fast.winograd_pattern import Axis, Pattern
+from gradproof.codegen.fast.winograd import PRODUCTS, pays, sides, tile_size, transform
+from gradproof.codegen.fast.winograd_pattern import Axis, Pattern, pattern
 from gradproof.derive.winograd import Point, Transform
 from gradproof.derive.winograd_error import SINGLE, Form, average_error, error_bound
 from gradproof.derive.winograd_strided import Strided
@@ -35,6 +35,18 @@ def largest_tile(nest: Work, precision: str) -> int:
         if m < 2 or not (p.unit or pays(p, m)):
             continue
         if winograd_bound(nest, m) <= ALLOWED[precision] * terms(nest) * float(SINGLE):
+            return m
+    return 0
+
+
+def largest_line(nest: Nest, precision: str) -> int:
+    """The same for the schedule by lines, which transforms the first of several axes alone."""
+    p = pattern(nest)
+    if p is None or not p.unit or p.gradient or len(p.axes) < 2:
+        return 0
+    most = PRODUCTS + 1 - p.axes[0].taps
+    for m in sorted({min(most, tile) for tile in _TILES[precision]}, reverse=True):
+        if m >= 2 and line_bound(nest, m) <= ALLOWED[precision] * terms(nest) * float(SINGLE):
             return m
     return 0
 
@@ -66,6 +78,14 @@ def winograd_bound(
     return float(bound * u / terms(nest))
 
 
+def line_bound(nest: Nest, m: int, u: Fraction = SINGLE) -> float:
+    """`winograd_bound` where the first axis alone is transformed: the sum over the other taps and
+    the channels stands between the transforms."""
+    p, count = _pattern(nest), terms(nest)
+    inner = count // p.axes[0].taps
+    return float(_bound(_nameless(p.axes[0]), m, (), 1, u, p.form, inner) * u / count)
+
+
 def winograd_error(nest: Work, m: int, points: Sequence[Point] | None = None) -> float:
     """The estimated root mean square error in float32, relative to that of the outputs: the
     average case of `winograd_bound`, one tile and channel alone."""
@@ -85,7 +105,11 @@ def _pattern(nest: Work) -> Pattern:
 
 def _longest(p: Pattern) -> Axis:
     """The axis with most taps, wherever it lies: all that have so many share their bound."""
-    a = max(p.axes, key=lambda a: a.taps)
+    return _nameless(max(p.axes, key=lambda a: a.taps))
+
+
+def _nameless(a: Axis) -> Axis:
+    """What the transform of an axis depends on."""
     return replace(a, position="", tap="", extent=0, start=0, flipped=False)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from gradproof.codegen.fast.accuracy import ALLOWED, largest_tile
+from gradproof.codegen.fast.accuracy import ALLOWED, largest_line, largest_tile
 from gradproof.codegen.fast.choices import Work, cpu_candidates, cpu_kernels
 from gradproof.codegen.fast.contraction import contraction_kernels, contraction_layouts
 from gradproof.codegen.fast.copying import on_best_copies
@@ -20,6 +20,7 @@ from gradproof.codegen.fast.gpu_tiles import ITEMS
 from gradproof.codegen.fast.gpu_vector import gpu_moments_kernels, gpu_vector_kernels
 from gradproof.codegen.fast.kernel import FastKernel
 from gradproof.codegen.fast.layout import Layout
+from gradproof.codegen.fast.lines import line_kernels
 from gradproof.codegen.fast.machine import MACHINES, Machine, machine_of
 from gradproof.codegen.fast.moments import moments_kernel
 from gradproof.codegen.fast.nest import Nest
@@ -132,11 +133,13 @@ class CpuSchedules:
         store: bool,
         force: str | None = None,
     ) -> Kernels | None:
-        """What is forced, else fused Winograd, on both axes or on one, else the direct schedule."""
+        """What is forced, else fused Winograd, on all axes or on the rows of a strided window, else
+        the schedule by lines where it is likely to pay, else the direct one."""
         machine = self.machine
         if force is not None:
             work = Work(nests, layouts, also, store)
-            return cpu_kernels(name, work, force, self._tile(nests), machine)
+            most, lines = self._tile(nests), self._line(nests)
+            return cpu_kernels(name, work, force, most, machine, lines)
         if m := self._tile(nests):
             found = winograd_kernels(name, nests, layouts, m, also, store, machine=machine)
             if found is not None:
@@ -145,11 +148,16 @@ class CpuSchedules:
             found = rows_kernels(name, r, layouts, also, store, machine)
             if found is not None:
                 return found
+        if m := self._line(nests):
+            found = line_kernels(name, nests[0], layouts, m, also, store, machine)
+            if found is not None:
+                return found
         return contraction_kernels(name, nests, layouts, also, store, machine=machine)
 
     def candidates(self, work: Work) -> tuple[str, ...]:
-        """Both sizes of a Winograd tile, and tiles of the direct schedule."""
-        return cpu_candidates(work, self._tile(work.nests), self.machine)
+        """Both sizes of a Winograd tile, of one by lines, and tiles of the direct schedule."""
+        most, lines = self._tile(work.nests), self._line(work.nests)
+        return cpu_candidates(work, most, self.machine, lines)
 
     def vector(
         self, name: str, nests: Sequence[Nest], layouts: Layouts, whole: frozenset[str]
@@ -174,6 +182,10 @@ class CpuSchedules:
     def _tile(self, nests: Nests) -> int:
         """Outputs per axis of a Winograd tile, 0 where the nest has no such windows."""
         return largest_tile(nests, self.precision)
+
+    def _line(self, nests: Nests) -> int:
+        """Rows of a tile of the schedule by lines, likewise."""
+        return largest_line(nests[0], self.precision) if len(nests) == 1 else 0
 
 
 @dataclass(frozen=True)

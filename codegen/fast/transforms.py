@@ -94,6 +94,16 @@ def transposed(matrix: Matrix) -> Matrix:
     return tuple(zip(*matrix, strict=True))
 
 
+def operations(matrix: Matrix) -> int:
+    """Additions and multiply-adds of a product with a matrix, its shared sums counted once.
+
+    >>> operations(transform_for(2, 3).G)
+    4
+    """
+    found = _shared(matrix)
+    return sum(len(row) for _, row in found.steps) + sum(len(row) - 1 for row in found.outputs)
+
+
 # -- shared sums -------------------------------------------------------------------------------
 def shared(matrix: Matrix, sources: Sequence[str], stem: str) -> Sums:
     """The product with a matrix, with sums that several rows need computed once.

@@ -29,7 +29,7 @@ from gradproof.codegen.fast.winograd_tiles import Tiling
 from gradproof.derive.winograd import Point, Transform
 from gradproof.derive.winograd_strided import Strided
 
-_PRODUCTS = 6  # at most, on one axis: m + r - 1
+PRODUCTS = 6  # at most, on one axis: m + r - 1
 _LEAST_GAIN = 1.5  # fewer multiplications saved than this do not pay for the transforms
 # With a stride less is saved. Measured, in multiply-adds of a vector: what the transforms cost for
 # each product and block of channels; those of the weights, as so many more tiles.
@@ -58,7 +58,7 @@ def tile_size(p: Pattern, most: int | None = None) -> int:
     [4, 2, 0]
     """
     usual = 4 if len(p.axes) < 3 else 2  # 216 products would fill the local memory
-    limit = min(most or usual, _PRODUCTS + 1 - max(a.longest for a in p.axes))
+    limit = min(most or usual, PRODUCTS + 1 - max(a.longest for a in p.axes))
     return limit if p.unit else max(range(2, limit + 1), key=lambda m: estimate(p, m), default=0)
 
 
