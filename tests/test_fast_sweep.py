@@ -40,8 +40,8 @@ def update(n: int = 0) -> tuple[Nest, ...]:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("each", [1, 3])
 def test_every_part_is_updated_and_nothing_else(dtype: str, each: int) -> None:
-    kernel = sweep_kernel("sweep", update())
-    parts = part_count(update())
+    parts = part_count(update(), 40)
+    kernel = sweep_kernel("sweep", update(), parts)
     sizes = [SIZES[k % len(SIZES)] for k in range(parts)]
     context = cpu()
     queue = cl.CommandQueue(context)
@@ -68,8 +68,8 @@ def test_every_part_is_updated_and_nothing_else(dtype: str, each: int) -> None:
 
 
 def test_arguments_fit_every_device() -> None:
-    kernel = sweep_kernel("sweep", update())
-    count = part_count(update())
+    count = part_count(update(), 100)
+    kernel = sweep_kernel("sweep", update(), count)
     assert 8 * (len(kernel.tensors) + len(kernel.scalars)) + 4 * count <= 1024
     assert 1 < count <= 16
     assert sweep_groups(10) == 1 < sweep_groups(10**6) <= 64
