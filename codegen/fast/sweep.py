@@ -22,6 +22,8 @@ from gradproof.codegen.render import environment
 
 PARTS = 16  # at most so many in a launch,
 ARGUMENTS = 1024  # with so many bytes of arguments, which every device takes
+EACH = 4 * ENOUGH  # elements of a group: it begins streams of all tensors, which takes its time
+AHEAD = 6 * LANES  # so far ahead elements are asked for: too many streams for some processors
 
 
 def part_count(nests: tuple[Nest, ...], updates: int) -> int:
@@ -35,7 +37,7 @@ def part_count(nests: tuple[Nest, ...], updates: int) -> int:
 
 def sweep_groups(largest: int) -> int:
     """Work-groups for each part, by the size of the largest."""
-    return max(1, min(GROUPS, largest // ENOUGH))
+    return max(1, min(GROUPS, largest // EACH))
 
 
 def sweep_kernel(name: str, nests: tuple[Nest, ...], parts: int) -> FastKernel:
@@ -130,6 +132,7 @@ class _Sweep(Schedule):
         w.line("const int last = (int)((long)vectors * (group + 1) / each);")
         first = "(int)((long)vectors * group / each)"
         w.open(f"for (int {step} = {first}; {step} < last; {step}++)", frozenset({step}))
+        w.line(" ".join(f"SOON({p} + {LANES} * {step} + {AHEAD});" for p in self.pointers.values()))
         w.open(f"if ({LANES} * {step} + {LANES} <= size)", frozenset({v}), True)
         self.body()
         w.close()
