@@ -75,6 +75,14 @@ def test_arguments_fit_every_device() -> None:
     assert sweep_groups(10) == 1 < sweep_groups(10**6) <= 64
 
 
+@pytest.mark.parametrize("updates", range(1, 60))
+def test_launches_are_few_and_even(updates: int) -> None:
+    count = part_count(update(), updates)
+    launches = -(-updates // count)
+    assert launches == -(-updates // part_count(update(), 1600))
+    assert launches * count - updates < launches  # padded by less than one part each
+
+
 def step_of(*tasks: Task, shape: tuple[int, ...] = (4, 16)) -> Step:
     buffers = {b for t in tasks for b in (*t.reads, *t.writes)}
     inside = {b for b in buffers if b.startswith("x")}
@@ -163,7 +171,7 @@ def test_one_launch_updates_all_parameters_of_a_network() -> None:
     plan, _ = planned_data(step, gp.tensor(np.ones((2, 3, 8, 8), np.float32)))
     updates = [x for x in plan["launches"] if "sgd_momentum" in x["what"]]
     assert len(updates) == 1
-    assert sorted(n for n in updates[0]["sizes"] if n) == [16] * 6 + [432, 2304]
+    assert sorted(updates[0]["sizes"]) == [16] * 6 + [432, 2304]
     averages = [x for x in plan["launches"] if "running_average" in x["what"]]
     assert len(averages) == 1
     assert updates[0]["kernel"] != averages[0]["kernel"]
