@@ -10,7 +10,7 @@ import numpy as np
 from gradproof.runtime.device import Device
 from gradproof.runtime.layout import Layout
 from gradproof.runtime.recorded import RecordedGraph
-from gradproof.runtime.tensor import OVERHANG, Tensor, upload
+from gradproof.runtime.tensor import OVERHANG, Storage, Tensor, upload
 from gradproof.runtime.trace import Deferred
 
 
@@ -29,6 +29,7 @@ class PlannedMemory:
         used = {b for x in plan["launches"] for b in x["buffers"]}
         self._outside = sorted(used & set(graph.storages) - set(self._places))
         self._bound: list[Any] = []
+        self._seen = 0
 
     @property
     def largest(self) -> int:
@@ -45,12 +46,19 @@ class PlannedMemory:
         for b in self._outside:
             t, storage = self._graph.tensors[b], self._graph.storages[b]
             storage.move(t.size, t.dtype, self._layouts.get(b), lasting=True)
+        self._seen = Storage.moves
         self._bound = [self._graph.storages[b].buffer for b in self._outside]
 
     def moved(self) -> bool:
         """Whether some tensor has another buffer than when it was placed."""
+        moves = Storage.moves
+        if moves == self._seen:
+            return False
         now = (self._graph.storages[b].buffer for b in self._outside)
-        return any(a is not b for a, b in zip(now, self._bound, strict=True))
+        if any(a is not b for a, b in zip(now, self._bound, strict=True)):
+            return True
+        self._seen = moves
+        return False
 
     def buffer(self, name: str) -> Any:
         """The OpenCL buffer of a buffer of the plan."""

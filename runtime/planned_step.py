@@ -111,20 +111,20 @@ class PlannedStep:
 
     def _ask(self) -> None:
         """Host effects and changing scalars, in the order in which they were recorded."""
-        for item in self._trace.order:
-            if callable(item):
-                item()
-                continue
-            for slot in self._asked.get(item, ()):
-                self._values[slot] = self._slots[slot].value()
+        values = self._values
+        for slot, ask in self._asked:
+            values[slot] = ask()
 
     # -- binding ----------------------------------------------------------------------------------
     def _build(self) -> None:
-        """The program, and which slots each call asks for."""
-        self._asked: dict[int, list[str]] = {}
+        """The program, and what is asked before each run, in order."""
+        scalars: dict[int, list[tuple[str, Any]]] = {}
         for name, slot in self._slots.items():
             if callable(slot.value):
-                self._asked.setdefault(slot.call, []).append(name)
+                scalars.setdefault(slot.call, []).append((name, slot.value))
+        self._asked: list[tuple[str, Any]] = []  # a slot, or "" for a host effect, and what to call
+        for item in self._trace.order:
+            self._asked += [("", item)] if callable(item) else scalars.get(item, [])
         names = sorted({x["kernel"] for x in self.plan["launches"] if x["kernel"]})
         self._program: Any = None
         if names:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -28,7 +29,11 @@ class Storage:
     """Device memory that views share, and how often it was written after its creation.
 
     `layout`: where the elements lie, None for row-major; only planned steps choose another one.
+    `moves`: of all storages, another number whenever one has got another buffer.
     """
+
+    moves = 0
+    _next_move = itertools.count(1)
 
     def __init__(self, buffer: Any, device: Device) -> None:
         self.buffer = buffer
@@ -75,6 +80,7 @@ class Storage:
         else:
             self.buffer = pool.allocate(nbytes, "tensor")
         self.layout = layout
+        Storage.moves = next(Storage._next_move)
         self.write(elements, dtype)
 
 
