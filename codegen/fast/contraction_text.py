@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import sympy as sp
 
 from gradproof.codegen.fast.affine import Affine
+from gradproof.codegen.fast.contraction_bounds import limits
 from gradproof.codegen.fast.contraction_schedule import Around, Schedule
 from gradproof.codegen.fast.problem import LINE, Problem, Read, Tile
 from gradproof.codegen.fast.tile_sums import Row
@@ -102,10 +103,13 @@ def offset(address: Affine, point: Point) -> int:
 
 def _base(p: Phase, s: Schedule, address: Affine) -> str:
     """The address of the tile's first place; loops that the tile covers have no variable."""
+    return str(Affine(address.const) + address.only(_live(s)))
+
+
+def _live(s: Schedule) -> frozenset[str]:
     live = {x[0] for x in s.grid} | {x[0] for x in (*s.outside, *s.inner)} | {s.tiled}
     live |= {v for v, _ in s.points}
-    live |= {v for a in s.sums for v, _ in a.sum.loops}
-    return str(Affine(address.const) + address.only(live))
+    return frozenset(live | {v for a in s.sums for v, _ in a.sum.loops})
 
 
 # -- sums ---------------------------------------------------------------------------------------
@@ -113,9 +117,9 @@ def _sum(p: Phase, s: Schedule, a: Around, tile: Tile) -> dict[str, object]:
     hoisted = {v: piece for v, _, piece in s.hoisted}
     last = a.inner[-1][0] if a.inner else ""
 
-    def bounds(v: str, n: int) -> tuple[str, int | str, int | str, int]:
-        step = a.unroll if v == last else 1
-        return (v, f"{v}_h", f"{v}_h + {hoisted[v]}", step) if v in hoisted else (v, 0, n, step)
+    def bounds(v: str, n: int) -> tuple[str, str, str, int]:
+        first, end = (f"{v}_h", f"{v}_h + {hoisted[v]}") if v in hoisted else ("0", str(n))
+        return (v, *limits(a.sum, v, first, end, tile, _live(s)), a.unroll if v == last else 1)
 
     lines = [
         f"__global const REAL *p_{r.index} = m_{p.reads[r.index][0]} + {_base(p, s, r.address)};"
