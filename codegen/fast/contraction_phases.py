@@ -9,7 +9,7 @@ import sympy as sp
 
 from gradproof.codegen.fast.affine import Affine
 from gradproof.codegen.fast.contraction_bounds import bounds_of
-from gradproof.codegen.fast.contraction_text import Phase, Store
+from gradproof.codegen.fast.contraction_tile import Phase, Store
 from gradproof.codegen.fast.layout import Layout
 from gradproof.codegen.fast.nest import Access, Loop, Nest
 from gradproof.codegen.fast.problem import Problem, Read, Sum

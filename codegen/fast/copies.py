@@ -27,7 +27,7 @@ def tiled_copy(name: str, target: Layout, source: Layout, whole: bool = False) -
     """
     across, along = _neighbours(target), _neighbours(source)
     shape = target.shape
-    if across == along or None in (across, along):
+    if across == along or across is None or along is None:
         return None
     loops: list[tuple[str, int]] = []
     subscripts = []

@@ -11,8 +11,7 @@ the first loop of the sum; a last kernel adds these up and puts them where the t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from itertools import product
+from dataclasses import replace
 from math import prod
 
 import sympy as sp
@@ -22,17 +21,14 @@ from gradproof.codegen.fast.contraction_layouts import border
 from gradproof.codegen.fast.kernel import FastKernel
 from gradproof.codegen.fast.layout import Layout
 from gradproof.codegen.fast.machine import Machine
-from gradproof.codegen.fast.nest import Access, Loop, Nest, Reduction
-from gradproof.codegen.fast.problem import LINE
+from gradproof.codegen.fast.nest import Access, Nest, Reduction
+from gradproof.codegen.fast.selection_plan import LANES, PIECE, SelectionPlan, selection_plan
 from gradproof.codegen.fast.selections import Chosen
 from gradproof.codegen.fast.values import value_text
 from gradproof.codegen.fast.vector import vector_kernel
 from gradproof.codegen.render import environment
 
-LANES = LINE
-PIECE = 8  # lanes of an accumulator
 GROUPS = 8
-CHUNK = 64  # windows for each lane, whose values are computed together
 MOST = 32  # accumulators
 # Cycles, measured: for a window, for a piece of its sum; dense, for eight multiply-adds; for an
 # element of the image's copy
@@ -40,39 +36,8 @@ WINDOW, OWN, DENSE, COPIED = 2.5, 0.75, 0.67, 0.5
 GAIN = 1.15  # a copy and a kernel more must be worth it
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """Loops and addresses. lane: of the values, `lane_out` where it is one of the target; outer:
-    the target's loops that the image lacks; rows: what each row adds to the image's address; run:
-    its length; run_loops, row_loops: of the target; chunk: windows computed together."""
-
-    lane: str
-    lane_out: bool
-    outer: tuple[Loop, ...]
-    summed: tuple[Loop, ...]
-    chunk: tuple[Loop, ...]
-    image: Affine
-    shifts: tuple[int, ...]
-    reads: tuple[Affine, ...]
-    run: int
-    run_loops: tuple[Loop, ...]
-    row_loops: tuple[Loop, ...]
-    rows: tuple[int, ...]
-
-    @property
-    def pieces(self) -> int:
-        """Accumulators of a row."""
-        return -(-self.run // PIECE)
-
-    @property
-    def accumulators(self) -> int:
-        """Of all rows."""
-        return self.pieces * len(self.rows)
-
-
 def image_layout(c: Chosen, shape: tuple[int, ...]) -> Layout | None:
-    """Where the image should lie: dimensions that are loops of the target innermost; with room for
-    a vector that runs over the end."""
+    """Where the image should lie: dimensions that are loops of the target innermost."""
     loops = dict(c.target.loops)
     inner = [d for d, s in enumerate(c.image.subscripts) if s.plain in loops or s == Affine()]
     outer = [d for d in range(len(shape)) if d not in inner]
@@ -80,12 +45,10 @@ def image_layout(c: Chosen, shape: tuple[int, ...]) -> Layout | None:
         return None
     (own,) = [k for k, a in enumerate(c.target.reads) if a.tensor == c.image.tensor]
     low, high = border(c.target.reads[own].tensor, (c.target,), shape)
-    spare = outer[min(1, len(outer) - 1)]
-    after = (*outer, *inner)[outer.index(spare) + 1 :]
-    stride = prod(low[d] + shape[d] + high[d] for d in after)
-    high = tuple(h + -(-PIECE // stride) * (d == spare) for d, h in enumerate(high))
     plain = Layout.row_major(shape, low, high)
-    return replace(plain, axes=tuple(plain.axes[d] for d in (*outer, *inner)))
+    (_, _, n), *rest = (plain.axes[d] for d in (*outer, *inner))
+    spare = -(-PIECE // prod(count for _, _, count in rest))  # for vectors that run over the end
+    return replace(plain, axes=((outer[0], 1, n + spare), *rest))
 
 
 def selection_kernels(
@@ -93,7 +56,7 @@ def selection_kernels(
 ) -> tuple[FastKernel, ...] | None:
     """The kernels of such a sum; None where the layouts do not allow it, or where the dense sum is
     likely to be faster. layouts: that of the image as `image_layout` gives it."""
-    p = _plan(c, layouts)
+    p = selection_plan(c, layouts)
     if p is None or not _pays(c, p, layouts):
         return None
     slots = _slots(p)
@@ -109,91 +72,13 @@ def selection_kernels(
     return kernel, last
 
 
-# -- loops and addresses ------------------------------------------------------------------------
-def _plan(c: Chosen, layouts: Mapping[str, Layout]) -> _Plan | None:
-    loops, summed = dict(c.target.loops), dict(c.summed)
-    value_loops = c.reads[c.place].loops
-    own = c.image.loops & set(loops)
-    if own & value_loops or own | value_loops | set(summed) != set(loops) | set(summed):
-        return None
-    if not set(summed) <= value_loops:
-        return None
-    lane = _lane(c, layouts)
-    if lane is None:
-        return None
-    extents = {**loops, **summed}
-    split = {lane: Affine.of(f"{lane}_b") * LANES + Affine.of(lane)}
-    parts = {**extents, f"{lane}_b": extents[lane] // LANES, lane: LANES}
-
-    def address(a: Access) -> Affine | None:
-        return layouts[a.tensor].address(tuple(s.substitute(split) for s in a.subscripts), parts)
-
-    found = [address(a) for a in c.reads]
-    image = address(c.image)
-    reads = tuple(x for x in found if x is not None)
-    if image is None or len(reads) < len(found) or any(x.coefficient(lane) != 1 for x in reads):
-        return None
-    shifts = []
-    for shift in c.shifts:
-        there = tuple(s + Affine(k) for s, k in zip(c.image.subscripts, shift, strict=True))
-        moved = address(replace(c.image, subscripts=there))
-        if moved is None or moved.terms != image.terms:
-            return None
-        shifts.append(moved.const - image.const)
-    run, together = 1, []
-    for v in sorted(own, key=lambda v: image.coefficient(v)):
-        if loops[v] > 1 and image.coefficient(v) == run:
-            together.append((v, loops[v]))
-            run *= loops[v]
-    apart = tuple(
-        (v, e) for v, e in c.target.loops if v in own and (v, e) not in together and e > 1
-    )
-    rows = tuple(
-        sum(image.coefficient(v) * k for (v, _), k in zip(apart, at, strict=True))
-        for at in product(*(range(e) for _, e in apart))
-    )
-    if not together or any(abs(image.coefficient(v)) < PIECE for v, _ in apart):
-        return None
-    lane_out = lane in loops
-    outer = [(v, e) for v, e in c.target.loops if v not in own]
-    order = [x for x in c.summed if x[0] not in c.windows] + [
-        x for x in c.summed if x[0] in c.windows
-    ]
-    sums = [(f"{v}_b", e // LANES) if v == lane else (v, e) for v, e in order]
-    chunk: list[Loop] = []
-    while sums and sums[-1][0] in c.windows and prod(e for _, e in chunk) * sums[-1][1] <= CHUNK:
-        chunk.insert(0, sums.pop())
-    if not chunk or not sums:
-        return None
-    return _Plan(
-        lane, lane_out,
-        tuple((f"{v}_b", e // LANES) if v == lane else (v, e) for v, e in outer),
-        tuple(sums), tuple(chunk), image, tuple(shifts), reads,
-        run, tuple(together), apart, rows,
-    )  # fmt: skip
-
-
-def _lane(c: Chosen, layouts: Mapping[str, Layout]) -> str | None:
-    """The loop of 16 neighbours in all that the value reads."""
-    extents = {**dict(c.target.loops), **dict(c.summed)}
-    found = set()
-    for a in c.reads:
-        layout = layouts[a.tensor]
-        blocks = [s.plain for d, s in enumerate(a.subscripts) if layout.block(d) == LANES]
-        found.add(blocks[0] if len(blocks) == 1 else None)
-    (lane, *more) = found
-    return (
-        lane if lane and not more and extents[lane] % LANES == 0 and lane not in c.windows else None
-    )
-
-
-def _slots(p: _Plan) -> int:
+def _slots(p: SelectionPlan) -> int:
     """In how many parts the first loop of the sum is divided."""
     groups, n = prod(e for _, e in p.outer), p.summed[0][1]
     return next(k for k in range(1, n + 1) if n % k == 0 and (k * groups >= GROUPS or k == n))
 
 
-def _pays(c: Chosen, p: _Plan, layouts: Mapping[str, Layout]) -> bool:
+def _pays(c: Chosen, p: SelectionPlan, layouts: Mapping[str, Layout]) -> bool:
     lanes = LANES if p.lane_out else 1
     if p.accumulators * lanes > MOST * LANES or p.accumulators > MOST:
         return False
@@ -206,7 +91,7 @@ def _pays(c: Chosen, p: _Plan, layouts: Mapping[str, Layout]) -> bool:
 
 # -- text ---------------------------------------------------------------------------------------
 def _kernel(
-    name: str, c: Chosen, p: _Plan, slots: int, shares: str, machine: Machine
+    name: str, c: Chosen, p: SelectionPlan, slots: int, shares: str, machine: Machine
 ) -> FastKernel:
     most = machine.registers - 3
     offsets = [row + PIECE * k for row in p.rows for k in range(p.pieces)]
@@ -259,7 +144,7 @@ def _kernel(
     )
 
 
-def _end(c: Chosen, p: _Plan, shares: str, slots: int) -> Nest:
+def _end(c: Chosen, p: SelectionPlan, shares: str, slots: int) -> Nest:
     """The target as the sum of all shares."""
     row, run = Affine(), Affine()
     for v, e in p.row_loops:
