@@ -55,7 +55,7 @@ def cpu_candidates(w: Work, most: int, machine: Machine) -> tuple[str, ...]:
     """Choices worth a measurement. most: outputs per axis of a Winograd tile, 0 for none."""
     target = w.nests[0].out.tensor
     windows = summed(target, w.also, w.layouts[target].shape) is None  # Winograd takes none
-    sizes = {2, most} if most and len(w.nests) == 1 and not windows else set()
+    sizes = {2, most} if most and not windows else set()
     tiles = contraction_tiles(w.nests, w.layouts, TILES, machine, w.also, w.store)
     return (*(f"winograd {m}" for m in sorted(sizes)), *(f"direct {t}" for t in tiles))
 
@@ -67,9 +67,9 @@ def cpu_kernels(name: str, w: Work, choice: str, most: int, machine: Machine) ->
         own = contraction_kernels(name, w.nests, w.layouts, w.also, w.store, rest, machine)
         if own is not None:
             return own
-    elif kind == "winograd" and len(w.nests) == 1 and rest.isdecimal() and int(rest) <= most:
-        nest, m = w.nests[0], int(rest)
-        found = winograd_kernels(name, nest, w.layouts, m, w.also, w.store, machine=machine)
+    elif kind == "winograd" and rest.isdecimal() and int(rest) <= most:
+        m = int(rest)
+        found = winograd_kernels(name, w.nests, w.layouts, m, w.also, w.store, machine=machine)
         if found is not None:
             return found
     raise ValueError(f"the choice {choice!r} is none for {[str(n.out) for n in w.nests]}")

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from gradproof.codegen.fast.accuracy import largest_tile
+from gradproof.codegen.fast.accuracy import ALLOWED, largest_tile
 from gradproof.codegen.fast.choices import Work, cpu_candidates, cpu_kernels
 from gradproof.codegen.fast.contraction import contraction_kernels, contraction_layouts
 from gradproof.codegen.fast.copying import on_best_copies
@@ -28,6 +28,7 @@ from gradproof.codegen.fast.selections import Chosen
 from gradproof.codegen.fast.vector import vector_kernel
 from gradproof.codegen.fast.vector_columns import column_kernels
 from gradproof.codegen.fast.winograd import winograd_kernels, winograd_layouts
+from gradproof.codegen.fast.winograd_rows import Rows, rows, rows_kernels, rows_layouts
 
 Nests = tuple[Nest, ...]
 Layouts = Mapping[str, Layout]
@@ -105,21 +106,28 @@ class CpuSchedules:
         shapes: Mapping[str, tuple[int, ...]],
         prefer: Mapping[str, int],
     ) -> dict[str, Layout] | None:
-        """Those of fused Winograd, else of the direct schedule."""
+        """Those of fused Winograd, on both axes or on one, else of the direct schedule."""
+        if r := self._rows(nests):
+            return rows_layouts(r, shapes)
         m = self._tile(nests)
-        found = winograd_layouts(nests[0], shapes, m) if m else None
+        found = winograd_layouts(nests, shapes, m) if m else None
         return found or contraction_layouts(nests, shapes, prefer=prefer)
 
     def working(self, nests: Nests, home: Layouts, asked: Layouts) -> dict[str, Layout]:
-        """By the model of the direct schedule; fused Winograd runs wherever it can."""
+        """By the model of the direct schedule; fused Winograd runs wherever it can, on rows with a
+        copy of the window where that is needed."""
         if self._tile(nests):
             return dict(home)
+        if r := self._rows(nests):
+            window = r.pattern.window.tensor
+            served = rows_kernels("rows", r, home) is not None
+            return dict(home) if served else dict(home) | {window: asked[window]}
         return on_best_copies(nests, home, asked, self.machine)
 
     def windows(self, nests: Nests, shapes: Mapping[str, tuple[int, ...]]) -> bool:
         """In the direct schedule."""
         m = self._tile(nests)
-        return not m or winograd_layouts(nests[0], shapes, m) is None
+        return self._rows(nests) is None and (not m or winograd_layouts(nests, shapes, m) is None)
 
     def contraction(
         self,
@@ -130,13 +138,17 @@ class CpuSchedules:
         store: bool,
         force: str | None = None,
     ) -> Kernels | None:
-        """What is forced, else fused Winograd, else the direct schedule."""
+        """What is forced, else fused Winograd, on both axes or on one, else the direct schedule."""
         machine = self.machine
         if force is not None:
             work = Work(nests, layouts, also, store)
             return cpu_kernels(name, work, force, self._tile(nests), machine)
         if m := self._tile(nests):
-            found = winograd_kernels(name, nests[0], layouts, m, also, store, machine=machine)
+            found = winograd_kernels(name, nests, layouts, m, also, store, machine=machine)
+            if found is not None:
+                return found
+        if r := self._rows(nests):
+            found = rows_kernels(name, r, layouts, also, store, machine)
             if found is not None:
                 return found
         return contraction_kernels(name, nests, layouts, also, store, machine=machine)
@@ -168,9 +180,13 @@ class CpuSchedules:
         one = moments_kernel(name, mean, var, layouts)
         return None if one is None else (one,)
 
+    def _rows(self, nests: Nests) -> Rows | None:
+        """Tiles of whole rows, where a window has few channels."""
+        return rows(nests[0], ALLOWED[self.precision]) if len(nests) == 1 else None
+
     def _tile(self, nests: Nests) -> int:
         """Outputs per axis of a Winograd tile, 0 where the nest has no such windows."""
-        return largest_tile(nests[0], self.precision) if len(nests) == 1 else 0
+        return largest_tile(nests, self.precision)
 
 
 @dataclass(frozen=True)

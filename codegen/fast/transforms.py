@@ -17,6 +17,8 @@ from itertools import combinations, product
 from gradproof.derive.errors import DefinitionError
 from gradproof.derive.winograd import INFINITY, Matrix, Point, Transform, cook_toom, default_points
 from gradproof.derive.winograd import identity as prove
+from gradproof.derive.winograd_strided import Strided, spread, strided
+from gradproof.derive.winograd_strided import identity as prove_strided
 
 Row = dict[str, Fraction]  # source -> coefficient; no zeros
 Index = tuple[int, ...]
@@ -68,6 +70,22 @@ def transform_for(m: int, r: int, points: Sequence[Point] | None = None) -> Tran
         B=tuple(tuple(v / f for v, f in zip(row, factors, strict=True)) for row in t.B),
     )
     prove(t)
+    return t
+
+
+@cache
+def strided_for(m: int, r: int, stride: int) -> Strided:
+    """The transform of a convolution with a stride, proved."""
+    t = strided(m, r, stride, transform_for)
+    prove_strided(t)
+    return t
+
+
+@cache
+def spread_for(m: int, r: int, stride: int, shift: int) -> Strided:
+    """That of its gradient."""
+    t = spread(m, r, stride, shift, transform_for)
+    prove_strided(t)
     return t
 
 

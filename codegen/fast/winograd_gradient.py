@@ -144,12 +144,12 @@ def _inside(t: Tiling, index: Index) -> str:
     access = t.pattern.data
     layout = t.layouts[access.tensor]
     conditions = []
-    for k, (a, i) in enumerate(zip(t.pattern.axes, index, strict=True)):
+    for k, (a, n, i) in enumerate(zip(t.pattern.axes, t.positions, index, strict=True)):
         d = next(d for d, s in enumerate(access.subscripts) if a.position in s.loops)
         whole = layout.shape[d] == a.extent
-        held = whole and layout.high[d] >= t.m * a.tiles(t.m) - a.extent
-        if not held and 0 < a.extent % t.m <= i:
-            conditions.append(f"{t.m} * tile{k} + {i} < {a.extent}")
+        held = whole and layout.high[d] >= n * a.tiles(t.m) - a.extent
+        if not held and 0 < a.extent % n <= i:
+            conditions.append(f"{n} * tile{k} + {i} < {a.extent}")
     return " && ".join(conditions)
 
 

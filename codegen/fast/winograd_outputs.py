@@ -158,7 +158,7 @@ class Outputs:
     def soon(self) -> list[str]:
         """What the outputs of a tile read and write, on its way to the cache before the products:
         loads in the order of tiles are no stream that a processor foresees."""
-        axes = [range(self.tiling.m)] * len(self.tiling.products)
+        axes = [range(n) for n in self.tiling.positions]
         return [
             f"{'SOON_STORED' if self.written[a.tensor] else 'SOON'}(at_{k} + {at});"
             for k, (a, place) in enumerate(self.places.items())
@@ -198,8 +198,9 @@ class Outputs:
         inside = self._inside(index)
         if inside:
             return [f"if ({inside}) {{", *(f"    {x}" for x in lines + self._added()), "}"]
-        last = self.tiling.m - 1 == index[-1]
-        ragged = self.tiling.pattern.axes[-1].extent % self.tiling.m
+        positions = self.tiling.positions[-1]
+        last = positions - 1 == index[-1]
+        ragged = self.tiling.pattern.axes[-1].extent % positions
         return lines + self._added() if last or ragged else lines
 
     def _term(self, row: Row, label: str, first: bool) -> list[str]:
@@ -234,9 +235,9 @@ class Outputs:
         """The condition for an output of a tile that may be ragged."""
         t = self.tiling
         return " && ".join(
-            f"{t.m} * tile{k} + {i} < {a.extent}"
-            for k, (a, i) in enumerate(zip(t.pattern.axes, index, strict=True))
-            if 0 < a.extent % t.m <= i
+            f"{n} * tile{k} + {i} < {a.extent}"
+            for k, (a, n, i) in enumerate(zip(t.pattern.axes, t.positions, index, strict=True))
+            if 0 < a.extent % n <= i
         )
 
 
