@@ -20,7 +20,8 @@ from gradproof.codegen.fast.contraction_layouts import contraction_layouts, prod
 from gradproof.codegen.fast.contraction_phases import phases
 from gradproof.codegen.fast.contraction_schedule import Schedule, chunked, schedules
 from gradproof.codegen.fast.contraction_sums import shares_of
-from gradproof.codegen.fast.contraction_text import Phase, section
+from gradproof.codegen.fast.contraction_text import section
+from gradproof.codegen.fast.contraction_tile import Phase
 from gradproof.codegen.fast.kernel import FastKernel
 from gradproof.codegen.fast.layout import Layout
 from gradproof.codegen.fast.machine import AVX2, Machine

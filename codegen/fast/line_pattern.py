@@ -7,7 +7,7 @@ from math import prod
 
 import sympy as sp
 
-from gradproof.codegen.fast.contraction_text import Phase
+from gradproof.codegen.fast.contraction_tile import Phase
 from gradproof.codegen.fast.nest import Loop
 from gradproof.codegen.fast.problem import Read
 from gradproof.codegen.fast.program import LANES

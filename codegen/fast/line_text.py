@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from gradproof.codegen.fast.affine import Affine
 from gradproof.codegen.fast.contraction_schedule import Schedule
-from gradproof.codegen.fast.contraction_text import aligned, points, section, vector_load
+from gradproof.codegen.fast.contraction_text import section
+from gradproof.codegen.fast.contraction_tile import aligned, points, vector_load
 from gradproof.codegen.fast.line_pattern import HALF, Line
 from gradproof.codegen.fast.nest import Loop
 from gradproof.codegen.fast.tiles import Region

@@ -24,6 +24,8 @@ from gradproof.codegen.fast.lines import line_kernels
 from gradproof.codegen.fast.machine import MACHINES, Machine, machine_of
 from gradproof.codegen.fast.moments import moments_kernel
 from gradproof.codegen.fast.nest import Nest
+from gradproof.codegen.fast.selection_kernels import selection_kernels
+from gradproof.codegen.fast.selections import Chosen
 from gradproof.codegen.fast.vector import vector_kernel
 from gradproof.codegen.fast.vector_columns import column_kernels
 from gradproof.codegen.fast.winograd import winograd_kernels, winograd_layouts
@@ -73,6 +75,10 @@ class Schedules(Protocol):
         """The kernels of a sum of products; None where these layouts do not allow any.
 
         force: one of the `candidates`. Errors: ValueError where it is none for these nests."""
+
+    def selected(self, name: str, c: Chosen, layouts: Layouts) -> Kernels | None:
+        """The kernels of a sum over windows at the places that they select; None where there are
+        none, or where the sum over all elements is likely to be as fast."""
 
     def candidates(self, work: Work) -> tuple[str, ...]:
         """Choices that a tuner may measure and force; see `choices`."""
@@ -154,6 +160,13 @@ class CpuSchedules:
                 return found
         return contraction_kernels(name, nests, layouts, also, store, machine=machine)
 
+    def selected(self, name: str, c: Chosen, layouts: Layouts) -> Kernels | None:
+        """Few channels, whose sums stay in registers; where fused Winograd can, it runs."""
+        shapes = {t: layout.shape for t, layout in layouts.items()}
+        if not self.windows((c.target,), shapes):
+            return None
+        return selection_kernels(name, c, layouts, self.machine)
+
     def candidates(self, work: Work) -> tuple[str, ...]:
         """Both sizes of a Winograd tile, of one by lines, and tiles of the direct schedule."""
         most, lines = self._tile(work.nests), self._line(work.nests)
@@ -226,6 +239,10 @@ class GpuSchedules:
         if force is not None:
             raise ValueError(f"the choice {force!r}: a GPU's schedules have no choices")
         return gpu_contraction_kernels(name, nests, layouts, also, store, self.items)
+
+    def selected(self, name: str, c: Chosen, layouts: Layouts) -> Kernels | None:
+        """None: tiles in local memory know nothing of places."""
+        return None
 
     def candidates(self, work: Work) -> tuple[str, ...]:
         """None: the model decides."""
