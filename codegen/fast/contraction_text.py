@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
@@ -18,13 +18,14 @@ from gradproof.codegen.fast.tile_sums import Row
 from gradproof.codegen.fast.tiles import overlapping
 from gradproof.codegen.fast.transforms import loop
 from gradproof.codegen.fast.values import value_text
-from gradproof.codegen.fast.window_text import declared, folded, window, windows
+from gradproof.codegen.fast.window_text import declared, finished, folded, window, windows
 from gradproof.codegen.fast.windows import Fold
 
 if TYPE_CHECKING:
     from gradproof.codegen.fast.contraction_sums import Shares
 
 Point = Mapping[str, int]
+Sources = Sequence[str]
 Term = Callable[[Row, str], Iterable[str]]  # a value, named, becomes a term of a sum
 Place = Mapping[str, int | str]  # or the variable of a loop over the places
 MANY = 4  # reads of an element's values, and places, from which on the text is loops
@@ -60,10 +61,16 @@ class Phase:
 
 
 def section(
-    p: Phase, s: Schedule, mine: str, number: str, shares: Shares | None = None
+    p: Phase,
+    s: Schedule,
+    mine: str,
+    number: str,
+    shares: Shares | None = None,
+    sources: Sources = (),
 ) -> dict[str, object]:
     """What the template needs for one schedule of a phase; mine: whether a work-group does it,
-    number: which of its work-groups that is; `shares`: where its sums over the target go."""
+    number: which of its work-groups that is; `shares`: where its sums over the target go;
+    sources: for each accumulator the text that declares it, if the template does not."""
     return {
         "before": shares.before if shares else [],
         "after": shares.after if shares else [],
@@ -71,13 +78,19 @@ def section(
         "number": number,
         "schedule": s,
         "regions": [
-            _region(p, s, base, count, steps, shares) for base, count, steps in s.regions
+            _region(p, s, base, count, steps, shares, sources) for base, count, steps in s.regions
         ],
     }  # fmt: skip
 
 
 def _region(
-    p: Phase, s: Schedule, base: int, count: int, steps: int, shares: Shares | None
+    p: Phase,
+    s: Schedule,
+    base: int,
+    count: int,
+    steps: int,
+    shares: Shares | None,
+    sources: Sources,
 ) -> dict[str, object]:
     tile: Tile = (((s.tiled, steps),) if s.tiled else ()) + s.factors
     return {
@@ -86,7 +99,7 @@ def _region(
         "steps": steps,
         "accumulators": [f"acc_{k}" for k in range(prod(n for _, n in tile))],
         "sums": [_sum(p, s, a, tile) for a in s.sums],
-        "finish": list(_finish(p, s, tile, shares)),
+        "finish": list(_finish(p, s, tile, shares, sources)),
         "before": list(declared(p.folds, len(windows(points(tile), p.problem.points)))),
         "after": list(_results(p, s, tile)),
     }
@@ -195,18 +208,25 @@ def _declared(name: str, vector: bool) -> str:
 
 
 # -- values -------------------------------------------------------------------------------------
-def _finish(p: Phase, s: Schedule, tile: Tile, shares: Shares | None) -> Iterator[str]:
-    """Sums over the lane, partial sums of hoisted loops, then the values and their stores."""
+def _finish(
+    p: Phase, s: Schedule, tile: Tile, shares: Shares | None, sources: Sources
+) -> Iterator[str]:
+    """Sums over the lane, partial sums of hoisted loops, then the values and their stores; where
+    accumulators have sources, one source after the other unless the order of points matters."""
     target = p.stores[0]
-    if _repeated(p, s, tile, shares):
+    if not sources and _repeated(p, s, tile, shares):
         yield from _in_loops(p, s, tile)
         return
     if shares:
         yield from shares.begun(points(tile))
-    order = sorted(
-        enumerate(points(tile)), key=lambda x: [x[1].get(v, 0) for v in p.problem.points]
-    )
+    order = list(enumerate(points(tile)))
+    if not sources or any(f.kind != "max" for f in p.folds):
+        order.sort(key=lambda x: [x[1].get(v, 0) for v in p.problem.points])
+    known: set[str] = set()
     for k, point in order:
+        if sources and sources[k] not in known:
+            known.add(sources[k])
+            yield from sources[k].splitlines()
         if p.problem.reduced:
             yield from _across(k)
         if s.hoisted:
@@ -330,6 +350,7 @@ def _results(p: Phase, s: Schedule, tile: Tile) -> Iterator[str]:
         names = {f"a{j}": f"a{j}_{w}" for j in range(len(p.folds))}
         vectors = set(names)
         yield "{"
+        yield from finished(p.folds, w)
         for store in p.results:
             yield from _loads(p, s, store.value, point, names, vectors)
             place = _place(p, s, store.address, point)

@@ -18,6 +18,8 @@ from gradproof.codegen.fast.affine import Affine
 from gradproof.derive.errors import DefinitionError
 from gradproof.derive.winograd import INFINITY, Matrix, Point, Transform, cook_toom, default_points
 from gradproof.derive.winograd import identity as prove
+from gradproof.derive.winograd_strided import Strided, spread, strided
+from gradproof.derive.winograd_strided import identity as prove_strided
 
 Row = dict[str, Fraction]  # source -> coefficient; no zeros
 Index = tuple[Affine, ...]  # constants and loop variables
@@ -72,9 +74,35 @@ def transform_for(m: int, r: int, points: Sequence[Point] | None = None) -> Tran
     return t
 
 
+@cache
+def strided_for(m: int, r: int, stride: int) -> Strided:
+    """The transform of a convolution with a stride, proved."""
+    t = strided(m, r, stride, transform_for)
+    prove_strided(t)
+    return t
+
+
+@cache
+def spread_for(m: int, r: int, stride: int, shift: int) -> Strided:
+    """That of its gradient."""
+    t = spread(m, r, stride, shift, transform_for)
+    prove_strided(t)
+    return t
+
+
 def transposed(matrix: Matrix) -> Matrix:
     """Rows as columns."""
     return tuple(zip(*matrix, strict=True))
+
+
+def operations(matrix: Matrix) -> int:
+    """Additions and multiply-adds of a product with a matrix, its shared sums counted once.
+
+    >>> operations(transform_for(2, 3).G)
+    4
+    """
+    found = _shared(matrix)
+    return sum(len(row) for _, row in found.steps) + sum(len(row) - 1 for row in found.outputs)
 
 
 # -- shared sums -------------------------------------------------------------------------------

@@ -144,13 +144,13 @@ def _inside(t: Tiling, index: Index) -> str:
     access = t.pattern.data
     layout = t.layouts[access.tensor]
     conditions = []
-    for k, (a, i) in enumerate(zip(t.pattern.axes, index, strict=True)):
-        last = i.const if i.plain is None else t.m - 1
+    for k, (a, n, i) in enumerate(zip(t.pattern.axes, t.positions, index, strict=True)):
+        last = i.const if i.plain is None else n - 1
         d = next(d for d, s in enumerate(access.subscripts) if a.position in s.loops)
         whole = layout.shape[d] == a.extent
-        held = whole and layout.high[d] >= t.m * a.tiles(t.m) - a.extent
-        if not held and 0 < a.extent % t.m <= last:
-            conditions.append(f"{t.m} * tile{k} + {i} < {a.extent}")
+        held = whole and layout.high[d] >= n * a.tiles(t.m) - a.extent
+        if not held and 0 < a.extent % n <= last:
+            conditions.append(f"{n} * tile{k} + {i} < {a.extent}")
     return " && ".join(conditions)
 
 

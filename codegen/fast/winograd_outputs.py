@@ -160,11 +160,11 @@ class Outputs:
             for k, a, place in self.moving
             for place in (
                 offset(self._stepped(place)[1], "step", (*at, Affine(i)))
-                for i in range(self.tiling.m)
+                for i in range(self.tiling.positions[-1])
             )
         ]
-        for v in reversed(rows):
-            lines = loop(v, str(self.tiling.m), lines)
+        for v, n in reversed(list(zip(rows, self.tiling.positions, strict=False))):
+            lines = loop(v, str(n), lines)
         return lines
 
     @property
@@ -178,9 +178,9 @@ class Outputs:
         """Where the outputs of a ragged tile end, on all axes but the last."""
         t = self.tiling
         return {
-            k: f"min({t.m}, {a.extent} - {t.m} * tile{k})"
-            for k, a in enumerate(t.pattern.axes[:-1])
-            if a.extent % t.m
+            k: f"min({n}, {a.extent} - {n} * tile{k})"
+            for k, (a, n) in enumerate(zip(t.pattern.axes[:-1], t.positions, strict=False))
+            if a.extent % n
         }
 
     def element(self, index: Index, name: str) -> list[str]:
@@ -215,8 +215,8 @@ class Outputs:
         inside = self._inside(index)
         if inside:
             return [f"if ({inside}) {{", *(f"    {x}" for x in lines + self._added()), "}"]
-        last = index[-1] == Affine(self.tiling.m - 1)
-        ragged = self.tiling.pattern.axes[-1].extent % self.tiling.m
+        last = index[-1] == Affine(self.tiling.positions[-1] - 1)
+        ragged = self.tiling.pattern.axes[-1].extent % self.tiling.positions[-1]
         return lines + self._added() if last or ragged else lines
 
     def _term(self, row: Row, label: str, index: Index) -> list[str]:
@@ -250,10 +250,9 @@ class Outputs:
 
     def _inside(self, index: Index) -> str:
         """The condition for an output of a tile that may be ragged on the last axis."""
-        t, i = self.tiling, index[-1].const
-        extent = t.pattern.axes[-1].extent
-        last = len(index) - 1
-        return f"{t.m} * tile{last} + {i} < {extent}" if 0 < extent % t.m <= i else ""
+        t, i, last = self.tiling, index[-1].const, len(index) - 1
+        n, extent = t.positions[-1], t.pattern.axes[-1].extent
+        return f"{n} * tile{last} + {i} < {extent}" if 0 < extent % n <= i else ""
 
 
 def outputs(

@@ -81,7 +81,7 @@ def correlation(
 
 def _soon(t: Tiling, b: Blocks, out: Outputs) -> list[str]:
     """What to ask for before the products, as far as it stays in the cache until it is used."""
-    vectors = len(out.moving) * t.m ** len(t.products)
+    vectors = len(out.moving) * prod(t.positions)
     fits = vectors * b.columns * t.extents["lane"] * _VECTOR <= SOON_BYTES
     return out.soon if fits else []
 
