@@ -35,7 +35,7 @@ class Tiling:
         return self.pattern.nest
 
     @cached_property
-    def positions(self) -> Index:
+    def positions(self) -> tuple[int, ...]:
         """Of a tile, on each axis."""
         return tuple(a.step(self.m) for a in self.pattern.axes)
 
