@@ -129,7 +129,11 @@ class PlannedStep:
         self._program: Any = None
         if names:
             options = tuple(self.plan["options"][self.dtype])
-            start_compilers(
+            built = self.device.build(
+                self.plan["source"], options, names[:1], label="planned step", large=True
+            )
+            self._program = next(iter(built.values())).program
+            start_compilers(  # now, as they find the program that was just built in PoCL's files
                 self.plan["source"],
                 options,
                 self.plan["launches"],
@@ -137,10 +141,6 @@ class PlannedStep:
                 self.dtype,
                 self.device.context.devices[0],
             )
-            built = self.device.build(
-                self.plan["source"], options, names[:1], label="planned step", large=True
-            )
-            self._program = next(iter(built.values())).program
 
     def _bind_all(self) -> None:
         """Every launch on the buffers that its tensors have now, in the layouts of the plan."""

@@ -14,7 +14,7 @@ from gradproof.codegen.fast.contraction_tile import (
     Phase,
     Point,
     aligned,
-    base_text,
+    base,
     declared_as,
     live_loops,
     offset,
@@ -88,7 +88,7 @@ def _sum(p: Phase, s: Schedule, a: Around, tile: Tile) -> dict[str, object]:
     lines = [
         f"__global const REAL *p_{r.index} = m_{p.reads[r.index][0]} + {at};"
         for r in a.sum.reads
-        for at in [base_text(p, s, r.address)]
+        for at in [base(s, r.address)]
     ]
     return {
         "outer": [bounds(*x) for x in a.outer],

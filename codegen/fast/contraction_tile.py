@@ -59,9 +59,9 @@ def offset(address: Affine, point: Point) -> int:
     return sum(address.coefficient(v) * k for v, k in point.items())
 
 
-def base_text(p: Phase, s: Schedule, address: Affine) -> str:
+def base(s: Schedule, address: Affine) -> Affine:
     """The address of the tile's first place; loops that the tile covers have no variable."""
-    return str(Affine(address.const) + address.only(live_loops(s)))
+    return Affine(address.const) + address.only(live_loops(s))
 
 
 def live_loops(s: Schedule) -> frozenset[str]:

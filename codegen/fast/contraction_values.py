@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import sympy as sp
@@ -11,16 +12,16 @@ from gradproof.codegen.fast.affine import Affine
 from gradproof.codegen.fast.contraction_schedule import Schedule
 from gradproof.codegen.fast.contraction_tile import (
     Phase,
-    Point,
     Store,
     aligned,
-    base_text,
+    base,
     declared_as,
-    offset,
     points,
     vector_load,
 )
 from gradproof.codegen.fast.problem import Tile
+from gradproof.codegen.fast.tile_sums import Row
+from gradproof.codegen.fast.transforms import loop
 from gradproof.codegen.fast.values import value_text
 from gradproof.codegen.fast.window_text import finished, folded, window, windows
 
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from gradproof.codegen.fast.contraction_sums import Shares
 
 Sources = Sequence[str]
+Term = Callable[[Row, str], Iterable[str]]  # a value, named, becomes a term of a sum
+Place = Mapping[str, int | str]  # or the variable of a loop over the places
+MANY = 4  # reads of an element's values, and places, from which on the text is loops
 
 
 def finish(
@@ -38,6 +42,9 @@ def finish(
 
     sources: for each accumulator the text that declares it, if the template does not."""
     target = p.stores[0]
+    if not sources and _repeated(p, s, tile, shares):
+        yield from _in_loops(p, s, tile)
+        return
     if shares:
         yield from shares.begun(points(tile))
     order = list(enumerate(points(tile)))
@@ -60,10 +67,31 @@ def finish(
         else:
             yield "{"
         of = window(points(tile), p.problem.points, point)
-        yield from (f"    {line}" for line in _values(p, s, k, point, of, shares))
+        term = partial(shares.term, point=point) if shares else None
+        yield from (f"    {line}" for line in _values(p, s, k, point, of, term))
         yield "}"
     if shares:
         yield from shares.added(points(tile), s.hoisted)
+
+
+def _repeated(p: Phase, s: Schedule, tile: Tile, shares: Shares | None) -> bool:
+    """Whether the values of all places are the same text, long enough to be written once."""
+    reads = {x for store in p.stores for x in store.value.free_symbols if str(x).startswith("r")}
+    plain = not (shares or p.folds or p.problem.reduced or s.hoisted)
+    return plain and len(reads) >= MANY and len(points(tile)) >= MANY
+
+
+def _in_loops(p: Phase, s: Schedule, tile: Tile) -> Iterator[str]:
+    """The values of all places as loops: unrolled, a compiler takes four times as long."""
+    count, number = len(points(tile)), Affine()
+    for v, n in tile:
+        number = number * n + Affine.of(f"{v}_e")
+    yield f"const REALV accs[{count}] = {{{', '.join(f'acc_{k}' for k in range(count))}}};"
+    lines = [f"const REALV acc_e = accs[{number}];"]
+    lines += _values(p, s, "e", {v: f"{v}_e" for v, _ in tile}, 0, None)
+    for v, n in reversed(tile):
+        lines = ["#pragma nounroll", *loop(f"{v}_e", str(n), lines)]
+    yield from lines
 
 
 def _across(k: int) -> Iterator[str]:
@@ -73,13 +101,15 @@ def _across(k: int) -> Iterator[str]:
     yield f"REAL sum_{k} = pair_{k}.lo + pair_{k}.hi;"
 
 
-def _sum_name(p: Phase, k: int) -> str:
+def _sum_name(p: Phase, k: int | str) -> str:
     return f"sum_{k}" if p.problem.reduced else f"acc_{k}"
 
 
-def _place(p: Phase, s: Schedule, address: Affine, point: Point) -> str:
-    moved = address.without({p.problem.lane}) + Affine(offset(address, point))
-    return base_text(p, s, moved)
+def _place(p: Phase, s: Schedule, address: Affine, point: Place) -> str:
+    place = base(s, address.without({p.problem.lane}))
+    for v, k in point.items():
+        place += (Affine.of(k) if isinstance(k, str) else Affine(k)) * address.coefficient(v)
+    return str(place)
 
 
 def _is_vector(p: Phase, address: Affine) -> bool:
@@ -100,7 +130,7 @@ def _stored(p: Phase, store: Store, place: str, value: str) -> str:
 
 
 def _values(
-    p: Phase, s: Schedule, k: int, point: Point, of: int, shares: Shares | None
+    p: Phase, s: Schedule, k: int | str, point: Place, of: int, term: Term | None
 ) -> Iterator[str]:
     names = {"acc": _sum_name(p, k)}
     vectors = set() if p.problem.reduced else {"acc"}
@@ -110,8 +140,8 @@ def _values(
         text = _text(store.value, names, vectors)
         vectors |= set() if p.problem.reduced else {f"v{j}"}
         yield f"{declared_as(names[f'v{j}'], not p.problem.reduced)} = {text};"
-        if store.row is not None and shares:
-            yield from shares.term(store.row, names[f"v{j}"], point)
+        if store.row is not None and term:
+            yield from term(store.row, names[f"v{j}"])
         elif store.stored:
             place = _place(p, s, store.address, point)
             yield _stored(p, store, place, names[f"v{j}"])
@@ -122,7 +152,7 @@ def _values(
 
 
 def _loads(
-    p: Phase, s: Schedule, e: sp.Expr, point: Point, names: dict[str, str], vectors: set[str]
+    p: Phase, s: Schedule, e: sp.Expr, point: Place, names: dict[str, str], vectors: set[str]
 ) -> Iterator[str]:
     """The reads of an expression that are not there yet."""
     used = {str(x) for x in e.free_symbols}

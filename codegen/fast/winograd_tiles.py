@@ -35,7 +35,7 @@ class Tiling:
         return self.pattern.nest
 
     @cached_property
-    def positions(self) -> Index:
+    def positions(self) -> tuple[int, ...]:
         """Of a tile, on each axis."""
         return tuple(a.step(self.m) for a in self.pattern.axes)
 
@@ -57,7 +57,7 @@ class Tiling:
         return prod(n for name, n in self.extents.items() if name.startswith(("at", "tile")))
 
     @property
-    def products(self) -> Index:
+    def products(self) -> tuple[int, ...]:
         """Per axis: m + taps - 1 for a unit window."""
         return tuple(t.n for t in self.transforms)
 
@@ -142,27 +142,27 @@ def stepped(address: Affine, stem: str, lane: str, count: int) -> tuple[str, Aff
     return str(address.without(steps | {lane})), address.only(steps)
 
 
-def offset(steps: Affine, stem: str, index: Index) -> int:
+def offset(steps: Affine, stem: str, index: Index) -> Affine:
     """The steps' part of an address at one index."""
-    return sum(steps.coefficient(f"{stem}{k}") * i for k, i in enumerate(index))
+    return steps.substitute({f"{stem}{k}": i for k, i in enumerate(index)})
 
 
-def flat(index: Index, extents: Sequence[int]) -> int:
+def flat(index: Index, extents: Sequence[int]) -> Affine:
     """The number of a product: row-major."""
-    out = 0
+    out = Affine()
     for i, n in zip(index, extents, strict=True):
         out = out * n + i
     return out
 
 
-def loaded(pointer: str, address: Affine, at: int, lane: str) -> str:
+def loaded(pointer: str, address: Affine, at: Affine, lane: str) -> str:
     """A vector of lanes at `pointer + at`, however they lie."""
     kind, stride = vector_kind(address, lane), address.coefficient(lane)
     if kind == "vector":
         return f"VECTOR({pointer}, {at})"
     if kind == "same":
         return f"(REALV)({pointer}[{at}])"
-    return f"(REALV)({', '.join(f'{pointer}[{at + k * stride}]' for k in range(LANES))})"
+    return f"(REALV)({', '.join(f'{pointer}[{at + Affine(k * stride)}]' for k in range(LANES))})"
 
 
 def piece_type(pieces: int) -> str:
@@ -190,7 +190,7 @@ def into_local(
         return f"{condition} ? {vector} : ({ctype})(0)" if condition else vector
 
     def keep(index: Index, name: str) -> list[str]:
-        return [f"to[{flat(index, t.products) * row * pieces}] = {name};"]
+        return [f"to[{flat(index, t.products) * (row * pieces)}] = {name};"]
 
     return base, separable(matrices, load, keep, "x", ctype)
 
