@@ -68,6 +68,16 @@ def test_a_launch_that_costs_too_much_is_not_repeated() -> None:
     assert repeats(step(), {"c": 8 * LEAST}) == {}  # too large a part of the step
 
 
+def test_a_copy_is_computed_again_where_a_step_has_two_full_moments() -> None:
+    """The sizes of copies are not known to whoever asks for this."""
+    more = [launch("k6", "e", "y"), launch("k7", "f", "e"), launch("k8", "z", "a", "b", "f")]
+    own = dict.fromkeys("abudfy", LEAST) | {"c": BIG, "e": BIG}
+    known = own | dict.fromkeys("xz", LEAST)
+    found, copies = computed_again([*step(), *more], own, known.__getitem__)
+    assert list(copies.values()) in (["b", "b^1"], ["b", "b"])
+    assert [x.kernel for x in found].count("k1") == 3
+
+
 def losses(share: float, monkeypatch: pytest.MonkeyPatch) -> tuple[list[float], int, int]:
     monkeypatch.setattr(again, "SHARE", share)
     monkeypatch.setattr("gradproof.runtime.compile._load", lambda *given: None)

@@ -50,7 +50,11 @@ def computed_again(
     found, copies = list(launches), dict[str, str]()
     left = SHARE * sum(size(b) for x in launches for b in x.buffers)
     sizes = dict(sizes)
-    while (best := _best(found, sizes, size, left)) is not None:
+
+    def elements(b: str) -> int:  # a copy may be repeated itself, or be read by a repeat
+        return sizes[b] if b in sizes else size(b)
+
+    while (best := _best(found, sizes, elements, left)) is not None:
         left -= best.cost
         copy = f"{best.buffer}^{len(copies) + 1}"
         copies[copy] = best.buffer
