@@ -28,6 +28,7 @@ from typing import Literal
 
 from gradproof.derive.errors import DefinitionError
 from gradproof.derive.winograd import Matrix, Point, Transform, cook_toom, scaled
+from gradproof.derive.winograd_strided import Strided
 
 SINGLE = Fraction(1, 2**24)
 """The unit roundoff of float32, rounding to nearest."""
@@ -38,7 +39,7 @@ Paths = dict[int, Fraction]
 
 
 def error_bound(
-    t: Transform,
+    t: Transform | Strided,
     dims: int = 1,
     u: Fraction | float = SINGLE,
     form: Form = "forward",
@@ -72,7 +73,10 @@ def error_bound(
 
 
 def average_error(
-    t: Transform, dims: int = 1, u: Fraction | float = SINGLE, form: Form = "forward"
+    t: Transform | Strided,
+    dims: int = 1,
+    u: Fraction | float = SINGLE,
+    form: Form = "forward",
 ) -> float:
     """Estimated root mean square error of a tile's outputs, in units of u: a model, not a bound.
 
@@ -135,7 +139,7 @@ def _positive(**sizes: int) -> None:
             raise DefinitionError(f"{name} is {size}, and has to be at least 1")
 
 
-def _matrices(t: Transform, form: Form) -> tuple[Matrix, Matrix, Matrix]:
+def _matrices(t: Transform | Strided, form: Form) -> tuple[Matrix, Matrix, Matrix]:
     """(L, R, P): L and R with a row per product, P with a row per output."""
     transposed = {
         "A": tuple(zip(*t.A, strict=True)),
@@ -153,7 +157,7 @@ def _matrices(t: Transform, form: Form) -> tuple[Matrix, Matrix, Matrix]:
     )
 
 
-def _outputs(t: Transform, form: Form, u: Fraction, power: int) -> list[Paths]:
+def _outputs(t: Transform | Strided, form: Form, u: Fraction, power: int) -> list[Paths]:
     """For each output along one axis, its terms' magnitudes to `power`, by number of roundings."""
     left, right, last = _matrices(t, form)
     inner = [

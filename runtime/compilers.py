@@ -2,8 +2,9 @@
 
 PoCL compiles a kernel at its first launch, one at a time in a process, and keeps the result in
 files that all processes share. So helpers go through the kernels of a planned step from its end,
-while the step goes through them from its beginning; where they meet, the rest is there. Nothing
-waits for a helper, and one that fails is not missed.
+while the step goes through them from its beginning; where they meet, the rest is there. They start
+when the program is built, and so need not read its text again. Nothing waits for a helper, and one
+that fails is not missed.
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ def start_compilers(
     dtype: str,
     device: cl.Device,
 ) -> int:
-    """Start helpers for a program, if it is large and has not been compiled before; how many.
+    """Start helpers for a program that was built, if it is large and its kernels have not been
+    compiled before; how many.
 
     launches: those of a plan, in order; nbytes: the size of the largest buffer.
     """

@@ -10,10 +10,8 @@ import numpy as np
 from gradproof.runtime.device import Device
 from gradproof.runtime.layout import Layout
 from gradproof.runtime.recorded import RecordedGraph
-from gradproof.runtime.tensor import Tensor, upload
+from gradproof.runtime.tensor import OVERHANG, Storage, Tensor, upload
 from gradproof.runtime.trace import Deferred
-
-_OVERHANG = 64  # bytes behind the last element that a vector may read
 
 
 class PlannedMemory:
@@ -25,12 +23,13 @@ class PlannedMemory:
         self._graph, self._places = graph, plan["places"]
         self._layouts = {b: _layout(x) for b, x in plan["layouts"].items()}
         self._itemsizes = {"real": np.dtype(graph.dtype).itemsize, "int": 4}
-        nbytes = {kind: n * self._itemsizes[kind] + _OVERHANG for kind, n in plan["sizes"].items()}
+        nbytes = {kind: n * self._itemsizes[kind] + OVERHANG for kind, n in plan["sizes"].items()}
         self._whole = {kind: device.pool.zeros(n, "planned step") for kind, n in nbytes.items()}
         self.nbytes = sum(nbytes.values())
         used = {b for x in plan["launches"] for b in x["buffers"]}
         self._outside = sorted(used & set(graph.storages) - set(self._places))
         self._bound: list[Any] = []
+        self._seen = 0
 
     @property
     def largest(self) -> int:
@@ -46,13 +45,20 @@ class PlannedMemory:
         """Every tensor from outside where the plan wants it."""
         for b in self._outside:
             t, storage = self._graph.tensors[b], self._graph.storages[b]
-            storage.move(t.size, t.dtype, self._layouts.get(b))
+            storage.move(t.size, t.dtype, self._layouts.get(b), lasting=True)
+        self._seen = Storage.moves
         self._bound = [self._graph.storages[b].buffer for b in self._outside]
 
     def moved(self) -> bool:
         """Whether some tensor has another buffer than when it was placed."""
+        moves = Storage.moves
+        if moves == self._seen:
+            return False
         now = (self._graph.storages[b].buffer for b in self._outside)
-        return any(a is not b for a, b in zip(now, self._bound, strict=True))
+        if any(a is not b for a, b in zip(now, self._bound, strict=True)):
+            return True
+        self._seen = moves
+        return False
 
     def buffer(self, name: str) -> Any:
         """The OpenCL buffer of a buffer of the plan."""
@@ -76,5 +82,5 @@ def give_memory(outputs: tuple[Tensor, ...], plan: Mapping[str, Any], graph: Rec
             x = plan["layouts"].get(graph.name(t))
             t.storage.layout = layout = None if x is None else _layout(x)
             size = t.size if layout is None else layout.size
-            nbytes = max(1, size) * t.dtype.itemsize + _OVERHANG
+            nbytes = max(1, size) * t.dtype.itemsize + OVERHANG
             t.storage.buffer = upload(np.zeros(nbytes, np.uint8), t.device)

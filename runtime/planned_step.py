@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,21 +18,31 @@ from gradproof.runtime.trace import Trace, refuse
 Outputs = tuple[Tensor, ...]
 
 
-@dataclass
 class _Changing:
-    """A scalar argument that is set again where its value has changed, which takes 10 µs."""
+    """The arguments of a launch with changing scalars. Where one has changed all are set again at
+    once, some µs for 50 of them; a number that is set alone takes 10 µs."""
 
-    position: int
-    kind: type[np.generic]
-    slot: str
-    last: float | int | None = None
+    def __init__(
+        self, kernel: Any, arguments: list[Any], slots: dict[int, tuple[Any, str]]
+    ) -> None:
+        """slots: position -> the scalar's type, and its slot."""
+        kinds = [np.int32 if isinstance(a, np.int32) else None for a in arguments]
+        for position, (kind, _) in slots.items():
+            kinds[position] = kind
+        kernel.set_scalar_arg_dtypes(kinds)
+        self._kernel, self._arguments, self._positions = kernel, arguments, list(slots)
+        self._names = [name for _, name in slots.values()]
+        self._last: list[float | int] | None = None
 
-    def refresh(self, kernel: Any, values: Mapping[str, float | int]) -> None:
-        """Set the argument, unless it has the value already."""
-        value = values[self.slot]
-        if value != self.last or self.last is None:
-            kernel.set_arg(self.position, self.kind(value))
-            self.last = value
+    def refresh(self, values: Mapping[str, float | int]) -> None:
+        """Set the arguments, unless the scalars have the values already."""
+        now = [values[name] for name in self._names]
+        if now == self._last:
+            return
+        for position, value in zip(self._positions, now, strict=True):
+            self._arguments[position] = value
+        self._kernel.set_args(*self._arguments)
+        self._last = now
 
 
 class PlannedStep:
@@ -94,33 +103,37 @@ class PlannedStep:
         if self._memory.moved():
             self._bind_all()
         self._ask()
-        for kernel, scalar in self._scalars:
-            scalar.refresh(kernel, self._values)
+        for changing in self._changing:
+            changing.refresh(self._values)
         self.device.launch_all(self._launches)
         for storage in self._written:
             storage.version += 1
 
     def _ask(self) -> None:
         """Host effects and changing scalars, in the order in which they were recorded."""
-        for item in self._trace.order:
-            if callable(item):
-                item()
-                continue
-            for slot in self._asked.get(item, ()):
-                self._values[slot] = self._slots[slot].value()
+        values = self._values
+        for slot, ask in self._asked:
+            values[slot] = ask()
 
     # -- binding ----------------------------------------------------------------------------------
     def _build(self) -> None:
-        """The program, and which slots each call asks for."""
-        self._asked: dict[int, list[str]] = {}
+        """The program, and what is asked before each run, in order."""
+        scalars: dict[int, list[tuple[str, Any]]] = {}
         for name, slot in self._slots.items():
             if callable(slot.value):
-                self._asked.setdefault(slot.call, []).append(name)
+                scalars.setdefault(slot.call, []).append((name, slot.value))
+        self._asked: list[tuple[str, Any]] = []  # a slot, or "" for a host effect, and what to call
+        for item in self._trace.order:
+            self._asked += [("", item)] if callable(item) else scalars.get(item, [])
         names = sorted({x["kernel"] for x in self.plan["launches"] if x["kernel"]})
         self._program: Any = None
         if names:
             options = tuple(self.plan["options"][self.dtype])
-            start_compilers(
+            built = self.device.build(
+                self.plan["source"], options, names[:1], label="planned step", large=True
+            )
+            self._program = next(iter(built.values())).program
+            start_compilers(  # now, as they find the program that was just built in PoCL's files
                 self.plan["source"],
                 options,
                 self.plan["launches"],
@@ -128,19 +141,15 @@ class PlannedStep:
                 self.dtype,
                 self.device.context.devices[0],
             )
-            built = self.device.build(
-                self.plan["source"], options, names[:1], label="planned step", large=True
-            )
-            self._program = next(iter(built.values())).program
 
     def _bind_all(self) -> None:
         """Every launch on the buffers that its tensors have now, in the layouts of the plan."""
         self._memory.place()
+        self._changing: list[_Changing] = []
         self._bound = [self._bind(x) for x in self.plan["launches"]]
-        self._scalars = [(launch.kernel, s) for launch, found in self._bound for s in found]
-        self._launches = [(x.kernel, x.global_size, x.local_size) for x, _ in self._bound]
+        self._launches = [(x.kernel, x.global_size, x.local_size) for x in self._bound]
 
-    def _bind(self, x: Mapping[str, Any]) -> tuple[Launch, tuple[Any, ...]]:
+    def _bind(self, x: Mapping[str, Any]) -> Launch:
         import pyopencl as cl
 
         buffers = [self._memory.buffer(b) for b in x["buffers"]]
@@ -148,39 +157,42 @@ class PlannedStep:
             call = self._trace.calls[x["call"]]
             named = dict(zip(x["note"].split(","), buffers, strict=True))
             tensors = {n: named[self._graph.name(t)] for n, t in call.tensors.items()}
-            return reference_launch(call.binding, call.spec, tensors, self.dtype, self.device), (
-                self._reference_scalars(x["call"])
-            )
+            launch = reference_launch(call.binding, call.spec, tensors, self.dtype, self.device)
+            self._set(launch.kernel, *self._reference_arguments(x["call"], launch))
+            return launch
         kernel = cl.Kernel(self._program, x["kernel"])
-        for position, buffer in enumerate(buffers):
-            kernel.set_arg(position, buffer)
-        changing = []
-        for k, (slot, dtype) in enumerate(x["scalars"]):
-            kind = np.uint32 if dtype == "uint" else np.dtype(self.dtype).type
-            value = self._slots[slot].value
-            if callable(value):
-                changing.append(_Changing(len(buffers) + k, kind, slot))
-            else:
-                kernel.set_arg(len(buffers) + k, kind(value))
-        behind = len(buffers) + len(x["scalars"])
-        for k, size in enumerate(x["sizes"]):
-            kernel.set_arg(behind + k, np.int32(size))
+        scalars = [(self._kind(dtype), slot) for slot, dtype in x["scalars"]]
+        arguments = [*buffers, *[None] * len(scalars), *map(np.int32, x["sizes"])]
+        self._set(kernel, arguments, dict(enumerate(scalars, len(buffers))))
         local = x["local"]
-        launch = Launch(self.device, kernel, (x["groups"] * local,), (local,), tuple(buffers))
-        return launch, tuple(changing)
+        return Launch(self.device, kernel, (x["groups"] * local,), (local,), tuple(buffers))
 
-    def _reference_scalars(self, number: int) -> tuple[Any, ...]:
-        call = self._trace.calls[number]
-        slots = {s.name: n for n, s in self._slots.items() if s.call == number}
-        found = []
-        for position, a in enumerate(call.spec.arguments):
+    def _reference_arguments(
+        self, number: int, launch: Launch
+    ) -> tuple[list[Any], dict[int, tuple[Any, str]]]:
+        slots = {t.name: n for n, t in self._slots.items() if t.call == number}
+        arguments: list[Any] = list(launch.keep)
+        found = {}
+        for position, a in enumerate(self._trace.calls[number].spec.arguments):
             if a.kind == "scalar":
-                kind = np.uint32 if a.dtype == "uint" else np.dtype(self.dtype).type
-                found.append(_Changing(position, kind, slots[a.name]))
-                value = self._slots[slots[a.name]].value
-                if not callable(value):
-                    self._values[slots[a.name]] = value
-        return tuple(found)
+                found[position] = (self._kind(a.dtype), slots[a.name])
+                arguments.insert(position, None)
+        return arguments, found
+
+    def _kind(self, dtype: str) -> Any:
+        return np.uint32 if dtype == "uint" else np.dtype(self.dtype).type
+
+    def _set(self, kernel: Any, arguments: list[Any], slots: dict[int, tuple[Any, str]]) -> None:
+        """Set all arguments, now or, where a scalar changes, before the runs."""
+        values = {n: self._slots[n].value for _, n in slots.values()}
+        if any(map(callable, values.values())):
+            self._values |= {n: v for n, v in values.items() if not callable(v)}
+            self._changing.append(_Changing(kernel, arguments, slots))
+            return
+        for position, (kind, name) in slots.items():
+            arguments[position] = kind(values[name])
+        for position, value in enumerate(arguments):
+            kernel.set_arg(position, value)
 
     @property
     def launches(self) -> int:

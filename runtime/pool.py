@@ -30,6 +30,7 @@ B = TypeVar("B")
 MIN_BYTES = 256
 # Sizes with the same leading one and the same 4 bits after it share a class: at most 1/16 is lost.
 _LEADING_BITS = 4
+LARGE_PAGE = 2**21  # bytes; smaller memory has no such page
 
 
 class ExactBuffer(cl.Buffer):
@@ -169,6 +170,15 @@ class BufferPool:
         buffer: ExactBuffer = self._allocate_or_trim(partial(ExactBuffer, self), size, label)
         cl.enqueue_fill_buffer(self.queue, buffer, np.zeros(1, np.uint8), 0, size)
         return buffer
+
+    def has_large_pages(self, nbytes: int) -> bool:
+        """Whether `zeros` gives so many bytes in large pages: a CPU's memory, and enough of it."""
+        on_host = bool(self.flags & cl.mem_flags.ALLOC_HOST_PTR) and not self._exact
+        return on_host and nbytes >= LARGE_PAGE
+
+    def lasts(self, buffer: object) -> bool:
+        """Whether a buffer is one of `zeros`, not of reused memory."""
+        return isinstance(buffer, ExactBuffer)
 
     def _checked(self, nbytes: int, label: str) -> int:
         size = operator.index(nbytes)

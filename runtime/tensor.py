@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from gradproof.runtime.tensor_methods import TensorMethods
 if TYPE_CHECKING:
     from gradproof.runtime.autograd import Node
 
+OVERHANG = 64  # bytes behind the last element that a vector may read
 DTYPES = ("float32", "float64", "int32")
 Accepted = tuple[NDArray[Any], Extremes | None]  # an array, and what is known of its integers
 
@@ -28,7 +30,11 @@ class Storage:
     """Device memory that views share, and how often it was written after its creation.
 
     `layout`: where the elements lie, None for row-major; only planned steps choose another one.
+    `moves`: of all storages, another number whenever one has got another buffer.
     """
+
+    moves = 0
+    _next_move = itertools.count(1)
 
     def __init__(self, buffer: Any, device: Device) -> None:
         self.buffer = buffer
@@ -58,14 +64,24 @@ class Storage:
         if host.nbytes:
             cl.enqueue_copy(self.device.queue, self.buffer, host, is_blocking=True)
 
-    def move(self, size: int, dtype: np.dtype[Any], layout: Layout | None) -> None:
-        """The same elements in another layout, in a new buffer."""
-        if layout == self.layout:
+    def move(
+        self, size: int, dtype: np.dtype[Any], layout: Layout | None, lasting: bool = False
+    ) -> None:
+        """The same elements in another layout, in a new buffer; in large pages where the buffer is
+        `lasting` and the device has them for it."""
+        room = size if layout is None else layout.size
+        nbytes = max(1, room) * dtype.itemsize
+        pool = self.device.pool
+        large = lasting and pool.has_large_pages(nbytes)
+        if layout == self.layout and (not large or pool.lasts(self.buffer)):
             return
         elements = self.read(size, dtype)
-        room = size if layout is None else layout.size
-        self.buffer = self.device.pool.allocate(max(1, room) * dtype.itemsize, "tensor")
+        if large:
+            self.buffer = pool.zeros(nbytes + OVERHANG, "tensor")
+        else:
+            self.buffer = pool.allocate(nbytes, "tensor")
         self.layout = layout
+        Storage.moves = next(Storage._next_move)
         self.write(elements, dtype)
 
 

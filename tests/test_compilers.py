@@ -13,10 +13,11 @@ from typing import Any
 import pyopencl as cl
 import pytest
 
-from gradproof.runtime import compilers
+import gradproof as gp
+from gradproof.runtime import compilers, planned_step
 from gradproof.runtime.build import keeps_kernels
 from gradproof.runtime.compilers import compile_kernels, helpers, start_compilers, stop_compilers
-from gradproof.runtime.device import open_device
+from gradproof.runtime.device import Device, open_device
 
 SOURCE = """
 __kernel void k0_(__global float *x, float a) { x[get_group_id(0)] = a; }
@@ -121,3 +122,19 @@ def test_sizes_that_are_arguments_are_nothing_on_all_groups(device) -> None:
     names = [device.platform.name, device.name, device.version]
     work = {"device": names, "source": SOURCE, "options": [], "nbytes": 4096, "dtype": "float32"}
     compile_kernels(work | {"kernels": [x for x in LAUNCHES if x["kernel"]]})
+
+
+def test_helpers_start_when_the_program_is_built(monkeypatch) -> None:
+    done = []
+
+    def build(self: Device, *given: Any, **named: Any) -> Any:
+        result = plainly(self, *given, **named)
+        done.append("built")
+        return result
+
+    plainly = Device.build
+    monkeypatch.setattr(Device, "build", build)
+    monkeypatch.setattr(planned_step, "start_compilers", lambda *given: done.append("started"))
+    x = gp.tensor([1.0, 2.0])
+    gp.plan(lambda t: gp.functional.relu(t), x)
+    assert done == ["built", "started"]

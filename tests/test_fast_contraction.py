@@ -20,6 +20,7 @@ from gradproof.codegen.fast.contraction import (
     contraction_layouts,
     contraction_tiles,
 )
+from gradproof.codegen.fast.contraction_text import MANY
 from gradproof.codegen.fast.inline import renamed
 from gradproof.codegen.fast.kernel import FastKernel
 from gradproof.codegen.fast.layout import Layout
@@ -316,6 +317,36 @@ def test_epilogues(target: str, sizes: dict[str, int], store: bool) -> None:
     assert np.array_equal(job.get("added"), positive + 2 * rest)
     if store:
         assert np.array_equal(job.get(target), want)
+
+
+@pytest.mark.parametrize(
+    ("target", "sizes"), [("z", {}), ("grad_Y", {"S": 2}), ("grad_Y", {"OG": 64})]
+)
+def test_values_of_many_reads_are_loops_over_the_places_of_a_tile(
+    target: str, sizes: dict[str, int]
+) -> None:
+    e = conv(H=6, W=7, **sizes)[target]
+    names = tuple(f"rest{k}" for k in range(MANY))
+    r = sp.symbols(f"r0:{MANY + 1}", real=True)
+    many = elementwise(
+        e, "many", (target, *names), sum(((k + 2) * x for k, x in enumerate(r)), r[0])
+    )
+    few = elementwise(e, "many", (target, *names[1:-1]), r[0] + r[1])
+    layouts = e.layouts()
+    layouts |= dict.fromkeys(("many", *names), layouts[target])
+    assert "accs" not in built("k", e, layouts, epilogue=(few,)).text
+    k = built("k", e, layouts, epilogue=(many,))
+    assert "accs[" in k.text and k.text.count("STORED(m_many") + k.text.count("PLACED(m_many") <= 8
+    job = Job([k], layouts)
+    arrays = data(e)
+    rng = np.random.default_rng(1)
+    rest = {n: rng.integers(-3, 4, e.shapes[target]).astype(float) for n in names}
+    for t, x in {**arrays, **rest}.items():
+        job.put(t, x)
+    job.run()
+    want = run(e.nests, e.shapes[target], arrays)
+    added = sum((j + 3) * x for j, x in enumerate(rest.values()))
+    assert np.array_equal(job.get("many"), 3 * want + added)
 
 
 def test_the_value_of_the_nest_is_applied() -> None:

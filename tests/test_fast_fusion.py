@@ -425,3 +425,18 @@ def test_a_matrix_times_itself_reshaped() -> None:
     recorded, plan, _ = check(lambda: [F.matmul(x.reshape(3, 4), x.reshape(4, 3))])
     assert [t.kind for t in plan.tasks] == ["opaque"]  # one buffer under two shapes
     assert views.groups((3, 4), (4, 3)) is None and len(recorded.graph.calls) == 1
+
+
+def test_sums_of_one_pass_read_what_a_mask_reads() -> None:
+    """The norm's sums are one pass: the gradient of ReLU in front is worth none of its own."""
+    x, gamma, beta = reals(8, 4, 16, 16, grad=True), reals(4, grad=True), reals(4, grad=True)
+    y = F.relu(F.batch_norm(x, None, None, gamma, beta, training=True))
+    cotangent = reals(8, 4, 16, 16, seed=1)
+
+    def step() -> list[Tensor]:
+        return [g for g in gp.grad(y, [x, gamma, beta], cotangent) if g is not None]
+
+    _, plan, _ = check(step)
+    sums, whole = plan.tasks
+    assert sums.nests[0].reductions
+    assert not whole.nests[0].reductions

@@ -173,7 +173,7 @@ def within_bounds(job: Job, level: float) -> bool:
 def without_base(kernels: Kernels | None) -> Kernels:
     """Sums of z and z^2 themselves."""
     assert kernels is not None
-    first = re.compile(r"^.*if \((t|shares_.*) == 0\) .*$", re.MULTILINE)
+    first = re.compile(r"^.*if \((t|shares_.*) == 0.*\) .*$", re.MULTILINE)
     cut = tuple(replace(k, text=first.sub("", k.text)) for k in kernels)
     assert cut != kernels
     return cut

@@ -15,19 +15,20 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from math import prod
 
+from gradproof.codegen.fast.contraction_assembly import assembled
 from gradproof.codegen.fast.contraction_layouts import contraction_layouts, products
 from gradproof.codegen.fast.contraction_phases import phases
 from gradproof.codegen.fast.contraction_schedule import Schedule, chunked, schedules
 from gradproof.codegen.fast.contraction_sums import shares_of
-from gradproof.codegen.fast.contraction_text import Phase, section
+from gradproof.codegen.fast.contraction_text import section
+from gradproof.codegen.fast.contraction_tile import Phase
 from gradproof.codegen.fast.kernel import FastKernel
 from gradproof.codegen.fast.layout import Layout
 from gradproof.codegen.fast.machine import AVX2, Machine
 from gradproof.codegen.fast.nest import Nest
 from gradproof.codegen.fast.problem import Problem
-from gradproof.codegen.fast.tile_sums import Row, TileSums, merging, summed
+from gradproof.codegen.fast.tile_sums import Row, TileSums, summed
 from gradproof.codegen.fast.tiles import Tiling, tilings
-from gradproof.codegen.render import environment
 
 __all__ = [
     "contraction_cost",
@@ -86,7 +87,7 @@ def contraction_kernels(
     kernels of their own."""
     if not products(nests):
         return None
-    epilogue, sums, rows = _behind(nests, layouts, also)
+    epilogue, sums, rows = behind(nests, layouts, also)
     layouts = {**layouts, **sums.layouts}
     chosen: list[tuple[Phase, Tiling]] = []
     forced = force.split(_BETWEEN) if force is not None else [None] * len(nests)
@@ -100,7 +101,7 @@ def contraction_kernels(
     return _kernels(name, nests, chosen, epilogue, sums, layouts)
 
 
-def _behind(
+def behind(
     nests: tuple[Nest, ...], layouts: Mapping[str, Layout], also: tuple[Nest, ...]
 ) -> tuple[tuple[Nest, ...], TileSums, dict[str, Row]]:
     """The nests behind a sum of products, windows among them, with the terms of sums over the
@@ -120,7 +121,7 @@ def contraction_tiles(
     store: bool = True,
 ) -> tuple[str, ...]:
     """The cheapest tiles by the model, to force and to time; for phases, rank by rank."""
-    epilogue, sums, rows = _behind(nests, layouts, also)
+    epilogue, sums, rows = behind(nests, layouts, also)
     layouts = {**layouts, **sums.layouts}
     ranked = [_ranked(n, layouts, epilogue, store, machine, rows) for n in nests]
     if not all(ranked):
@@ -188,27 +189,11 @@ def _kernels(
             return None
         sections.append(section(phase, s, *mine, shares))
         slots += shares.slots if shares else 0
-    ends = merging(name, sums, f"{name}_shares", slots, layouts)
-    if ends is None:
-        return None
-    stores = [s for p, _ in chosen for s in (*p.stores, *p.results) if s.stored]
-    written = dict.fromkeys(s.tensor for s in stores)
-    whole = {s.tensor for s in stores if s.whole}
-    read = dict.fromkeys(t for p, _ in chosen for t in _used_tensors(p) if t not in written)
-    tensors = tuple([(t, False) for t in read] + [(t, True) for t in written])
-    scalars = tuple(dict.fromkeys(s for n in (*nests, *epilogue) for s in n.scalars))
     note = _BETWEEN.join(str(t) for _, t in chosen)
-    kinds = {t: f"{'' if w else 'const '}{'int' if t in whole else 'REAL'}" for t, w in tensors}
-    arguments = [f"__global {kinds[t]} *restrict m_{t}" for t, _ in tensors]
-    arguments += ["__global REALV *restrict g_shares"] if sums.terms else []
-    arguments += [f"const {'REAL' if kind == 'real' else 'uint'} s_{s}" for s, kind in scalars]
-    about = [f"{n.out} = {n.value}, {[str(r) for r in n.reads]}" for n in nests]
-    template = environment().get_template("fast_contraction.cl.j2")
-    text = template.render(name=name, arguments=arguments, sections=sections, about=[*about, note])
-    flops = sum(2 * prod(n.extents.values()) for n in nests if n.reductions)
-    scratch = ((f"{name}_shares", sums.size(slots)),) if sums.terms else ()
-    tensors += tuple((t, True) for t, _ in scratch)
-    return FastKernel(name, text, tensors, groups, scalars, flops, scratch, note), *ends
+    return assembled(
+        "fast_contraction.cl.j2", name, nests, [p for p, _ in chosen], epilogue, sums, layouts,
+        groups, slots, note, sections=sections,
+    )  # fmt: skip
 
 
 def _shares(parts: list[tuple[Phase, Schedule]]) -> Iterator[tuple[str, str]]:
@@ -223,13 +208,6 @@ def _shares(parts: list[tuple[Phase, Schedule]]) -> Iterator[tuple[str, str]]:
         else:
             yield f"group_ >= {first} && group_ < {first + n}", f"group_ - {first}"
         first += n
-
-
-def _used_tensors(p: Phase) -> Iterator[str]:
-    used = {f"r{r.index}" for s in p.problem.sums for r in s.reads}
-    values = [s.value for s in (*p.stores, *p.results)] + [f.term for f in p.folds]
-    used |= {str(x) for e in values for x in e.free_symbols}
-    yield from (t for k, (t, _) in enumerate(p.reads) if f"r{k}" in used)
 
 
 def _ranked(

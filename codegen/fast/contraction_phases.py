@@ -8,7 +8,8 @@ from dataclasses import replace
 import sympy as sp
 
 from gradproof.codegen.fast.affine import Affine
-from gradproof.codegen.fast.contraction_text import Phase, Store
+from gradproof.codegen.fast.contraction_bounds import bounds_of
+from gradproof.codegen.fast.contraction_tile import Phase, Store
 from gradproof.codegen.fast.layout import Layout
 from gradproof.codegen.fast.nest import Access, Loop, Nest
 from gradproof.codegen.fast.problem import Problem, Read, Sum
@@ -45,8 +46,10 @@ def phases(
     if not points <= set(dict(s.loops)):
         return
     for one, lane, reduced in _lanes(s):
-        fused = fused_loops(one, points | {lane}) if one.reductions else one
-        phase = _phase(fused, lane, reduced, values, store, rows or {})
+        within = [bounds_of(one, r, lane, layouts) for r in one.reductions]
+        kept = points.union({lane}, *(b.loops for found in within for b in found))
+        fused = fused_loops(one, kept) if one.reductions else one
+        phase = _phase(fused, lane, reduced, values, store, rows or {}, within)
         if phase is None or (pooled and (reduced or lane in points)):
             continue
         yield _pooled(phase, pooled) if pooled else phase
@@ -127,7 +130,13 @@ def _store(tensor: str, address: Affine, value: sp.Expr, rows: Rows, stored: boo
 
 
 def _phase(
-    s: Strided, lane: str, reduced: bool, values: Values, store: bool, rows: Rows
+    s: Strided,
+    lane: str,
+    reduced: bool,
+    values: Values,
+    store: bool,
+    rows: Rows,
+    within: list[tuple[Affine, ...]],
 ) -> Phase | None:
     """The phase with this lane; None where some address does not run along it in steps of 1."""
     count = len(s.reads) - (len(values) - 1)
@@ -145,8 +154,9 @@ def _phase(
                 Read(k, s.reads[k], s.reads[k].coefficient(lane) == 1) for k in s.nest.used(r.term)
             ),
             r.term,
+            bounds,
         )
-        for r in s.reductions
+        for r, bounds in zip(s.reductions, within, strict=True)
     )
     along = [x.address.coefficient(lane) for x in stores]
     if any(k != (0 if reduced else 1) for k in along):

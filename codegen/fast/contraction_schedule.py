@@ -158,7 +158,8 @@ def _outside(
 
 
 def _order(s: Sum, unroll: str) -> tuple[Loop, ...]:
-    loops = innermost(s)
+    """Loops with bounds first: the others then go on through equal steps."""
+    loops = sorted(innermost(s), key=lambda x: x[0] not in s.bounded)
     return (*(x for x in loops if x[0] != unroll), *(x for x in loops if x[0] == unroll))
 
 
@@ -176,18 +177,21 @@ def _hoisted(p: Problem, t: Tiling) -> tuple[tuple[str, int, int], ...]:
     s = p.main
     if s is None:
         return ()
-    order = _order(s, t.unroll[0])
+    loop, steps = t.unroll
+    order = _order(s, loop)
     extents = dict(order) | dict(t.tile)
+    whole = tuple(x for x in innermost(s) if x[0] not in s.bounded)
     found = []
-    for v, n in order[:-1]:
+    for v, n in whole if s.bounded else order[:-1]:
+        least = steps if v == loop else 1
         if _footprint(s, p.lane, extents) <= CACHE:
             break
         fits = [
             k
-            for k in range(1, n + 1)
+            for k in range(least, n + 1, least)
             if n % k == 0 and _footprint(s, p.lane, {**extents, v: k}) <= CACHE
         ]
-        piece = max(fits, default=1)
+        piece = max(fits, default=least)
         if piece < n:
             found.append((v, n, piece))
             extents[v] = piece
@@ -222,5 +226,6 @@ def chunked(p: Problem) -> Problem:
             else:
                 loops.append((v, n))
         reads = tuple(Read(r.index, r.address.substitute(where), r.vector) for r in s.reads)
-        sums.append(Sum(tuple(loops), reads, s.term))
+        within = tuple(b for b in s.within if not b.loops & set(where))
+        sums.append(Sum(tuple(loops), reads, s.term, within))
     return replace(p, sums=tuple(sums))

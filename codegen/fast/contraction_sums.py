@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from gradproof.codegen.fast.contraction_schedule import Schedule
-from gradproof.codegen.fast.contraction_text import Phase
+from gradproof.codegen.fast.contraction_tile import Phase
 from gradproof.codegen.fast.program import LANES
 from gradproof.codegen.fast.tile_sums import Row, TileSums
 

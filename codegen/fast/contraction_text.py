@@ -2,63 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from itertools import product
+from collections.abc import Iterable, Iterator
 from math import prod
 from typing import TYPE_CHECKING
 
 import sympy as sp
 
-from gradproof.codegen.fast.affine import Affine
+from gradproof.codegen.fast.contraction_bounds import limits
 from gradproof.codegen.fast.contraction_schedule import Around, Schedule
-from gradproof.codegen.fast.problem import LINE, Problem, Read, Tile
-from gradproof.codegen.fast.tile_sums import Row
+from gradproof.codegen.fast.contraction_tile import (
+    Phase,
+    Point,
+    aligned,
+    base,
+    declared_as,
+    live_loops,
+    offset,
+    points,
+    vector_load,
+)
+from gradproof.codegen.fast.contraction_values import Sources, finish, results
+from gradproof.codegen.fast.problem import Read, Tile
 from gradproof.codegen.fast.tiles import overlapping
 from gradproof.codegen.fast.values import value_text
-from gradproof.codegen.fast.window_text import declared, folded, window, windows
-from gradproof.codegen.fast.windows import Fold
+from gradproof.codegen.fast.window_text import declared, windows
 
 if TYPE_CHECKING:
     from gradproof.codegen.fast.contraction_sums import Shares
 
-Point = Mapping[str, int]
-
-
-@dataclass(frozen=True)
-class Store:
-    """A value and where it goes; `stored` is False for one that only others read; `whole`: its
-    tensor is one of integers; `row`: that of a term of a sum, which is added up
-    (`contraction_sums`)."""
-
-    tensor: str
-    address: Affine
-    value: sp.Expr
-    stored: bool = True
-    whole: bool = False
-    row: Row | None = None
-
-
-@dataclass(frozen=True)
-class Phase:
-    """A problem with its reads (tensor, address) by number and its stores in order; in their values
-    `acc` is the sum, `r_k` a read, `v_k` the k-th value.
-
-    folds: reductions `a_k` of the values over the points of windows; results: what is stored for
-    each window."""
-
-    problem: Problem
-    reads: tuple[tuple[str, Affine], ...]
-    stores: tuple[Store, ...]
-    folds: tuple[Fold, ...] = ()
-    results: tuple[Store, ...] = ()
-
 
 def section(
-    p: Phase, s: Schedule, mine: str, number: str, shares: Shares | None = None
+    p: Phase,
+    s: Schedule,
+    mine: str,
+    number: str,
+    shares: Shares | None = None,
+    sources: Sources = (),
 ) -> dict[str, object]:
     """What the template needs for one schedule of a phase; mine: whether a work-group does it,
-    number: which of its work-groups that is; `shares`: where its sums over the target go."""
+    number: which of its work-groups that is; `shares`: where its sums over the target go;
+    sources: for each accumulator the text that declares it, if the template does not."""
     return {
         "before": shares.before if shares else [],
         "after": shares.after if shares else [],
@@ -66,13 +49,19 @@ def section(
         "number": number,
         "schedule": s,
         "regions": [
-            _region(p, s, base, count, steps, shares) for base, count, steps in s.regions
+            _region(p, s, base, count, steps, shares, sources) for base, count, steps in s.regions
         ],
     }  # fmt: skip
 
 
 def _region(
-    p: Phase, s: Schedule, base: int, count: int, steps: int, shares: Shares | None
+    p: Phase,
+    s: Schedule,
+    base: int,
+    count: int,
+    steps: int,
+    shares: Shares | None,
+    sources: Sources,
 ) -> dict[str, object]:
     tile: Tile = (((s.tiled, steps),) if s.tiled else ()) + s.factors
     return {
@@ -81,31 +70,10 @@ def _region(
         "steps": steps,
         "accumulators": [f"acc_{k}" for k in range(prod(n for _, n in tile))],
         "sums": [_sum(p, s, a, tile) for a in s.sums],
-        "finish": list(_finish(p, s, tile, shares)),
+        "finish": list(finish(p, s, tile, shares, sources)),
         "before": list(declared(p.folds, len(windows(points(tile), p.problem.points)))),
-        "after": list(_results(p, s, tile)),
+        "after": list(results(p, s, tile)),
     }
-
-
-def points(tile: Tile) -> list[dict[str, int]]:
-    """The places of a tile, in order."""
-    names = [v for v, _ in tile]
-    return [
-        dict(zip(names, x, strict=True)) for x in product(*[range(n) for _, n in tile])
-    ]  # fmt: skip
-
-
-def offset(address: Affine, point: Point) -> int:
-    """What a place of the tile adds to an address."""
-    return sum(address.coefficient(v) * k for v, k in point.items())
-
-
-def _base(p: Phase, s: Schedule, address: Affine) -> str:
-    """The address of the tile's first place; loops that the tile covers have no variable."""
-    live = {x[0] for x in s.grid} | {x[0] for x in (*s.outside, *s.inner)} | {s.tiled}
-    live |= {v for v, _ in s.points}
-    live |= {v for a in s.sums for v, _ in a.sum.loops}
-    return str(Affine(address.const) + address.only(live))
 
 
 # -- sums ---------------------------------------------------------------------------------------
@@ -113,13 +81,14 @@ def _sum(p: Phase, s: Schedule, a: Around, tile: Tile) -> dict[str, object]:
     hoisted = {v: piece for v, _, piece in s.hoisted}
     last = a.inner[-1][0] if a.inner else ""
 
-    def bounds(v: str, n: int) -> tuple[str, int | str, int | str, int]:
-        step = a.unroll if v == last else 1
-        return (v, f"{v}_h", f"{v}_h + {hoisted[v]}", step) if v in hoisted else (v, 0, n, step)
+    def bounds(v: str, n: int) -> tuple[str, str, str, int]:
+        first, end = (f"{v}_h", f"{v}_h + {hoisted[v]}") if v in hoisted else ("0", str(n))
+        return (v, *limits(a.sum, v, first, end, tile, live_loops(s)), a.unroll if v == last else 1)
 
     lines = [
-        f"__global const REAL *p_{r.index} = m_{p.reads[r.index][0]} + {_base(p, s, r.address)};"
+        f"__global const REAL *p_{r.index} = m_{p.reads[r.index][0]} + {at};"
         for r in a.sum.reads
+        for at in [base(s, r.address)]
     ]
     return {
         "outer": [bounds(*x) for x in a.outer],
@@ -148,7 +117,7 @@ def _multiply_adds(p: Phase, a: Around, tile: Tile, last: str) -> Iterator[str]:
                 if at not in names:
                     names[at] = f"x_{number}"
                     number += 1
-                    yield f"{_declared(names[at], r.vector)} = {_load(p, r, at[1])};"
+                    yield f"{declared_as(names[at], r.vector)} = {_load(p, r, at[1])};"
             here = {f"r{r.index}": names[r.index, offset(r.address, point)] for r in a.sum.reads}
             here |= {str(x): f"s_{x}" for x in a.sum.term.free_symbols if str(x) not in here}
             vectors = frozenset(f"r{r.index}" for r in a.sum.reads if r.vector)
@@ -158,7 +127,7 @@ def _multiply_adds(p: Phase, a: Around, tile: Tile, last: str) -> Iterator[str]:
                 text, vector = value_text(f, here, vectors), bool(own & vectors)
                 if text not in known:
                     known[text] = f"f_{len(known)}"
-                    yield f"{_declared(known[text], vector)} = {text};"
+                    yield f"{declared_as(known[text], vector)} = {text};"
                 term = term.subs(f, sp.Symbol(known[text], real=True))
                 vectors |= {known[text]} if vector else set()
             yield f"acc_{k} += {value_text(term, here, vectors)};"
@@ -172,139 +141,3 @@ def _load(p: Phase, r: Read, at: int) -> str:
     if not r.vector:
         return f"p_{r.index}[{at}]"
     return vector_load(f"p_{r.index}", str(at), aligned(p, r.address))
-
-
-def aligned(p: Phase, address: Affine) -> bool:
-    """Whether every vector begins at a multiple of the lanes."""
-    rest = address.without({p.problem.lane})
-    return all(k % LINE == 0 for k in (rest.const, *(k for _, k in rest.terms)))
-
-
-def vector_load(pointer: str, place: str, is_aligned: bool) -> str:
-    """A vector from memory."""
-    return f"{'VECTOR' if is_aligned else 'LOADED'}({pointer}, {place})"
-
-
-def _declared(name: str, vector: bool) -> str:
-    return f"const {'REALV' if vector else 'REAL'} {name}"
-
-
-# -- values -------------------------------------------------------------------------------------
-def _finish(p: Phase, s: Schedule, tile: Tile, shares: Shares | None) -> Iterator[str]:
-    """Sums over the lane, partial sums of hoisted loops, then the values and their stores."""
-    target = p.stores[0]
-    if shares:
-        yield from shares.begun(points(tile))
-    order = sorted(
-        enumerate(points(tile)), key=lambda x: [x[1].get(v, 0) for v in p.problem.points]
-    )
-    for k, point in order:
-        if p.problem.reduced:
-            yield from _across(k)
-        if s.hoisted:
-            first = " && ".join(f"{v}_h == 0" for v, _, _ in s.hoisted)
-            last = " && ".join(f"{v}_h + {n} == {extent}" for v, extent, n in s.hoisted)
-            place = _place(p, s, target.address, point)
-            whole = _element(p, target.tensor, target.address, place)
-            yield f"if (!({first})) {_sum_name(p, k)} += {whole};"
-            yield f"if (!({last})) {_stored(p, target, place, _sum_name(p, k))} else {{"
-        else:
-            yield "{"
-        of = window(points(tile), p.problem.points, point)
-        yield from (f"    {line}" for line in _values(p, s, k, point, of, shares))
-        yield "}"
-    if shares:
-        yield from shares.added(points(tile), s.hoisted)
-
-
-def _across(k: int) -> Iterator[str]:
-    yield f"const JOIN(REAL, 8) half_{k} = acc_{k}.lo + acc_{k}.hi;"
-    yield f"const JOIN(REAL, 4) quarter_{k} = half_{k}.lo + half_{k}.hi;"
-    yield f"const JOIN(REAL, 2) pair_{k} = quarter_{k}.lo + quarter_{k}.hi;"
-    yield f"REAL sum_{k} = pair_{k}.lo + pair_{k}.hi;"
-
-
-def _sum_name(p: Phase, k: int) -> str:
-    return f"sum_{k}" if p.problem.reduced else f"acc_{k}"
-
-
-def _place(p: Phase, s: Schedule, address: Affine, point: Point) -> str:
-    moved = address.without({p.problem.lane}) + Affine(offset(address, point))
-    return _base(p, s, moved)
-
-
-def _is_vector(p: Phase, address: Affine) -> bool:
-    return not p.problem.reduced and address.coefficient(p.problem.lane) != 0
-
-
-def _element(p: Phase, tensor: str, address: Affine, place: str) -> str:
-    if _is_vector(p, address):
-        return vector_load(f"m_{tensor}", place, aligned(p, address))
-    return f"m_{tensor}[{place}]"
-
-
-def _stored(p: Phase, store: Store, place: str, value: str) -> str:
-    if p.problem.reduced:
-        return f"m_{store.tensor}[{place}] = {value};"
-    how = "STORED" if aligned(p, store.address) else "PLACED"
-    return f"{how}(m_{store.tensor}, {place}) = {value};"
-
-
-def _values(
-    p: Phase, s: Schedule, k: int, point: Point, of: int, shares: Shares | None
-) -> Iterator[str]:
-    names = {"acc": _sum_name(p, k)}
-    vectors = set() if p.problem.reduced else {"acc"}
-    for j, store in enumerate(p.stores):
-        yield from _loads(p, s, store.value, point, names, vectors)
-        names[f"v{j}"] = f"v_{j}"
-        text = _text(store.value, names, vectors)
-        vectors |= set() if p.problem.reduced else {f"v{j}"}
-        yield f"{_declared(names[f'v{j}'], not p.problem.reduced)} = {text};"
-        if store.row is not None and shares:
-            yield from shares.term(store.row, names[f"v{j}"], point)
-        elif store.stored:
-            place = _place(p, s, store.address, point)
-            yield _stored(p, store, place, names[f"v{j}"])
-    for j, fold in enumerate(p.folds):
-        yield from _loads(p, s, fold.term, point, names, vectors)
-        place = "" if fold.place is None else _place(p, s, fold.place, point)
-        yield from folded(p.folds, j, of, _text(fold.term, names, vectors), place)
-
-
-def _loads(
-    p: Phase, s: Schedule, e: sp.Expr, point: Point, names: dict[str, str], vectors: set[str]
-) -> Iterator[str]:
-    """The reads of an expression that are not there yet."""
-    used = {str(x) for x in e.free_symbols}
-    for i, (tensor, address) in enumerate(p.reads):
-        r = f"r{i}"
-        if r in used and r not in names:
-            names[r] = f"y_{i}"
-            place = _place(p, s, address, point)
-            vector = _is_vector(p, address)
-            vectors |= {r} if vector else set()
-            yield f"{_declared(names[r], vector)} = {_element(p, tensor, address, place)};"
-
-
-def _text(e: sp.Expr, names: Mapping[str, str], vectors: set[str]) -> str:
-    scalars = {str(x): f"s_{x}" for x in e.free_symbols if str(x) not in names}
-    return value_text(e, {**names, **scalars}, frozenset(vectors))
-
-
-# -- windows ------------------------------------------------------------------------------------
-def _results(p: Phase, s: Schedule, tile: Tile) -> Iterator[str]:
-    """What is stored for each window."""
-    for w, point in enumerate(windows(points(tile), p.problem.points) if p.results else ()):
-        names = {f"a{j}": f"a{j}_{w}" for j in range(len(p.folds))}
-        vectors = set(names)
-        yield "{"
-        for store in p.results:
-            yield from _loads(p, s, store.value, point, names, vectors)
-            place = _place(p, s, store.address, point)
-            if store.whole:
-                value = f"__builtin_convertvector({names[str(store.value)]}, int16)"
-                yield f"PLACED_WHOLE(m_{store.tensor}, {place}) = {value};"
-            else:
-                yield _stored(p, store, place, _text(store.value, names, vectors))
-        yield "}"

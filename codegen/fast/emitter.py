@@ -17,6 +17,8 @@ from gradproof.codegen.fast.kernel import FastKernel
 from gradproof.codegen.fast.layout import Layout
 from gradproof.codegen.fast.nest import Access, Nest
 from gradproof.codegen.fast.schedules import Schedules
+from gradproof.codegen.fast.selection_kernels import image_layout
+from gradproof.codegen.fast.selections import Chosen, canonical_choice
 from gradproof.codegen.fast.steps import alike
 from gradproof.codegen.fast.tasks import Step, Task
 
@@ -54,6 +56,36 @@ class Emitter:
                 self.emit(part, asked)
             return
         self._vector(t)
+
+    def may_select(self, c: Chosen) -> bool:
+        """Whether a sum over the places that windows select has a kernel that is worth it."""
+        return self._selection(c) is not None
+
+    def selected(self, c: Chosen) -> None:
+        """The launches of such a sum, on a copy of its image."""
+        found = self._selection(c)
+        if found is None:
+            raise ValueError(f"no kernel for {c.target.out}")
+        kernels, buffers, wanted = found
+        image = c.image.tensor
+        if self.home[image] != wanted:
+            copy = f"{image}~{len(self.program.launches)}"
+            self.program.layouts[copy] = wanted
+            self._copy(image, copy, self.home[image], wanted)
+            buffers = {name: copy if b == image else b for name, b in buffers.items()}
+        self.program.add(kernels, buffers)
+
+    def _selection(self, c: Chosen) -> tuple[Kernels, dict[str, str], Layout] | None:
+        """Its kernels, the buffers by argument, and the layout of its image."""
+        wanted = image_layout(c, self.step.shapes[c.image.tensor])
+        if wanted is None:
+            return None
+        short, back = canonical_choice(c)
+        local = {name: self.home[b] for name, b in back.items() if b in self.home}
+        local[short.image.tensor] = wanted
+        make = partial(self.schedules.selected, BASE, short, local)
+        found = self.program.once(("selected", short, tuple(sorted(local.items()))), make)
+        return None if found is None else (found, back, wanted)
 
     def _on_copies(self, t: Task, local: Mapping[str, Layout]) -> bool:
         """A sum of products in these layouts, on copies of what lies elsewhere; False where it has

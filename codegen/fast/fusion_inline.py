@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import sympy as sp
 
+from gradproof.codegen.fast.fusion_passes import kind_of_pass
 from gradproof.codegen.fast.fusion_safety import overwritten, sound
 from gradproof.codegen.fast.inline import elementwise, inlined
 from gradproof.codegen.fast.nest import Nest
@@ -55,10 +56,23 @@ def _into_consumers(step: Step, tasks: list[Task], at: int) -> list[Task] | None
 def _saves_passes(step: Step, p: Task, consumers: Iterable[Task]) -> bool:
     """Whether less memory is gone over where the consumers read what p reads."""
     before, after = _traffic(step, {*p.reads, p.out}), 0
-    for c in consumers:
-        before += _traffic(step, {*c.reads, *c.writes})
-        after += _traffic(step, {*(c.reads - {p.out}), *p.reads, *c.writes})
+    for reads, writes in _passes(consumers, shared=p.reads <= step.external):
+        before += _traffic(step, reads | writes)
+        after += _traffic(step, (reads - {p.out}) | p.reads | writes)
     return after <= before or step.size(p.out) <= SMALL
+
+
+def _passes(consumers: Iterable[Task], shared: bool) -> Iterable[tuple[set[str], set[str]]]:
+    """What each pass over memory reads and writes. shared: sums over the same loops are one pass,
+    as they will be. Else they count one by one: behind a sum of products the producer is better
+    off as that one's last step."""
+    found: dict[object, tuple[set[str], set[str]]] = {}
+    for c in consumers:
+        kind = kind_of_pass(c) if shared and c.nests[0].reductions else None
+        reads, writes = found.setdefault(kind or c.out, (set(), set()))
+        reads |= c.reads
+        writes |= set(c.writes)
+    return found.values()
 
 
 def _costly(n: Nest) -> bool:

@@ -27,7 +27,7 @@ from gradproof.codegen.fast.operands import expressions, main_read
 from gradproof.codegen.fast.placement import Wish
 from gradproof.codegen.fast.program import LANES
 from gradproof.codegen.fast.tasks import SMALL, Step, Task
-from gradproof.codegen.fast.winograd_pattern import pattern
+from gradproof.codegen.fast.winograd import transformed
 
 # A rough model, in cycles for each element of what is no longer stored; measured on one core.
 _TILE = 6  # outputs that use an element once it is loaded
@@ -73,7 +73,7 @@ def _changed(step: Step, p: Task, always: bool) -> Step | None:
 def _takes(t: Task, buffer: str) -> bool:
     """Whether a sum of products reads the buffer in its terms only, always inside, in a form that
     no transform takes."""
-    if t.kind != "contract" or t.also or any(pattern(n) for n in t.nests):
+    if t.kind != "contract" or t.also or transformed(t.nests):
         return False
     for n in t.nests:
         places = [k for k, r in enumerate(n.reads) if r.tensor == buffer]

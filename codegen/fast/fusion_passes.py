@@ -18,7 +18,7 @@ def with_shared_reductions(step: Step) -> Step:
     tasks: list[Task] = []
     alike: dict[object, list[int]] = defaultdict(list)  # numbers of tasks that might share a pass
     for t in step.tasks:
-        kind = _kind_of_pass(t)
+        kind = kind_of_pass(t)
         home = next((k for k in alike[kind] if _share(tasks, k, t)), None) if kind else None
         if home is None:
             alike[kind].append(len(tasks))
@@ -31,7 +31,7 @@ def with_shared_reductions(step: Step) -> Step:
     return replace(step, tasks=tuple(tasks))
 
 
-def _kind_of_pass(t: Task) -> tuple[object, ...] | None:
+def kind_of_pass(t: Task) -> tuple[object, ...] | None:
     """Equal for tasks whose loops match; None for a task that shares with no other."""
     if t.kind != "vector" or t.also or len(t.nests) != 1:
         return None

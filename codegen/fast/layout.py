@@ -111,9 +111,18 @@ class Layout:
         return inner[0] if any(d == dim and div > 1 for d, div, _ in self.axes) else 1
 
     def address(self, subscripts: tuple[Affine, ...], extents: Mapping[str, int]) -> Affine | None:
-        """The address as an affine expression, or None where some digit is not affine."""
+        """The address as an affine expression, or None where some digit is not affine.
+
+        >>> rows = Layout.blocked((2, 32), 1)  # the digits follow each other: rows
+        >>> c, i = Affine.of("c"), Affine.of("i")
+        >>> str(rows.address((Affine(), c * 4 + i), {"c": 8, "i": 4}))
+        '4*c + i'
+        >>> apart = Layout.blocked((32, 2), 0)
+        >>> apart.address((c * 4 + i, Affine()), {"c": 8, "i": 4}) is None
+        True
+        """
         out = Affine()
-        for (d, div, count), stride in zip(self.axes, self.strides, strict=True):
+        for (d, div, count), stride in self._joined:
             digit: Affine | None = subscripts[d] + Affine(self.low[d])
             if div > 1:
                 digit = digit.quotient(div, extents) if digit is not None else None
@@ -123,6 +132,18 @@ class Layout:
                 return None
             out = out + digit * stride
         return out
+
+    @cached_property
+    def _joined(self) -> tuple[tuple[Axis, int], ...]:
+        """The axes with their strides; digits of a dimension that follow each other are one."""
+        found: list[tuple[Axis, int]] = []
+        for (d, div, count), stride in zip(self.axes, self.strides, strict=True):
+            above, outer, more = found[-1][0] if found else (-1, 0, 0)
+            if above == d and outer == div * count:
+                found[-1] = (d, div, more * count), stride
+            else:
+                found.append(((d, div, count), stride))
+        return tuple(found)
 
     def _inner(self, dim: int, div: int, count: int) -> bool:
         """Whether a digit of this dimension comes above this one."""

@@ -48,7 +48,7 @@ def share(needs: Mapping[str, Need]) -> Memory:
 
     Borders first: where most memory is needed, every buffer has a place of its own anyway, so those
     with a border that are needed there keep theirs for themselves and for later buffers of the same
-    layout. All others follow, the largest first, each at the lowest place that is free for as long
+    layout. All others follow, large ones first, each at the lowest place that is free for as long
     as it is needed.
 
     >>> needs = {"a": Need(256, "real", 0, 1), "b": Need(256, "real", 2, 3)}
@@ -95,11 +95,23 @@ def _with_borders(needs: Mapping[str, Need]) -> tuple[dict[str, int], int]:
 
 
 def _packed(needs: Mapping[str, Need], start: int) -> tuple[dict[str, int], int]:
-    """Places from `start` on, and the end of all."""
+    """Places from `start` on, and the end of all: the better of two orders, by size and by size
+    times duration."""
+    found = []
+    for long in (False, True):
+        weights = {b: n.elements * (1 + (n.last - n.first) * long) for b, n in needs.items()}
+        found.append(_in_order(needs, weights, start))
+    return min(found, key=lambda x: x[1])
+
+
+def _in_order(
+    needs: Mapping[str, Need], weights: Mapping[str, int], start: int
+) -> tuple[dict[str, int], int]:
+    """Places from `start` on, the heaviest buffer first, and the end of all."""
     places: dict[str, int] = {}
     done: list[tuple[int, int, Need]] = []  # place, end, need
     top = start
-    for b in sorted(needs, key=lambda b: (-needs[b].elements, needs[b].first, b)):
+    for b in sorted(needs, key=lambda b: (-weights[b], needs[b].first, b)):
         need, at = needs[b], start
         size = room(need)
         for place, end, other in sorted(done, key=lambda x: x[:2]):

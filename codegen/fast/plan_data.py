@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from gradproof.codegen.fast.again import computed_again
 from gradproof.codegen.fast.emission import BASE, Program
 from gradproof.codegen.fast.layout import Layout
 from gradproof.codegen.fast.memory import Need, share
@@ -21,6 +23,7 @@ def as_data(
     vectors: bool,
 ) -> dict[str, Any]:
     """Launches, where their buffers lie, and the text of the program."""
+    _compute_again(program, step.external)
     needs = _needs(program, step.external, whole)
     memory = share(needs)
     _zero(program, memory.zeroed, needs, vectors)
@@ -53,6 +56,21 @@ def as_data(
     }
 
 
+def _compute_again(program: Program, external: Collection[str]) -> None:
+    """Less memory for some launches more, see `again`."""
+
+    def size(b: str) -> int:
+        layout = program.layouts.get(b)
+        return program.sizes[b] if layout is None else layout.size
+
+    used = {b for x in program.launches for b in x.buffers}
+    own = {b: size(b) for b in sorted(used - set(external))}
+    program.launches, copies = computed_again(program.launches, own, size)
+    for copy, b in copies.items():
+        known: dict[str, Any] = program.layouts if b in program.layouts else program.sizes
+        known[copy] = known[b]
+
+
 def _needs(program: Program, external: Collection[str], whole: Collection[str]) -> dict[str, Need]:
     """What the temporaries of a program ask of memory."""
     first: dict[str, int] = {}
@@ -68,7 +86,7 @@ def _needs(program: Program, external: Collection[str], whole: Collection[str]) 
         layout = program.layouts.get(b)
         size = program.sizes[b] if layout is None else layout.size
         key = "" if layout is None or not layout.has_border else str((layout.axes, layout.low))
-        kind = "int" if b.split("~")[0] in whole else "real"
+        kind = "int" if re.split("[~^]", b)[0] in whole else "real"
         needs[b] = Need(size, kind, first[b], last[b], key)
     return needs
 

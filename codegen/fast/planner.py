@@ -23,6 +23,7 @@ from gradproof.codegen.fast.layout import Layout
 from gradproof.codegen.fast.placement import Wish, batch_lanes, place
 from gradproof.codegen.fast.plan_data import as_data
 from gradproof.codegen.fast.schedules import Schedules, schedules
+from gradproof.codegen.fast.selections import with_chosen
 from gradproof.codegen.fast.sinks import sinks, without
 from gradproof.codegen.fast.steps import check_tasks, step_of, with_moments, work
 from gradproof.codegen.fast.sweep import add_sweeps
@@ -93,14 +94,19 @@ class Planner:
         program = Program(layouts=dict(home))
         emitter = Emitter(self.schedules, self.choices, self._key, program, step, home, whole)
         late = sinks(step, home) if self.on_cpu else []
-        tasks = with_moments(without(step.tasks, late))
-        for task, sums in sums_of_products(step.shapes, tasks):
+        tasks = without(step.tasks, late)
+        tasks, chosen = with_chosen(step, tasks, emitter.may_select)
+        for task, sums in sums_of_products(step.shapes, with_moments(tasks)):
             layouts = asked.get(id(task))
             program.what = _what(graph, *([task] if sums is None else [task, sums]))
-            if sums is not None and emitter.with_sums(task, sums, layouts):
+            alone = sums is None or id(task) in chosen
+            if sums is not None and not alone and emitter.with_sums(task, sums, layouts):
                 continue
             program.what = _what(graph, task)
-            emitter.emit(task, layouts)
+            if id(task) in chosen:
+                emitter.selected(chosen[id(task)])
+            else:
+                emitter.emit(task, layouts)
             if sums is not None:
                 program.what = _what(graph, sums)
                 emitter.emit(sums, None)

@@ -28,11 +28,18 @@ class Read:
 
 @dataclass(frozen=True)
 class Sum:
-    """One sum into the accumulators, over `loops`."""
+    """One sum into the accumulators, over `loops`; within: terms count only where all of these are
+    >= 0, the others are zero (`contraction_bounds`)."""
 
     loops: tuple[Loop, ...]
     reads: tuple[Read, ...]
     term: sp.Expr
+    within: tuple[Affine, ...] = ()
+
+    @property
+    def bounded(self) -> frozenset[str]:
+        """The loops that leave terms out."""
+        return frozenset(v for v, _ in self.loops if any(v in b.loops for b in self.within))
 
     @property
     def steps(self) -> int:

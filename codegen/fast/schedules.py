@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from gradproof.codegen.fast.accuracy import largest_tile
+from gradproof.codegen.fast.accuracy import ALLOWED, largest_line, largest_tile
 from gradproof.codegen.fast.choices import Work, cpu_candidates, cpu_kernels
 from gradproof.codegen.fast.contraction import contraction_kernels, contraction_layouts
 from gradproof.codegen.fast.copying import on_best_copies
@@ -20,12 +20,16 @@ from gradproof.codegen.fast.gpu_tiles import ITEMS
 from gradproof.codegen.fast.gpu_vector import gpu_moments_kernels, gpu_vector_kernels
 from gradproof.codegen.fast.kernel import FastKernel
 from gradproof.codegen.fast.layout import Layout
+from gradproof.codegen.fast.lines import line_kernels
 from gradproof.codegen.fast.machine import MACHINES, Machine, machine_of
 from gradproof.codegen.fast.moments import moments_kernel
 from gradproof.codegen.fast.nest import Nest
+from gradproof.codegen.fast.selection_kernels import selection_kernels
+from gradproof.codegen.fast.selections import Chosen
 from gradproof.codegen.fast.vector import vector_kernel
 from gradproof.codegen.fast.vector_columns import column_kernels
 from gradproof.codegen.fast.winograd import winograd_kernels, winograd_layouts
+from gradproof.codegen.fast.winograd_rows import Rows, rows, rows_kernels, rows_layouts
 
 Nests = tuple[Nest, ...]
 Layouts = Mapping[str, Layout]
@@ -72,6 +76,10 @@ class Schedules(Protocol):
 
         force: one of the `candidates`. Errors: ValueError where it is none for these nests."""
 
+    def selected(self, name: str, c: Chosen, layouts: Layouts) -> Kernels | None:
+        """The kernels of a sum over windows at the places that they select; None where there are
+        none, or where the sum over all elements is likely to be as fast."""
+
     def candidates(self, work: Work) -> tuple[str, ...]:
         """Choices that a tuner may measure and force; see `choices`."""
 
@@ -99,21 +107,28 @@ class CpuSchedules:
         shapes: Mapping[str, tuple[int, ...]],
         prefer: Mapping[str, int],
     ) -> dict[str, Layout] | None:
-        """Those of fused Winograd, else of the direct schedule."""
+        """Those of fused Winograd, on both axes or on one, else of the direct schedule."""
+        if r := self._rows(nests):
+            return rows_layouts(r, shapes)
         m = self._tile(nests)
-        found = winograd_layouts(nests[0], shapes, m) if m else None
+        found = winograd_layouts(nests, shapes, m) if m else None
         return found or contraction_layouts(nests, shapes, prefer=prefer)
 
     def working(self, nests: Nests, home: Layouts, asked: Layouts) -> dict[str, Layout]:
-        """By the model of the direct schedule; fused Winograd runs wherever it can."""
+        """By the model of the direct schedule; fused Winograd runs wherever it can, on rows with a
+        copy of the window where that is needed."""
         if self._tile(nests):
             return dict(home)
+        if r := self._rows(nests):
+            window = r.pattern.window.tensor
+            served = rows_kernels("rows", r, home) is not None
+            return dict(home) if served else dict(home) | {window: asked[window]}
         return on_best_copies(nests, home, asked, self.machine)
 
     def windows(self, nests: Nests, shapes: Mapping[str, tuple[int, ...]]) -> bool:
         """In the direct schedule."""
         m = self._tile(nests)
-        return not m or winograd_layouts(nests[0], shapes, m) is None
+        return self._rows(nests) is None and (not m or winograd_layouts(nests, shapes, m) is None)
 
     def contraction(
         self,
@@ -124,20 +139,38 @@ class CpuSchedules:
         store: bool,
         force: str | None = None,
     ) -> Kernels | None:
-        """What is forced, else fused Winograd, else the direct schedule."""
+        """What is forced, else fused Winograd, on all axes or on the rows of a strided window, else
+        the schedule by lines where it is likely to pay, else the direct one."""
         machine = self.machine
         if force is not None:
             work = Work(nests, layouts, also, store)
-            return cpu_kernels(name, work, force, self._tile(nests), machine)
+            most, lines = self._tile(nests), self._line(nests)
+            return cpu_kernels(name, work, force, most, machine, lines)
         if m := self._tile(nests):
-            found = winograd_kernels(name, nests[0], layouts, m, also, store, machine=machine)
+            found = winograd_kernels(name, nests, layouts, m, also, store, machine=machine)
+            if found is not None:
+                return found
+        if r := self._rows(nests):
+            found = rows_kernels(name, r, layouts, also, store, machine)
+            if found is not None:
+                return found
+        if m := self._line(nests):
+            found = line_kernels(name, nests[0], layouts, m, also, store, machine)
             if found is not None:
                 return found
         return contraction_kernels(name, nests, layouts, also, store, machine=machine)
 
+    def selected(self, name: str, c: Chosen, layouts: Layouts) -> Kernels | None:
+        """Few channels, whose sums stay in registers; where fused Winograd can, it runs."""
+        shapes = {t: layout.shape for t, layout in layouts.items()}
+        if not self.windows((c.target,), shapes):
+            return None
+        return selection_kernels(name, c, layouts, self.machine)
+
     def candidates(self, work: Work) -> tuple[str, ...]:
-        """Both sizes of a Winograd tile, and tiles of the direct schedule."""
-        return cpu_candidates(work, self._tile(work.nests), self.machine)
+        """Both sizes of a Winograd tile, of one by lines, and tiles of the direct schedule."""
+        most, lines = self._tile(work.nests), self._line(work.nests)
+        return cpu_candidates(work, most, self.machine, lines)
 
     def vector(
         self, name: str, nests: Sequence[Nest], layouts: Layouts, whole: frozenset[str]
@@ -155,9 +188,17 @@ class CpuSchedules:
         one = moments_kernel(name, mean, var, layouts)
         return None if one is None else (one,)
 
+    def _rows(self, nests: Nests) -> Rows | None:
+        """Tiles of whole rows, where a window has few channels."""
+        return rows(nests[0], ALLOWED[self.precision]) if len(nests) == 1 else None
+
     def _tile(self, nests: Nests) -> int:
         """Outputs per axis of a Winograd tile, 0 where the nest has no such windows."""
-        return largest_tile(nests[0], self.precision) if len(nests) == 1 else 0
+        return largest_tile(nests, self.precision)
+
+    def _line(self, nests: Nests) -> int:
+        """Rows of a tile of the schedule by lines, likewise."""
+        return largest_line(nests[0], self.precision) if len(nests) == 1 else 0
 
 
 @dataclass(frozen=True)
@@ -198,6 +239,10 @@ class GpuSchedules:
         if force is not None:
             raise ValueError(f"the choice {force!r}: a GPU's schedules have no choices")
         return gpu_contraction_kernels(name, nests, layouts, also, store, self.items)
+
+    def selected(self, name: str, c: Chosen, layouts: Layouts) -> Kernels | None:
+        """None: tiles in local memory know nothing of places."""
+        return None
 
     def candidates(self, work: Work) -> tuple[str, ...]:
         """None: the model decides."""

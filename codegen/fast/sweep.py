@@ -22,24 +22,27 @@ from gradproof.codegen.render import environment
 
 PARTS = 16  # at most so many in a launch,
 ARGUMENTS = 1024  # with so many bytes of arguments, which every device takes
+EACH = 4 * ENOUGH  # elements of a group: it begins streams of all tensors, which takes its time
+AHEAD = 6 * LANES  # so far ahead elements are asked for: too many streams for some processors
 
 
-def part_count(nests: tuple[Nest, ...]) -> int:
-    """How many parts the kernel of these nests has."""
+def part_count(nests: tuple[Nest, ...], updates: int) -> int:
+    """How many parts a kernel of these nests has where there are so many `updates`: as
+    few launches as arguments allow, and parts shared out evenly among them."""
     tensors = {a.tensor for n in nests for a in (n.out, *n.reads)}
     scalars = {s for n in nests for s, _ in n.scalars}
-    return max(1, min(PARTS, ARGUMENTS // (8 * len(tensors) + 8 * len(scalars) + 4)))
+    most = max(1, min(PARTS, ARGUMENTS // (8 * len(tensors) + 8 * len(scalars) + 4)))
+    return -(-updates // -(-updates // most))
 
 
 def sweep_groups(largest: int) -> int:
     """Work-groups for each part, by the size of the largest."""
-    return max(1, min(GROUPS, largest // ENOUGH))
+    return max(1, min(GROUPS, largest // EACH))
 
 
-def sweep_kernel(name: str, nests: tuple[Nest, ...]) -> FastKernel:
+def sweep_kernel(name: str, nests: tuple[Nest, ...], parts: int) -> FastKernel:
     """The kernel of nests over one loop, whatever its extent. Its tensors are t1.0, t0.0, t1.1, ...
     for part 0, 1, ..., likewise its scalars; then come the sizes as integers."""
-    parts = part_count(nests)
     nominal = tuple(_with_extent(n, 2 * LANES + 1) for n in nests)
     flat = Layout.row_major((2 * LANES + 1,))
     layouts = {a.tensor: flat for n in nominal for a in (n.out, *n.reads)}
@@ -50,8 +53,8 @@ def sweep_kernel(name: str, nests: tuple[Nest, ...]) -> FastKernel:
 def add_sweeps(program: Program, group: Sequence[Sink], graph: Graph) -> None:
     """The launches of sinks of one form, at the end of the step."""
     form = group[0].form
-    kernel = program.once(("sweep", form), lambda: sweep_kernel(BASE, form))
-    count = part_count(form)
+    count = part_count(form, len(group))
+    kernel = program.once(("sweep", form, count), lambda: sweep_kernel(BASE, form, count))
     flops = grouped(BASE, tuple(_with_extent(n, 1) for n in form)).flops
     for k in range(0, len(group), count):
         chunk = group[k : k + count]
@@ -129,6 +132,7 @@ class _Sweep(Schedule):
         w.line("const int last = (int)((long)vectors * (group + 1) / each);")
         first = "(int)((long)vectors * group / each)"
         w.open(f"for (int {step} = {first}; {step} < last; {step}++)", frozenset({step}))
+        w.line(" ".join(f"SOON({p} + {LANES} * {step} + {AHEAD});" for p in self.pointers.values()))
         w.open(f"if ({LANES} * {step} + {LANES} <= size)", frozenset({v}), True)
         self.body()
         w.close()

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from math import prod
 
+from gradproof.codegen.fast.contraction_bounds import terms_left
 from gradproof.codegen.fast.machine import Machine
 from gradproof.codegen.fast.nest import Loop
 from gradproof.codegen.fast.problem import LINE, Problem, Sum, Tile, box, carried, loads
@@ -67,16 +68,19 @@ def innermost(s: Sum) -> tuple[Loop, ...]:
 
 
 def unrollings(s: Sum, accumulators: int) -> Iterator[tuple[str, int]]:
-    """Innermost loops and steps worth a try."""
+    """Innermost loops and steps worth a try: one that takes all its steps, if there is one."""
     order = innermost(s)
     most = max(1, UNROLLED // accumulators)
+    whole = [x for x in order if x[0] not in s.bounded]
     if not order:
         yield "", 1
+    elif not whole:
+        yield order[-1][0], 1
     elif s.shared:
-        for v, n in order:
+        for v, n in whole:
             yield from ((v, u) for u in range(1, 17) if n % u == 0 and u <= most)
     else:
-        v, n = order[-1]
+        v, n = whole[-1]
         yield v, next(u for u in (n if n <= 7 else 4, 4, 2, 1) if n % u == 0 and u <= most)
 
 
@@ -100,6 +104,7 @@ def tilings(p: Problem, m: Machine) -> tuple[Tiling, ...]:
         for unroll in unrollings(s, prod(n for _, n in tile)):
             cost = _cost(p, s, tile, unroll, m)
             if cost is not None:
+                cost *= terms_left(s, dict(p.loops), tile)
                 stride = sum(abs(p.out.coefficient(v)) for v, _ in tile)
                 found.append((round(cost / ALIKE), stride, Tiling(p.lane, tile, unroll, cost)))
     return tuple(t for _, _, t in sorted(found, key=lambda x: (x[0], x[1], x[2].cost, str(x[2]))))

@@ -1,4 +1,4 @@
-"""Products with constant matrices as unrolled text, with shared sums and differences.
+"""Products with constant matrices as text, with shared sums and differences.
 
 A transform of points that come in pairs ± a has rows (or columns) in pairs e + o, e - o. `shared`
 finds the pairs in the matrix itself. What it returns is again exact: `Sums.matrix` multiplies it
@@ -8,18 +8,21 @@ out, and `shared` does so before it returns.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
-from itertools import combinations, product
+from itertools import combinations
 
+from gradproof.codegen.fast.affine import Affine
 from gradproof.derive.errors import DefinitionError
 from gradproof.derive.winograd import INFINITY, Matrix, Point, Transform, cook_toom, default_points
 from gradproof.derive.winograd import identity as prove
+from gradproof.derive.winograd_strided import Strided, spread, strided
+from gradproof.derive.winograd_strided import identity as prove_strided
 
 Row = dict[str, Fraction]  # source -> coefficient; no zeros
-Index = tuple[int, ...]
+Index = tuple[Affine, ...]  # constants and loop variables
 
 # Pairs ± a share half of their work. These have the least average error among eighths, and less
 # than the default points, which come in no pairs; tests/test_fast_winograd.py compares them.
@@ -71,9 +74,35 @@ def transform_for(m: int, r: int, points: Sequence[Point] | None = None) -> Tran
     return t
 
 
+@cache
+def strided_for(m: int, r: int, stride: int) -> Strided:
+    """The transform of a convolution with a stride, proved."""
+    t = strided(m, r, stride, transform_for)
+    prove_strided(t)
+    return t
+
+
+@cache
+def spread_for(m: int, r: int, stride: int, shift: int) -> Strided:
+    """That of its gradient."""
+    t = spread(m, r, stride, shift, transform_for)
+    prove_strided(t)
+    return t
+
+
 def transposed(matrix: Matrix) -> Matrix:
     """Rows as columns."""
     return tuple(zip(*matrix, strict=True))
+
+
+def operations(matrix: Matrix) -> int:
+    """Additions and multiply-adds of a product with a matrix, its shared sums counted once.
+
+    >>> operations(transform_for(2, 3).G)
+    4
+    """
+    found = _shared(matrix)
+    return sum(len(row) for _, row in found.steps) + sum(len(row) - 1 for row in found.outputs)
 
 
 # -- shared sums -------------------------------------------------------------------------------
@@ -212,31 +241,53 @@ def separable(
     store: Callable[[Index, str], list[str]],
     stem: str,
     ctype: str = "REALV",
+    ends: Mapping[int, str] | None = None,
 ) -> list[str]:
     """One matrix along each axis: every input is loaded once, every output is handed to `store`
-    (its index and its name) as soon as it is known."""
+    (its index and its name) as soon as it is known.
+
+    Along its axis a matrix is unrolled; the other axes are loops, which the compiler must not
+    unroll: it would take six times as long, for values that fit no registers in any case. ends:
+    where the loop over an axis ends early at the last matrix.
+    """
     extents = [len(matrix[0]) for matrix in matrices]
-    names: dict[Index, str] = {}
+    final = len(matrices) - 1
     lines: list[str] = []
     for axis, matrix in enumerate(matrices):
-        last = axis == len(matrices) - 1
-        outer = [range(n) for a, n in enumerate(extents) if a != axis]
-        found: dict[Index, str] = {}
-        for at in product(*outer):
-            line = [(*at[:axis], k, *at[axis:]) for k in range(extents[axis])]
-            for index in line if axis == 0 else []:
-                names[index] = _label(f"{stem}_in", index)
-                lines.append(f"const {ctype} {names[index]} = {load(index)};")
-            outputs = [(*at[:axis], k, *at[axis:]) for k in range(len(matrix))]
-            labels = [_label(f"{stem}{axis}", index) for index in outputs]
-            part = shared(matrix, [names[i] for i in line], _label(f"{stem}{axis}_part", at) + "_")
-            lines += statements(part, labels, ctype)
-            for index, label in zip(outputs, labels, strict=True):
-                found[index] = label
-                lines += store(index, label) if last else []
-        names, extents[axis] = found, len(matrix)
+        others = {a: f"{stem}{axis}_at{a}" for a in range(len(extents)) if a != axis}
+        at = [Affine.of(others[a]) if a in others else Affine() for a in range(len(extents))]
+        sources = [f"{stem}{axis}_in{k}" for k in range(extents[axis])]
+        names = [f"{stem}{axis}_{k}" for k in range(len(matrix))]
+        body = []
+        for k, name in enumerate(sources):
+            index = _with(at, axis, k)
+            value = load(index) if axis == 0 else _element(f"{stem}{axis - 1}", index)
+            body.append(f"const {ctype} {name} = {value};")
+        part = shared(matrix, sources, f"{stem}{axis}_part")
+        body += statements(part, names, ctype)
+        stops = {a: str(extents[a]) for a in others} | (dict(ends or {}) if axis == final else {})
+        extents[axis] = len(matrix)
+        if axis < final:
+            lines.append(f"{ctype} {stem}{axis}{''.join(f'[{n}]' for n in extents)};")
+        for k, name in enumerate(names):
+            index = _with(at, axis, k)
+            last = [f"{_element(f'{stem}{axis}', index)} = {name};"]
+            body += store(index, name) if axis == final else last
+        for a, v in reversed(others.items()):
+            body = ["#pragma nounroll", *loop(v, stops[a], body)]
+        lines += body
     return lines
 
 
-def _label(stem: str, index: Index) -> str:
-    return "_".join((stem, *map(str, index)))
+def loop(variable: str, end: str, body: Sequence[str]) -> list[str]:
+    """The lines of a loop from 0."""
+    head = f"for (int {variable} = 0; {variable} < {end}; {variable}++) {{"
+    return [head, *(f"    {x}" for x in body), "}"]
+
+
+def _with(at: Sequence[Affine], axis: int, k: int) -> Index:
+    return (*at[:axis], Affine(k), *at[axis + 1 :])
+
+
+def _element(array: str, index: Index) -> str:
+    return array + "".join(f"[{i}]" for i in index)

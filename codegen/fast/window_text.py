@@ -35,18 +35,21 @@ def declared(folds: Sequence[Fold], windows: int) -> Iterator[str]:
             else:
                 start = "0" if f.kind == "sum" else "-INFINITY"
                 yield f"REALV a{k}_{w} = (REALV)({start});"
+                if _alone(folds, f):
+                    yield f"MASKV a{k}_{w}_nan = 0;"
 
 
 def folded(folds: Sequence[Fold], k: int, w: int, term: str, place: str) -> Iterator[str]:
-    """One more point in fold k of window w. A maximum keeps a NaN, an argmax the first place; the
-    argmax of a term knows its maximum too."""
+    """One more point in fold k of window w. A maximum keeps a NaN (see `finished`), an argmax the
+    first place; the argmax of a term knows its maximum too."""
     f, name = folds[k], f"a{k}_{w}"
     if f.kind == "sum":
         yield f"{name} += {term};"
     elif f.kind == "max":
-        if not any(other.kind == "argmax" and other.term == f.term for other in folds):
+        if _alone(folds, f):
             yield f"const REALV term_{k} = {term};"
-            yield f"{name} = (term_{k} > {name}) | (term_{k} != term_{k}) ? term_{k} : {name};"
+            yield f"{name}_nan |= term_{k} != term_{k};"
+            yield f"{name} = {name} > term_{k} ? {name} : term_{k};"
     else:
         most = _maximum(folds, f)
         value = f"{name}_most" if most is None else f"a{most}_{w}"
@@ -55,6 +58,20 @@ def folded(folds: Sequence[Fold], k: int, w: int, term: str, place: str) -> Iter
         yield f"const MASKV take_{k} = ({name} < 0) | ({more});"
         yield f"{name} = take_{k} ? (MASKV)({place}) : {name};"
         yield f"{value} = take_{k} ? term_{k} : {value};"
+
+
+def finished(folds: Sequence[Fold], w: int) -> Iterator[str]:
+    """After the last point of window w."""
+    for k, f in enumerate(folds):
+        if _alone(folds, f):
+            yield f"a{k}_{w} = a{k}_{w}_nan ? (REALV)(NAN) : a{k}_{w};"
+
+
+def _alone(folds: Sequence[Fold], f: Fold) -> bool:
+    """Whether this is a maximum that no argmax knows. It is one instruction, which drops a NaN,
+    and remembers whether there was one: cheaper than a maximum that keeps it."""
+    argmax = any(other.kind == "argmax" and other.term == f.term for other in folds)
+    return f.kind == "max" and not argmax
 
 
 def _maximum(folds: Sequence[Fold], argmax: Fold) -> int | None:

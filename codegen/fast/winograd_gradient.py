@@ -144,12 +144,13 @@ def _inside(t: Tiling, index: Index) -> str:
     access = t.pattern.data
     layout = t.layouts[access.tensor]
     conditions = []
-    for k, (a, i) in enumerate(zip(t.pattern.axes, index, strict=True)):
+    for k, (a, n, i) in enumerate(zip(t.pattern.axes, t.positions, index, strict=True)):
+        last = i.const if i.plain is None else n - 1
         d = next(d for d, s in enumerate(access.subscripts) if a.position in s.loops)
         whole = layout.shape[d] == a.extent
-        held = whole and layout.high[d] >= t.m * a.tiles(t.m) - a.extent
-        if not held and 0 < a.extent % t.m <= i:
-            conditions.append(f"{t.m} * tile{k} + {i} < {a.extent}")
+        held = whole and layout.high[d] >= n * a.tiles(t.m) - a.extent
+        if not held and 0 < a.extent % n <= last:
+            conditions.append(f"{n} * tile{k} + {i} < {a.extent}")
     return " && ".join(conditions)
 
 
@@ -165,7 +166,7 @@ def _last_kernel(name: str, t: Tiling, s: Shares, scratch: str) -> FastKernel:
 
     def total(i: Index) -> str:
         at = flat(i, t.products) * _row(s)
-        return " + ".join(f"from[{at + c * chunk}]" for c in range(s.chunks))
+        return " + ".join(f"from[{at + Affine(c * chunk)}]" for c in range(s.chunks))
 
     def value_of(total: str) -> str:
         names = {"a0": total} | scalar_names(t.nest)

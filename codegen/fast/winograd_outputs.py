@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from itertools import product
 
 import sympy as sp
 
@@ -19,7 +18,7 @@ from gradproof.codegen.fast.inline import with_loops_of
 from gradproof.codegen.fast.invariants import hoisted
 from gradproof.codegen.fast.nest import Access, Nest
 from gradproof.codegen.fast.tile_sums import Row, TileSums
-from gradproof.codegen.fast.transforms import Index
+from gradproof.codegen.fast.transforms import Index, loop
 from gradproof.codegen.fast.values import value_text
 from gradproof.codegen.fast.winograd_tiles import (
     Tiling,
@@ -86,11 +85,7 @@ class Outputs:
     @property
     def pointers(self) -> list[str]:
         """One pointer per access, set for a tile and an output block."""
-        return [
-            self._pointer(k, a, place)
-            for k, (a, place) in enumerate(self.places.items())
-            if not self._fixed(place)
-        ]
+        return [self._pointer(k, a, place) for k, a, place in self.moving]
 
     def _stepped(self, place: Affine) -> tuple[str, Affine]:
         return stepped(place, "step", "lane_i", len(self.tiling.products))
@@ -128,7 +123,7 @@ class Outputs:
             if self._fixed(place) and not self.written[a.tensor]:
                 vectors.add(f"y{k}")
                 lines.append(self._pointer(k, a, place))
-                lines.append(f"const REALV y{k} = {loaded(f'at_{k}', place, 0, 'lane_i')};")
+                lines.append(f"const REALV y{k} = {loaded(f'at_{k}', place, Affine(), 'lane_i')};")
         for e, name in self.temporaries.items():
             if vectors & {str(s) for s in e.free_symbols}:
                 text = value_text(e, self._scalar_names, frozenset(vectors))
@@ -158,13 +153,35 @@ class Outputs:
     def soon(self) -> list[str]:
         """What the outputs of a tile read and write, on its way to the cache before the products:
         loads in the order of tiles are no stream that a processor foresees."""
-        axes = [range(self.tiling.m)] * len(self.tiling.products)
-        return [
-            f"{'SOON_STORED' if self.written[a.tensor] else 'SOON'}(at_{k} + {at});"
-            for k, (a, place) in enumerate(self.places.items())
-            if not self._fixed(place)
-            for at in (offset(self._stepped(place)[1], "step", i) for i in product(*axes))
+        rows = [f"row{k}" for k in range(len(self.tiling.products) - 1)]
+        at = tuple(Affine.of(v) for v in rows)
+        lines = [
+            f"{'SOON_STORED' if self.written[a.tensor] else 'SOON'}(at_{k} + {place});"
+            for k, a, place in self.moving
+            for place in (
+                offset(self._stepped(place)[1], "step", (*at, Affine(i)))
+                for i in range(self.tiling.positions[-1])
+            )
         ]
+        for v, n in reversed(list(zip(rows, self.tiling.positions, strict=False))):
+            lines = loop(v, str(n), lines)
+        return lines
+
+    @property
+    def moving(self) -> list[tuple[int, Access, Affine]]:
+        """Accesses that are others for every tile, with their numbers."""
+        places = enumerate(self.places.items())
+        return [(k, a, place) for k, (a, place) in places if not self._fixed(place)]
+
+    @property
+    def ends(self) -> dict[int, str]:
+        """Where the outputs of a ragged tile end, on all axes but the last."""
+        t = self.tiling
+        return {
+            k: f"min({n}, {a.extent} - {n} * tile{k})"
+            for k, (a, n) in enumerate(zip(t.pattern.axes[:-1], t.positions, strict=False))
+            if a.extent % n
+        }
 
     def element(self, index: Index, name: str) -> list[str]:
         """One output, of which the sum is called `name`: computed, and stored where it is inside
@@ -192,17 +209,17 @@ class Outputs:
                 pointer, at = self._at(x.nest.out, index)
                 lines.append(f"STORED({pointer}, {at}) = {label};")
             if x.row is not None:
-                lines += self._term(x.row, label, first=not any(index))
+                lines += self._term(x.row, label, index)
         if self.sums.pairs:
             lines.append("count_++;")
         inside = self._inside(index)
         if inside:
             return [f"if ({inside}) {{", *(f"    {x}" for x in lines + self._added()), "}"]
-        last = self.tiling.m - 1 == index[-1]
-        ragged = self.tiling.pattern.axes[-1].extent % self.tiling.m
+        last = index[-1] == Affine(self.tiling.positions[-1] - 1)
+        ragged = self.tiling.pattern.axes[-1].extent % self.tiling.positions[-1]
         return lines + self._added() if last or ragged else lines
 
-    def _term(self, row: Row, label: str, first: bool) -> list[str]:
+    def _term(self, row: Row, label: str, index: Index) -> list[str]:
         """A term of a sum; of moments, relative to the first value of the work-group."""
         k = row.first
         if not row.moments:
@@ -211,7 +228,8 @@ class Outputs:
         apart = f"{label}_d"
         self.waiting.setdefault(k + 1, []).append(apart)
         self.waiting.setdefault(k + 2, []).append(f"{apart} * {apart}")
-        lines = [f"if (t == 0) row_{k} = {label};"] if first else []
+        first = " && ".join(f"{v} == 0" for v in ["t", *map(str, index[:-1])])
+        lines = [f"if ({first}) row_{k} = {label};"] if index[-1] == Affine() else []
         return [*lines, f"const REALV {apart} = {label} - row_{k};"]
 
     def _added(self) -> list[str]:
@@ -221,8 +239,8 @@ class Outputs:
         self.waiting.clear()
         return lines
 
-    def _at(self, a: Access, index: Index) -> tuple[str, int]:
-        """The pointer and the constant offset of an element."""
+    def _at(self, a: Access, index: Index) -> tuple[str, Affine]:
+        """The pointer and the offset of an element."""
         _, steps = self._stepped(self.places[a])
         return f"at_{list(self.places).index(a)}", offset(steps, "step", index)
 
@@ -231,13 +249,10 @@ class Outputs:
         return loaded(pointer, self.places[a], at, "lane_i")
 
     def _inside(self, index: Index) -> str:
-        """The condition for an output of a tile that may be ragged."""
-        t = self.tiling
-        return " && ".join(
-            f"{t.m} * tile{k} + {i} < {a.extent}"
-            for k, (a, i) in enumerate(zip(t.pattern.axes, index, strict=True))
-            if 0 < a.extent % t.m <= i
-        )
+        """The condition for an output of a tile that may be ragged on the last axis."""
+        t, i, last = self.tiling, index[-1].const, len(index) - 1
+        n, extent = t.positions[-1], t.pattern.axes[-1].extent
+        return f"{n} * tile{last} + {i} < {extent}" if 0 < extent % n <= i else ""
 
 
 def outputs(

@@ -81,9 +81,9 @@ def correlation(
 
 def _soon(t: Tiling, b: Blocks, out: Outputs) -> list[str]:
     """What to ask for before the products, as far as it stays in the cache until it is used."""
-    lines = out.soon
-    fits = len(lines) * b.columns * t.extents["lane"] * _VECTOR <= SOON_BYTES
-    return lines if fits else []
+    vectors = len(out.moving) * prod(t.positions)
+    fits = vectors * b.columns * t.extents["lane"] * _VECTOR <= SOON_BYTES
+    return out.soon if fits else []
 
 
 def _weights_kernel(
@@ -126,6 +126,7 @@ def _tiles_kernel(
         lambda i: f"from[{flat(i, t.products) * sum_row}]",
         out.element,
         "z",
+        ends=out.ends,
     )
     text = render_part(
         "tiles", name=name, arguments=out.arguments, products=count, near=near,

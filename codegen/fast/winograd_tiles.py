@@ -15,6 +15,7 @@ from gradproof.codegen.fast.transforms import Index, separable
 from gradproof.codegen.fast.winograd_pattern import Pattern
 from gradproof.codegen.render import environment
 from gradproof.derive.winograd import Matrix, Transform
+from gradproof.derive.winograd_strided import Strided
 
 
 @dataclass(frozen=True)
@@ -23,19 +24,29 @@ class Tiling:
     `at0`, ... (shared), `tile0`, ... and `step0`, ... (axes), `tap0`, ..., `near`, `lane` (blocks
     of channels) and `near_i`, `lane_i` (channels in a block)."""
 
-    nest: Nest
     pattern: Pattern
     m: int
-    transforms: tuple[Transform, ...]
+    transforms: tuple[Transform | Strided, ...]
     layouts: Mapping[str, Layout]
+
+    @property
+    def nest(self) -> Nest:
+        """The nest whose loops these are."""
+        return self.pattern.nest
+
+    @cached_property
+    def positions(self) -> tuple[int, ...]:
+        """Of a tile, on each axis."""
+        return tuple(a.step(self.m) for a in self.pattern.axes)
 
     @cached_property
     def extents(self) -> dict[str, int]:
         """The range of every name."""
         p, extents = self.pattern, self.nest.extents
         found = {f"at{k}": extents[v] for k, v in enumerate(p.shared)}
-        for k, (a, t) in enumerate(zip(p.axes, self.transforms, strict=True)):
-            found |= {f"tile{k}": a.tiles(self.m), f"step{k}": t.n, f"tap{k}": a.taps}
+        for k, a in enumerate(p.axes):
+            found |= {f"tile{k}": a.tiles(self.m), f"tap{k}": a.taps}
+            found[f"step{k}"] = max(a.step(self.m), a.places(self.m))
         for name, loop in (("near", p.near), ("lane", p.lane)):
             found |= {name: extents[loop] // LANES, f"{name}_i": LANES}
         return found
@@ -46,8 +57,8 @@ class Tiling:
         return prod(n for name, n in self.extents.items() if name.startswith(("at", "tile")))
 
     @property
-    def products(self) -> Index:
-        """m + taps - 1 per axis."""
+    def products(self) -> tuple[int, ...]:
+        """Per axis: m + taps - 1 for a unit window."""
         return tuple(t.n for t in self.transforms)
 
     @cached_property
@@ -56,7 +67,7 @@ class Tiling:
         p = self.pattern
         found = {v: Affine.of(f"at{k}") for k, v in enumerate(p.shared)}
         for k, a in enumerate(p.axes):
-            found[a.position] = Affine.of(f"tile{k}") * self.m + Affine.of(f"step{k}")
+            found[a.position] = Affine.of(f"tile{k}") * a.step(self.m) + Affine.of(f"step{k}")
             tap = Affine.of(f"tap{k}")
             found[a.tap] = Affine(a.taps - 1) - tap if a.flipped else tap
         for name, loop in (("near", p.near), ("lane", p.lane)):
@@ -72,12 +83,18 @@ class Tiling:
     def window(self) -> Affine | None:
         """The address in the window; None where a tile would leave the tensor and its border."""
         p, layout = self.pattern, self.layouts[self.pattern.window.tensor]
-        starts = {a.position: Affine(a.start) for a in p.axes}
+        places = {
+            a.position: Affine.of(f"tile{k}") * (self.m * a.stride)
+            + Affine.of(f"step{k}")
+            + Affine(a.start)
+            for k, a in enumerate(p.axes)
+        }
+        ends = self.extents | {f"step{k}": a.places(self.m) for k, a in enumerate(p.axes)}
         subscripts = []
         for d, s in enumerate(p.window.subscripts):
-            along = [v for v in starts if v in s.loops]
-            place = self.loops[along[0]] + starts[along[0]] if along else s.substitute(self.loops)
-            low, high = place.limits(self.extents)
+            along = [v for v in places if v in s.loops]
+            place = places[along[0]] if along else s.substitute(self.loops)
+            low, high = place.limits(ends)
             if low < -layout.low[d] or high >= layout.shape[d] + layout.high[d]:
                 return None
             subscripts.append(place)
@@ -108,7 +125,7 @@ class Tiling:
     @property
     def flops(self) -> int:
         """Operations of the sum, computed directly."""
-        return 2 * prod(self.nest.extents.values())
+        return 2 * self.pattern.terms
 
 
 def vector_kind(address: Affine, lane: str) -> str:
@@ -125,27 +142,27 @@ def stepped(address: Affine, stem: str, lane: str, count: int) -> tuple[str, Aff
     return str(address.without(steps | {lane})), address.only(steps)
 
 
-def offset(steps: Affine, stem: str, index: Index) -> int:
+def offset(steps: Affine, stem: str, index: Index) -> Affine:
     """The steps' part of an address at one index."""
-    return sum(steps.coefficient(f"{stem}{k}") * i for k, i in enumerate(index))
+    return steps.substitute({f"{stem}{k}": i for k, i in enumerate(index)})
 
 
-def flat(index: Index, extents: Sequence[int]) -> int:
+def flat(index: Index, extents: Sequence[int]) -> Affine:
     """The number of a product: row-major."""
-    out = 0
+    out = Affine()
     for i, n in zip(index, extents, strict=True):
         out = out * n + i
     return out
 
 
-def loaded(pointer: str, address: Affine, at: int, lane: str) -> str:
+def loaded(pointer: str, address: Affine, at: Affine, lane: str) -> str:
     """A vector of lanes at `pointer + at`, however they lie."""
     kind, stride = vector_kind(address, lane), address.coefficient(lane)
     if kind == "vector":
         return f"VECTOR({pointer}, {at})"
     if kind == "same":
         return f"(REALV)({pointer}[{at}])"
-    return f"(REALV)({', '.join(f'{pointer}[{at + k * stride}]' for k in range(LANES))})"
+    return f"(REALV)({', '.join(f'{pointer}[{at + Affine(k * stride)}]' for k in range(LANES))})"
 
 
 def piece_type(pieces: int) -> str:
@@ -173,7 +190,7 @@ def into_local(
         return f"{condition} ? {vector} : ({ctype})(0)" if condition else vector
 
     def keep(index: Index, name: str) -> list[str]:
-        return [f"to[{flat(index, t.products) * row * pieces}] = {name};"]
+        return [f"to[{flat(index, t.products) * (row * pieces)}] = {name};"]
 
     return base, separable(matrices, load, keep, "x", ctype)
 
