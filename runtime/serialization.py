@@ -53,7 +53,19 @@ def save(state_dict: Mapping[str, NDArray[Any]], path: str | os.PathLike[str]) -
         name: np.asarray(_checked(target, name, array), order="C")
         for name, array in state_dict.items()
     }
-    content = safetensors_numpy.save(arrays)
+    write_file(target, safetensors_numpy.save(arrays))
+
+
+def write_file(target: Path, content: bytes) -> None:
+    """Write `content` to `target`, which holds either the old or the new file at any moment.
+
+    Errors: DataError where it cannot be written.
+
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_file(Path(folder, "a"), b"new")
+    ...     Path(folder, "a").read_bytes()
+    b'new'
+    """
     try:
         with (
             deferred_interrupts(),  # one between two of these lines would leave the folder there
