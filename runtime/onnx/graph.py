@@ -69,12 +69,14 @@ class Graph:
         self.nodes: list[Any] = []
         self.initializers: list[Any] = []
         self.place = ""
-        self._constants = recording.constants
         self._values: dict[int, Value] = {}
         self._numbers: dict[tuple[Any, ...], Value] = {}
         self._views: dict[tuple[str, Shape], Value] = {}
         self._outputs: dict[str, str] = {}  # value -> the output that it became
         self._taken = {c.name for c in recording.constants.values()}
+        for key, constant in recording.constants.items():
+            name = constant.name or self.fresh("constant")
+            self.define(key, self._initializer(name, constant.tensor.numpy()))
 
     # -- values ---------------------------------------------------------------------------------
     def define(self, key: int, value: Value) -> None:
@@ -86,10 +88,6 @@ class Graph:
 
         Errors: GradproofError for what no node of the graph computes; `what` names it.
         """
-        if key not in self._values and key in self._constants:
-            constant = self._constants[key]
-            name = constant.name or self.fresh("constant")
-            self._values[key] = self._initializer(name, constant.tensor.numpy())
         if key not in self._values:
             raise GradproofError(f"onnx.export: {what} is an inner result that ONNX does not give")
         return self._values[key]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from gradproof.runtime.onnx.graph import Value
+from gradproof.runtime.onnx.record import Shape
 from gradproof.runtime.onnx.step import Made, Step, joined
 
 AXES_AS_INPUT = 18  # from this opset on, ReduceMean and ReduceMax take their axes as an input
@@ -19,18 +20,44 @@ def _along(s: Step, name: str = "Y") -> tuple[Value, range]:
     return value, axes[1]
 
 
+LAST = 2**63 - 1  # ONNX: the end of an axis, whatever its extent
+
+
 # -- one axis -------------------------------------------------------------------------------------
+def padded(
+    s: Step, y: Value, pads: Sequence[int], mode: str = "constant", fill: float = 0.0
+) -> Value:
+    """`y` longer or, below 0, shorter at both ends: all its last axes before, then all behind."""
+    axes = range(len(y.shape) - len(pads) // 2, len(y.shape))
+    before, after = list(pads[: len(axes)]), list(pads[len(axes) :])
+    if max(pads) > 0:
+        zeros = [0] * axes.start
+        more = [[max(p, 0) for p in side] for side in (before, after)]
+        shape = _longer(y.shape, axes, more)
+        sides = s.integers([*zeros, *more[0], *zeros, *more[1]])
+        inputs = [y, sides, s.number(fill)] if mode == "constant" else [y, sides]
+        y = s.node("Pad", inputs, shape, mode=mode)
+    if min(pads) < 0:
+        less = [[min(p, 0) for p in side] for side in (before, after)]
+        ends = [p or LAST for p in less[1]]
+        bounds = ([-p for p in less[0]], ends, list(axes))
+        y = s.node("Slice", [y, *map(s.integers, bounds)], _longer(y.shape, axes, less))
+    return y
+
+
+def _longer(shape: Shape, axes: range, by: Sequence[Sequence[int]]) -> Shape:
+    """`shape` with its last axes longer by the two numbers of each."""
+    last = [tuple(n + p + q for n in shape[k]) for k, p, q in zip(axes, *by, strict=True)]
+    return (*shape[: axes.start], *last)
+
+
 def _pad(mode: str) -> Callable[[Step], Made]:
     def build(s: Step) -> Made:
         y, axis = _along(s)
-        sides = [0] * (2 * len(y.shape))
-        sides[axis.start] = s.size("PT")
-        sides[axis.start + len(y.shape)] = s.size("PB")
-        inputs = [y, s.integers(sides)]
-        if mode == "constant":
-            inputs.append(s.number(s.scalar("value")))
-        shape = joined(y.shape, axis, s.operation.sizes["OH"])
-        return s.node("Pad", inputs, shape, mode=mode)
+        behind = [0] * (len(y.shape) - axis.stop)
+        pads = [s.size("PT"), *behind, s.size("PB"), *behind]
+        fill = s.scalar("value") if mode == "constant" else 0.0
+        return padded(s, y, pads, mode, fill)
 
     return build
 

@@ -30,6 +30,7 @@ class PlacedTrace(Trace):
     places: list[str] = field(default_factory=list)
 
     def defer(self, *args: Any, **named: Any) -> dict[str, Tensor]:
+        """As `Trace.defer`."""
         computed = super().defer(*args, **named)
         self.places += [label_of_call()] * (len(self.calls) - len(self.places))
         return computed
@@ -45,9 +46,14 @@ class Pass:
 
 
 def traced(model: Module, examples: Sequence[Example]) -> Pass:
+    """The forward pass of `model`, in the mode that it is in.
+
+    Errors: ArgumentError for a result that is no tensor, or no tuple of them; those of the layers.
+    """
+    trace = PlacedTrace()
     with meta():
         inputs = [tensor(unset(e.shape, e.dtype), e.dtype) for e in examples]
-    with no_grad(), tracing(PlacedTrace()) as trace:
+    with no_grad(), tracing(trace):
         result = model(*inputs)
     outputs = list(result) if isinstance(result, tuple) else [result]
     for k, t in enumerate(outputs):
@@ -56,7 +62,6 @@ def traced(model: Module, examples: Sequence[Example]) -> Pass:
                 f"onnx.export: result {k} of {type(model).__name__} is {type(t).__name__}, "
                 "expected a Tensor"
             )
-    assert isinstance(trace, PlacedTrace)
     return Pass(list(_grouped(trace)), inputs, outputs)
 
 
@@ -85,4 +90,5 @@ def _belongs(call: TracedCall, group: list[TracedCall]) -> bool:
 
 
 def tensors_of(group: list[TracedCall]) -> dict[str, Tensor]:
+    """All tensors of an operator's kernels, by name."""
     return {name: t for call in group for name, t in call.tensors.items()}

@@ -186,12 +186,13 @@ def _operand(keys: list[_Keys], tensors: Sequence[Tensor], what: str) -> Operand
 
 
 def _constants(model: Module, keys: list[_Keys], inputs: set[int]) -> dict[int, Constant]:
-    """What is neither an input nor computed. The same memory gets the first of its names."""
+    """What is neither an input nor computed, in the order of the state dict; the same memory
+    gets the first of its names."""
     named: dict[Storage, tuple[str, Tensor]] = {}
     for name, value in (*model.named_parameters(), *model.named_buffers()):
         if isinstance(value, Tensor):
             named.setdefault(value.storage, (name, value))
-    found = {}
+    found: dict[int, Constant] = {}
     for k, tensors in enumerate(zip(*(key.tensors for key in keys), strict=True)):
         storage = tensors[0].storage
         if k in inputs or (isinstance(storage, Deferred) and storage.empty):
@@ -203,7 +204,8 @@ def _constants(model: Module, keys: list[_Keys], inputs: set[int]) -> dict[int, 
         if any(not np.array_equal(a, arrays[0], equal_nan=True) for a in arrays):
             raise _depends("a tensor that the model makes")
         found[k] = Constant("", tensors[0])
-    return found
+    order = {name: place for place, (name, _) in enumerate(named.values())}
+    return dict(sorted(found.items(), key=lambda item: order.get(item[1].name, len(order))))
 
 
 def _depends(what: str) -> GradproofError:

@@ -102,10 +102,14 @@ def _layer_norm(s: Step) -> Made:
 def _local_response_norm(s: Step) -> Made:
     """ONNX's LRN centres an even window on another channel than PyTorch does, so only an odd one
     is an LRN; x (k + alpha mean(x²))**-beta otherwise, the mean being an average pool."""
-    y, size, before = s.shaped("Y"), s.size("K"), s.size("P")
+    size, before = s.size("K"), s.size("P")
     alpha, beta, k = s.scalar("alpha"), s.scalar("beta"), s.scalar("k")
     if size == 2 * before + 1:
+        y, _ = s.divided("Y", 0, 1)
+        if len(y.shape) != 4:  # onnxruntime's LRN takes images
+            y = s.graph.reshaped(y, (*s.shaped("Y").shape, *s.graph.fixed([1])))
         return s.node("LRN", [y], y.shape, alpha=alpha, beta=beta, bias=k, size=size)
+    y = s.shaped("Y")
     n, c, length = y.shape
     flat = s.graph.reshaped(s.node("Mul", [y, y], y.shape), (n, *s.graph.fixed([1]), c, length))
     pads = [before, 0, size - 1 - before, 0]

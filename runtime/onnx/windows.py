@@ -11,6 +11,7 @@ import numpy as np
 from gradproof.runtime.functional import conv as conv_sizes
 from gradproof.runtime.functional import conv_transpose as transpose_sizes
 from gradproof.runtime.onnx.graph import Value
+from gradproof.runtime.onnx.moves import padded
 from gradproof.runtime.onnx.step import Made, Step
 
 KERNEL = {1: ("K",), 2: ("KH", "KW"), 3: ("KT", "KH", "KW")}  # sizes of conv1d, 2d, 3d
@@ -20,26 +21,12 @@ def _pads(s: Step, before: Sequence[str], after: Sequence[str]) -> list[int]:
     return [s.size(n) for n in (*before, *after)]
 
 
-def padded(
-    s: Step, y: Value, pads: Sequence[int], mode: str = "constant", fill: float = 0
-) -> Value:
-    """`y` with its last axes longer, all (or, below 0, shorter) before and then all behind."""
-    if not any(pads):
-        return y
-    axes = len(pads) // 2
-    zeros = [0] * (len(y.shape) - axes)
-    extents = zip(y.shape[-axes:], pads[:axes], pads[axes:], strict=True)
-    shape = (*y.shape[:-axes], *(tuple(n + a + b for n in dim) for dim, a, b in extents))
-    sides = s.integers([*zeros, *pads[:axes], *zeros, *pads[axes:]])
-    inputs = [y, sides, s.number(fill)] if mode == "constant" else [y, sides]
-    return s.node("Pad", inputs, shape, mode=mode)
-
-
 def _conv(s: Step) -> Made:
     names = conv_sizes.NAMES[len(s.operation.operands["Y"].shape) - 2]
     pads = _pads(s, [n[2] for n in names], [n[3] for n in names])
-    # ONNX's Conv takes no negative padding, which crops
-    y = padded(s, s.shaped("Y"), [min(p, 0) for p in pads])
+    y = s.shaped("Y")
+    if min(pads) < 0:  # it crops, which ONNX's Conv does not
+        y, pads = padded(s, y, pads), [0] * len(pads)
     bias = [s.shaped("b")] if s.given("b") else []
     return s.node(
         "Conv",
@@ -48,7 +35,7 @@ def _conv(s: Step) -> Made:
         kernel_shape=[s.size(n) for n in KERNEL[len(names)]],
         strides=[s.size(n[0]) for n in names],
         dilations=[s.size(n[1]) for n in names],
-        pads=[max(p, 0) for p in pads],
+        pads=pads,
         group=s.size("G"),
     )
 
