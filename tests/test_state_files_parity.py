@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,14 @@ def test_there_and_back(name: str, size: int, tmp_path: Path) -> None:
     }
     theirs.load_state_dict(state, strict=True)
     assert logits(ours, theirs, x) <= RELATIVE
+
+
+def test_the_pages_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = Path(__file__).resolve().parents[1] / "docs" / "in-and-out.md"
+    block = re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), flags=re.S)[0]
+    monkeypatch.chdir(tmp_path)
+    exec(block, {})  # noqa: S102
+    assert {p.name for p in tmp_path.iterdir()} == {"theirs.safetensors", "ours.safetensors"}
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
