@@ -7,47 +7,39 @@ write the same format (https://huggingface.co/docs/safetensors).
 
 from __future__ import annotations
 
-import io
 import os
 import tempfile
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, deserialize, safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors import numpy as safetensors_numpy
 
-from gradproof.runtime.data.npz import DAMAGED
 from gradproof.runtime.errors import DataError, DTypeError
+from gradproof.runtime.formats import DTYPES, EXPECTED, NPZ, npz_bytes, read_npz, read_safetensors
 from gradproof.runtime.interrupts import deferred_interrupts
 
-# the name in a file's header -> the element type; no other is written
-DTYPES = {
-    "F32": np.dtype(np.float32),
-    "F64": np.dtype(np.float64),
-    "I32": np.dtype(np.int32),
-    "I64": np.dtype(np.int64),
-}
-HALF = {"F16": np.dtype(np.float16)}
-BFLOAT = "BF16"  # NumPy has none. Both halves are read, and widened to float32; neither is written
-NPZ = ".npz"
-_EXPECTED = "expected float32, float64, int32 or int64"
 _RESERVED = "__metadata__"  # the header's own key
 
 
-def save(state_dict: Mapping[str, NDArray[Any]], path: str | os.PathLike[str]) -> None:
+def save(
+    state_dict: Mapping[str, NDArray[Any]],
+    path: str | os.PathLike[str],
+    metadata: Mapping[str, str] | None = None,
+) -> None:
     """Write named arrays of any shape to `path`, which then holds either the old or the new file.
 
     The format is safetensors, or NumPy's where `path` ends with `.npz`. The new file is written
     beside `path` and takes its place when complete: an interrupted save leaves the old file as it
-    was.
+    was. metadata: text by name, for the header of a safetensors file.
 
     Raises:
         DTypeError: a value is not a NumPy array of float32, float64, int32 or int64.
-        DataError: a name is not text or is "__metadata__", or the file cannot be written.
+        DataError: a name is not text or is "__metadata__", metadata are given for a `.npz` file,
+            or the file cannot be written.
 
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder, "model.safetensors")
@@ -61,8 +53,13 @@ def save(state_dict: Mapping[str, NDArray[Any]], path: str | os.PathLike[str]) -
         name: np.asarray(_checked(target, name, array), order="C")
         for name, array in state_dict.items()
     }
-    npz = target.suffix.lower() == NPZ
-    write_file(target, _npz_bytes(arrays) if npz else safetensors_numpy.save(arrays))
+    if target.suffix.lower() != NPZ:
+        content = safetensors_numpy.save(arrays, dict(metadata) if metadata else None)
+    elif metadata:
+        raise DataError(f"{target}: a {NPZ} file holds no metadata")
+    else:
+        content = npz_bytes(arrays)
+    write_file(target, content)
 
 
 def write_file(target: Path, content: bytes) -> None:
@@ -86,18 +83,9 @@ def write_file(target: Path, content: bytes) -> None:
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(target)
+            _sync_folder(target.parent)
     except OSError as error:
         raise DataError(f"{target}: cannot be written: {error}") from error
-
-
-def _npz_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    """The archive that numpy.savez writes, which takes no array of the name "file"."""
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w") as archive:
-        for name, array in arrays.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, array, allow_pickle=False)
-    return content.getvalue()
 
 
 def load(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
@@ -119,75 +107,39 @@ def load(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
     if not source.is_file():
         reason = "is a folder, expected a safetensors file" if source.is_dir() else "no such file"
         raise DataError(f"{source}: {reason}")
-    return _load_npz(source) if source.suffix.lower() == NPZ else _load_safetensors(source)
+    return read_npz(source) if source.suffix.lower() == NPZ else read_safetensors(source)
 
 
-def _load_safetensors(source: Path) -> dict[str, NDArray[Any]]:
+def load_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
+    """The text in the header of a safetensors file.
+
+    Raises:
+        DataError: there is no such file, or it is damaged.
+
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "model.safetensors")
+    ...     save({"x": np.zeros(1)}, path, {"made by": "me"})
+    ...     load_metadata(path)
+    {'made by': 'me'}
+    """
+    source = Path(path)
+    if not source.is_file():
+        raise DataError(f"{source}: no such file")
     try:
         with safe_open(source, framework="numpy") as file:
-            names = list(file.keys())
-            types = {n: file.get_slice(n).get_dtype() for n in names}
-            _check_types(
-                source, {n: t for n, t in types.items() if t not in (*DTYPES, *HALF, BFLOAT)}
-            )
-            if BFLOAT not in types.values():
-                return {n: _widened(np.array(file.get_tensor(n))) for n in types}
-        return {str(n): _from_bytes(entry) for n, entry in deserialize(source.read_bytes())}
+            return dict(file.metadata() or {})
     except (SafetensorError, OSError) as error:
-        hint = _format_hint(source)
-        raise DataError(f"{source}: cannot be read as safetensors file: {error}{hint}") from error
+        raise DataError(f"{source}: cannot be read as safetensors file: {error}") from error
 
 
-def _from_bytes(entry: Mapping[str, Any]) -> NDArray[Any]:
-    """A tensor as the library gives it without NumPy, which has no bfloat16."""
-    name, shape, data = entry["dtype"], entry["shape"], entry["data"]
-    if name == BFLOAT:  # the upper half of a float32
-        upper = np.frombuffer(data, "<u2").astype(np.uint32) << 16
-        return upper.view(np.float32).reshape(shape)
-    kind = (DTYPES | HALF)[name]
-    array = np.frombuffer(data, kind.newbyteorder("<")).reshape(shape)
-    return _widened(array.astype(kind))
-
-
-def _widened(array: NDArray[Any]) -> NDArray[Any]:
-    return array.astype(np.float32) if array.dtype == np.float16 else array
-
-
-def _check_types(source: Path, wrong: Mapping[str, object]) -> None:
-    if wrong:
-        listed = ", ".join(f"{name} is {found}" for name, found in wrong.items())
-        raise DataError(f"{source}: {listed}; {_EXPECTED}, float16 or bfloat16")
-
-
-def _format_hint(source: Path) -> str:
-    """What else the file may be."""
-    with source.open("rb") as file:
-        if file.read(4) != b"PK\x03\x04":
-            return ""
-    if source.suffix.lower() in (".pt", ".pth", ".bin"):
-        return (
-            ". A file of torch.save can run code when it is opened; in PyTorch, write "
-            "safetensors.torch.save_file(model.state_dict(), ...)"
-        )
-    return f". It is a zip archive; one of arrays has the ending {NPZ}"
-
-
-def _load_npz(source: Path) -> dict[str, NDArray[Any]]:
-    try:
-        with source.open("rb") as file:
-            content = np.load(file, allow_pickle=False)
-            if not isinstance(content, np.lib.npyio.NpzFile):
-                raise ValueError("one .npy array, not a .npz archive")
-            arrays = {name: content[name] for name in content.files}
-    except DAMAGED as error:
-        raise DataError(f"{source}: cannot be read as .npz file: {error}") from error
-    # NumPy hands over the raw bytes of a member that is no .npy file
-    wrong = {n: type(a).__name__ for n, a in arrays.items() if not isinstance(a, np.ndarray)}
-    accepted = (*DTYPES.values(), *HALF.values())
-    _check_types(
-        source, wrong or {n: a.dtype for n, a in arrays.items() if a.dtype not in accepted}
-    )
-    return {n: _widened(a) for n, a in arrays.items()}
+def _sync_folder(folder: Path) -> None:
+    """Make a new name in a folder last through a loss of power, where the system can."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def _checked(target: Path, name: str, array: NDArray[Any]) -> NDArray[Any]:
@@ -196,5 +148,5 @@ def _checked(target: Path, name: str, array: NDArray[Any]) -> NDArray[Any]:
     if not isinstance(array, np.ndarray | np.generic):
         raise DTypeError(f"{target}: {name} is of {type(array)}, expected a NumPy array")
     if array.dtype not in DTYPES.values():
-        raise DTypeError(f"{target}: {name} is {array.dtype}, {_EXPECTED}")
+        raise DTypeError(f"{target}: {name} is {array.dtype}, {EXPECTED}")
     return np.asarray(array)

@@ -3,33 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
-from gradproof.runtime.dispatch import Tape, record
+from gradproof.runtime.accumulation import Accumulator
+from gradproof.runtime.arguments import integer
+from gradproof.runtime.autograd import apply
+from gradproof.runtime.manifest import operators
 from gradproof.runtime.nn import Module
+from gradproof.runtime.nn.utils import clip_grad_norm_
 from gradproof.runtime.optim import Optimizer
-from gradproof.runtime.plan import plan
-from gradproof.runtime.planned_step import PlannedStep
-from gradproof.runtime.tensor import Tensor, tensor
-
-
-@dataclass(frozen=True)
-class _Recording:
-    images: Tensor
-    labels: Tensor
-    loss: Tensor
-    logits: Tensor
-    tape: Tape | PlannedStep
-
-    def again(self) -> None:
-        """The step once more, on what images and labels hold now."""
-        if isinstance(self.tape, Tape):
-            self.tape.replay()
-        else:
-            self.tape.run()
+from gradproof.runtime.repeated import Repeated
+from gradproof.runtime.tensor import Tensor
+from gradproof.runtime.trace import Scalar
 
 
 class TrainingStep:
@@ -41,6 +29,10 @@ class TrainingStep:
     recorded while it runs, and the recording is replayed. The step holds its buffers; drop it when
     the model is converted or its optimizer's state replaced, since it would go on with the old
     ones.
+
+    clip_grad_norm: the gradients' norm is limited to this, see `nn.utils.clip_grad_norm_`.
+    accumulate: a batch is taken in so many parts, whose gradients are added up, which takes the
+    memory of a part; the loss is the mean over the whole batch, and batch norm sees the parts.
 
     >>> import numpy as np, gradproof as gp
     >>> model = gp.nn.Linear(2, 2)
@@ -60,40 +52,31 @@ class TrainingStep:
         *,
         planned: bool = True,
         precision: str = "fast",
+        clip_grad_norm: float | None = None,
+        accumulate: int = 1,
     ) -> None:
         self.model, self.optimizer, self.loss = model, optimizer, loss
-        self.planned, self.precision = planned, precision
-        self._recordings: dict[tuple[tuple[int, ...], bool], _Recording] = {}
+        self.clip_grad_norm = clip_grad_norm
+        self.accumulate = integer("TrainingStep", "accumulate", accumulate)
+        first = optimizer.params[0]
+        self._dtype = first.dtype
+        options = (first.device, planned, precision)
+        self._whole = Repeated(self.run, *options)
+        self._part, self._last = Repeated(self._add, *options), Repeated(self._finish, *options)
+        self._sums = Accumulator(optimizer.params) if self.accumulate > 1 else None
+        self._share, self._first = 1.0, 1  # of the part that runs now
 
     def __call__(self, images: NDArray[Any], labels: NDArray[Any]) -> tuple[float, NDArray[Any]]:
         """Train on one batch: images (N, ...), labels (N,); returns the loss and the logits.
 
         Errors: those of the layers and the loss.
         """
-        # A label that is ignored (-100) takes other kernels than a batch without one.
-        ignoring = labels.dtype.kind == "i" and bool((labels < 0).any())
-        kind = (images.shape, ignoring)
-        found = self._recordings.get(kind)
-        if found is None:
-            found = self._recordings[kind] = self._first(images, labels)
-        else:
-            found.images.copy_(images)
-            found.labels.copy_(labels)
-            found.again()
+        images = np.asarray(images, self._dtype)
+        if self._sums is not None:
+            return self._in_parts(images, labels)
+        loss, logits = self._whole(images, labels, variant=_ignoring(labels))
         # Read last: only now does the host wait for the device.
-        return float(found.loss.item()), found.logits.numpy()
-
-    def _first(self, images: NDArray[Any], labels: NDArray[Any]) -> _Recording:
-        dtype = next(iter(self.model.parameters())).dtype
-        x, y = tensor(images, dtype), tensor(labels)
-        if self.planned and x.device.info.kind != "simulator":
-            step = plan(self.run, x, y, precision=self.precision)
-            step.run()
-            loss, logits = step.outputs
-            return _Recording(x, y, loss, logits, step)
-        with record() as tape:
-            loss, logits = self.run(x, y)
-        return _Recording(x, y, loss.detach(), logits.detach(), tape)
+        return float(loss.item()), logits.numpy()
 
     def run(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """The step itself, as operators on tensors; returns the loss and the logits."""
@@ -101,5 +84,50 @@ class TrainingStep:
         logits = self.model(images)
         loss = self.loss(logits, labels)
         loss.backward()
-        self.optimizer.step()
+        self._update()
         return loss, logits
+
+    def _update(self) -> None:
+        if self.clip_grad_norm is not None:
+            clip_grad_norm_(self.optimizer.params, self.clip_grad_norm)
+        self.optimizer.step()
+
+    # -- in parts ---------------------------------------------------------------------------------
+    def _in_parts(self, images: NDArray[Any], labels: NDArray[Any]) -> tuple[float, NDArray[Any]]:
+        """The gradient of the mean over N samples is the sum over parts of n/N of each one's."""
+        total, rows = 0.0, []
+        size = -(-len(images) // self.accumulate)
+        for start in range(0, len(images), size):
+            x, y = images[start : start + size], labels[start : start + size]
+            self._share, self._first = len(x) / len(images), int(start == 0)
+            loss, logits = self._part(x, y, variant=_ignoring(y))
+            total += self._share * float(loss.item())
+            rows.append(logits.numpy())
+        self._last()
+        return total, np.concatenate(rows)
+
+    def _add(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """The gradients of one part, times its share, added to the sums."""
+        assert self._sums is not None, "parts are added up"
+        self.optimizer.zero_grad()
+        logits = self.model(images)
+        loss = self.loss(logits, labels)
+        flat = {"Y": loss.reshape(1)}
+        scalars: dict[str, Scalar] = {"factor": lambda: self._share, "shift": 0.0, "divisor": 1.0}
+        share = apply(operators()["affine"], flat, {}, scalars, label="share of a batch")
+        share["z"].reshape().backward()
+        self._sums.add(lambda: self._first)
+        return loss, logits
+
+    def _finish(self) -> tuple[Tensor]:
+        """The update by the sums."""
+        assert self._sums is not None, "parts were added up"
+        self._sums.use()
+        self._update()
+        self.optimizer.zero_grad()
+        return (self.optimizer.params[0],)  # a plan has a result; this one is not read
+
+
+def _ignoring(labels: NDArray[Any]) -> bool:
+    """Whether a label is ignored (-100): that takes other kernels than a batch without one."""
+    return labels.dtype.kind == "i" and bool((labels < 0).any())

@@ -231,6 +231,11 @@ def test_npz_files_of_others(tmp_path: Path) -> None:
         load(tmp_path / "m.npz")
 
 
+def test_an_npz_file_takes_no_metadata(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"m\.npz: a \.npz file holds no metadata"):
+        save(STATE, tmp_path / "m.npz", {"made by": "me"})
+
+
 @pytest.mark.parametrize("keep", [0, 4, 30, -30])
 def test_a_truncated_npz_is_an_error(tmp_path: Path, keep: int) -> None:
     path = tmp_path / "m.npz"
