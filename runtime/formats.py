@@ -53,10 +53,16 @@ def read_safetensors(source: Path) -> dict[str, NDArray[Any]]:
             )
             if BFLOAT not in types.values():
                 return {n: _widened(np.array(file.get_tensor(n))) for n in types}
-        return {str(n): _from_bytes(entry) for n, entry in deserialize(source.read_bytes())}
+        return {n: _from_bytes(entry) for n, entry in _raw(source)}
     except (SafetensorError, OSError) as error:
         hint = _format_hint(source)
         raise DataError(f"{source}: cannot be read as safetensors file: {error}{hint}") from error
+
+
+def _raw(source: Path) -> list[tuple[str, dict[str, Any]]]:
+    entries: list[tuple[str, dict[str, Any]]]
+    entries = deserialize(source.read_bytes())  # type: ignore[no-untyped-call]
+    return entries
 
 
 def _from_bytes(entry: Mapping[str, Any]) -> NDArray[Any]:

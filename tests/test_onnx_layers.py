@@ -84,9 +84,8 @@ LAYERS: dict[str, tuple[nn.Module, Any]] = {
     "layer norm": (nn.LayerNorm((7, 6)), IMAGE),
     "layer norm of rows": (nn.LayerNorm(6), ROW),
     "layer norm plain": (nn.LayerNorm(6, elementwise_affine=False), IMAGE),
-    # alpha / size is exact: the interpreter divides in float32
-    "response norm": (nn.LocalResponseNorm(3, alpha=0.375, k=2.0), IMAGE),
-    "response norm of signals": (nn.LocalResponseNorm(3, alpha=0.375, k=2.0), SIGNAL),
+    "response norm": (nn.LocalResponseNorm(3, alpha=0.5, k=2.0), IMAGE),
+    "response norm of signals": (nn.LocalResponseNorm(3, alpha=0.5, k=2.0), SIGNAL),
     "response norm even": (nn.LocalResponseNorm(2, alpha=0.5, k=2.0), IMAGE),
     "relu": (nn.ReLU(), IMAGE),
     "leaky relu": (nn.LeakyReLU(0.125), IMAGE),
@@ -159,11 +158,12 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], list[Any]]] = {
 }
 
 
-# What the interpreter lacks: groups of a transposed convolution, a float64 layer norm; its Erf is
-# float32. onnxruntime has the second also in float64.
+# What the interpreter lacks: groups of a transposed convolution, a float64 layer norm, which
+# onnxruntime has. Its Erf is float32, and its LRN takes as many channels as there are samples.
 EXACTLY = {
     "transposed groups": unchecked,
     "gelu": unchecked,
+    **dict.fromkeys(["response norm", "response norm of signals"], unchecked),
     **dict.fromkeys(["layer norm", "layer norm of rows", "layer norm plain"], runtime),
 }
 

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradproof import __version__
 from gradproof.runtime.errors import ArgumentError, DTypeError, GradproofError
 from gradproof.runtime.manifest import operators
 from gradproof.runtime.nn.module import Module
@@ -194,7 +193,6 @@ def _write(onnx: Any, graph: Any, opset: int, target: Path) -> None:
         opset_imports=[used],
         ir_version=version,
         producer_name="gradproof",
-        producer_version=__version__,
     )
     try:
         content = model.SerializeToString()
