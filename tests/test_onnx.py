@@ -29,6 +29,7 @@ from gradproof.runtime.onnx.export import BUILDERS
 from gradproof.runtime.onnx.passes import Example
 from gradproof.runtime.onnx.record import record_forward
 from gradproof.runtime.run import RunConfig, RunFolder
+from gradproof.runtime.step import TrainingStep
 from gradproof.runtime.trainer import EpochResult
 from tests.onnx_check import U, agree, error, onnx, ours, runtime, unchecked
 
@@ -322,3 +323,27 @@ def test_the_pages_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.chdir(tmp_path)
     exec(block, {})  # noqa: S102
     assert onnx.load(tmp_path / "network.onnx").graph.input[0].name == "images"
+
+
+def test_a_network_after_planned_steps(tmp_path: Path) -> None:
+    """Whose parameters lie in blocked layouts; the training goes on as if nothing had been."""
+    gp.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(2, 16, 3), nn.BatchNorm2d(16), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3)
+    )
+    step = TrainingStep(model, gp.optim.SGD(model.parameters(), lr=0.1), nn.CrossEntropyLoss())
+    y = np.array([0, 1], np.int32)
+    losses = [step(X, y)[0] for _ in range(3)]
+    gp.onnx.export(model, X, tmp_path / "m.onnx")
+    losses.append(step(X, y)[0])
+    found = runtime(tmp_path / "m.onnx", [X])[0]
+    again = nn.Sequential(*model)
+    state = {w.name: onnx.numpy_helper.to_array(w) for w in graph_of(tmp_path).initializer}
+    again.load_state_dict(state, strict=False)
+    exact = ours(again.double(), [X.astype(np.float64)])[0]
+    assert error(found, exact) <= 1e-5 * abs(exact).max()
+    assert losses == sorted(losses, reverse=True) and len(set(losses)) == 4
+
+
+def graph_of(folder: Path) -> Any:
+    return onnx.load(folder / "m.onnx").graph
