@@ -211,6 +211,10 @@ def test_a_users_operator_has_no_form(name: str, tmp_path: Path) -> None:
         (lambda x: F.tanh(x) if x.shape[0] > 11 else -x, "the operator at 0 .* depends"),
         (lambda x: x + gp.tensor(np.zeros(x.shape, np.float32)), "depends on the size"),
         (lambda x: F.cat([F.relu(x)] * 2, 0).reshape(2, x.shape[0], 1, 4), None),
+        (
+            lambda x: F.softmax((x @ F.transpose(x, 0, 1)).reshape(-1), 0).reshape([len(x)] * 2),
+            "has more than one extent that depends on the batch",
+        ),
         (lambda x: F.dropout(x, 0.5), "operator 'dropout' has no ONNX form"),
         (lambda x: F.batch_norm(x, *MOVED, training=True), "writes to a tensor of the model"),
         (lambda x: [x], "result 0 of Sequential is list"),

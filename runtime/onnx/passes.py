@@ -80,11 +80,12 @@ def _grouped(trace: PlacedTrace) -> Iterator[tuple[str, list[TracedCall]]]:
 
 
 def _belongs(call: TracedCall, group: list[TracedCall]) -> bool:
+    """Whether a kernel is of the same operator as those before it: by its operands, and by its
+    target, which the first of two such operators has written already."""
     known = tensors_of(group)
     return (
         call.binding is group[0].binding
         and call.label == group[0].label
-        and all(call.spec.target != c.spec.target for c in group)
         and all(known.get(n, t) is t for n, t in call.tensors.items())
     )
 

@@ -188,10 +188,8 @@ def _operand(keys: list[_Keys], tensors: Sequence[Tensor], what: str) -> Operand
 def _constants(model: Module, keys: list[_Keys], inputs: set[int]) -> dict[int, Constant]:
     """What is neither an input nor computed, in the order of the state dict; the same memory
     gets the first of its names."""
-    named: dict[Storage, tuple[str, Tensor]] = {}
-    for name, value in (*model.named_parameters(), *model.named_buffers()):
-        if isinstance(value, Tensor):
-            named.setdefault(value.storage, (name, value))
+    state = (*model.named_parameters(), *model.named_buffers())
+    named = {t.storage: (name, t) for name, t in state if isinstance(t, Tensor)}
     found: dict[int, Constant] = {}
     for k, tensors in enumerate(zip(*(key.tensors for key in keys), strict=True)):
         storage = tensors[0].storage
