@@ -7,3 +7,5 @@ from importlib.util import find_spec
 collect_ignore = ["derive", "codegen", "generated", "runtime"]
 if find_spec("torch") is None:  # the networks in PyTorch are no test, but collected for doctests
     collect_ignore.append("tests/torch_twins.py")
+if find_spec("onnx") is None:  # the example of `gp.onnx.export` writes a file
+    collect_ignore.append("gradproof/runtime/onnx/export.py")

@@ -31,6 +31,7 @@ _WHERE = {
     "models": "gradproof.runtime.models",
     "nn": "gradproof.runtime.nn",
     "no_grad": "gradproof.runtime.tensor:no_grad",
+    "onnx": "gradproof.runtime.onnx",
     "operator": "gradproof.derive.language:operator",
     "optim": "gradproof.runtime.optim",
     "plan": "gradproof.runtime.plan:plan",
@@ -56,6 +57,7 @@ __all__ = [
     "models",
     "nn",
     "no_grad",
+    "onnx",
     "operator",
     "optim",
     "plan",
@@ -67,7 +69,7 @@ __all__ = [
 
 if TYPE_CHECKING:  # the same table for type checkers and editors
     from gradproof.derive.language import Definition, operator
-    from gradproof.runtime import data, functional, models, nn, optim
+    from gradproof.runtime import data, functional, models, nn, onnx, optim
     from gradproof.runtime.check import check_gradients
     from gradproof.runtime.compile import compile
     from gradproof.runtime.device import list_devices as devices

@@ -34,12 +34,8 @@ from gradproof.runtime.nn import Module
 from gradproof.runtime.serialization import load, save
 from gradproof.runtime.trainer import EpochResult
 
-CONFIG, METRICS, MODEL, CHECKPOINTS = (
-    "config.json",
-    "metrics.csv",
-    "model.safetensors",
-    "checkpoints",
-)
+CONFIG, METRICS, MODEL = "config.json", "metrics.csv", "model.safetensors"
+CHECKPOINTS, FIRST_FILTERS = "checkpoints", "filters-before.safetensors"
 CURVES, FILTERS = "curves.png", "filters.png"
 CONFUSION, CONFUSION_PICTURE = "confusion.csv", "confusion.png"
 

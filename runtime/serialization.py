@@ -1,4 +1,5 @@
 """State dicts on disk, as safetensors: a header of names, types and shapes, then the numbers.
+Also as NumPy's archives, `.npz`.
 
 A file holds no code, so an untrusted one is safe to open, and PyTorch, JAX and others read and
 write the same format (https://huggingface.co/docs/safetensors).
@@ -18,16 +19,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors import numpy as safetensors_numpy
 
 from gradproof.runtime.errors import DataError, DTypeError
+from gradproof.runtime.formats import DTYPES, EXPECTED, NPZ, npz_bytes, read_npz, read_safetensors
 from gradproof.runtime.interrupts import deferred_interrupts
 
-# the name in a file's header -> the element type; no other is written or read
-DTYPES = {
-    "F32": np.dtype(np.float32),
-    "F64": np.dtype(np.float64),
-    "I32": np.dtype(np.int32),
-    "I64": np.dtype(np.int64),
-}
-_EXPECTED = "expected float32, float64, int32 or int64"
 _RESERVED = "__metadata__"  # the header's own key
 
 
@@ -38,12 +32,14 @@ def save(
 ) -> None:
     """Write named arrays of any shape to `path`, which then holds either the old or the new file.
 
-    The new file is written beside `path` and takes its place when complete: an interrupted save
-    leaves the old file as it was. metadata: text by name, for the file's header.
+    The format is safetensors, or NumPy's where `path` ends with `.npz`. The new file is written
+    beside `path` and takes its place when complete: an interrupted save leaves the old file as it
+    was. metadata: text by name, for the header of a safetensors file.
 
     Raises:
         DTypeError: a value is not a NumPy array of float32, float64, int32 or int64.
-        DataError: a name is not text or is "__metadata__", or the file cannot be written.
+        DataError: a name is not text or is "__metadata__", metadata are given for a `.npz` file,
+            or the file cannot be written.
 
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder, "model.safetensors")
@@ -57,7 +53,25 @@ def save(
         name: np.asarray(_checked(target, name, array), order="C")
         for name, array in state_dict.items()
     }
-    content = safetensors_numpy.save(arrays, dict(metadata) if metadata else None)
+    if target.suffix.lower() != NPZ:
+        content = safetensors_numpy.save(arrays, dict(metadata) if metadata else None)
+    elif metadata:
+        raise DataError(f"{target}: a {NPZ} file holds no metadata")
+    else:
+        content = npz_bytes(arrays)
+    write_file(target, content)
+
+
+def write_file(target: Path, content: bytes) -> None:
+    """Write `content` to `target`, which holds either the old or the new file at any moment.
+
+    Errors: DataError where it cannot be written.
+
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_file(Path(folder, "a"), b"new")
+    ...     Path(folder, "a").read_bytes()
+    b'new'
+    """
     try:
         with (
             deferred_interrupts(),  # one between two of these lines would leave the folder there
@@ -75,11 +89,15 @@ def save(
 
 
 def load(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
-    """Read the named arrays of a safetensors file, each a copy in memory.
+    """Read the named arrays of a safetensors file, or of a `.npz` file, each a copy in memory.
+
+    Half-precision numbers, which many published weights are stored in, come as float32: float16
+    and bfloat16 are subsets of it, so no value changes. Other element types are errors.
 
     Raises:
-        DataError: there is no such file, it is damaged or of another format, or an array has
-            another element type than float32, float64, int32 or int64.
+        DataError: there is no such file, it is damaged or of another format (a `.pth` or `.pt` file
+            can run code when it is opened), or an array has another element type than float16,
+            bfloat16, float32, float64, int32 or int64.
 
     >>> load("no such file")
     Traceback (most recent call last):
@@ -89,19 +107,7 @@ def load(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
     if not source.is_file():
         reason = "is a folder, expected a safetensors file" if source.is_dir() else "no such file"
         raise DataError(f"{source}: {reason}")
-    try:
-        with safe_open(source, framework="numpy") as file:
-            wrong = {
-                name: found
-                for name in file.keys()  # noqa: SIM118, safe_open is no mapping
-                if (found := file.get_slice(name).get_dtype()) not in DTYPES
-            }
-            if wrong:
-                listed = ", ".join(f"{name} is {found}" for name, found in wrong.items())
-                raise DataError(f"{source}: {listed}; {_EXPECTED}")
-            return {name: np.array(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise DataError(f"{source}: cannot be read as safetensors file: {error}") from error
+    return read_npz(source) if source.suffix.lower() == NPZ else read_safetensors(source)
 
 
 def load_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
@@ -142,5 +148,5 @@ def _checked(target: Path, name: str, array: NDArray[Any]) -> NDArray[Any]:
     if not isinstance(array, np.ndarray | np.generic):
         raise DTypeError(f"{target}: {name} is of {type(array)}, expected a NumPy array")
     if array.dtype not in DTYPES.values():
-        raise DTypeError(f"{target}: {name} is {array.dtype}, {_EXPECTED}")
+        raise DTypeError(f"{target}: {name} is {array.dtype}, {EXPECTED}")
     return np.asarray(array)

@@ -150,13 +150,13 @@ def active_trace() -> Trace | None:
 
 
 @contextmanager
-def tracing() -> Iterator[Trace]:
+def tracing(trace: Trace | None = None) -> Iterator[Trace]:
     """Record without running; gradients and versions are afterwards as if nothing had been done.
 
-    Errors: GradproofError inside another trace.
+    trace: an empty one to record into. Errors: GradproofError inside another trace.
     """
     refuse("plan", "plans do not nest")
-    trace = Trace()
+    trace = trace or Trace()
     token = _active.set(trace)
     try:
         yield trace

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
+import gradproof as gp
 from gradproof.runtime.errors import DataError, DTypeError
 from gradproof.runtime.serialization import load, save
 
@@ -149,15 +150,106 @@ def test_a_truncated_file_is_an_error(tmp_path: Path, keep: int) -> None:
         load(path)
 
 
-def test_another_format_is_an_error(tmp_path: Path) -> None:
-    path = tmp_path / "model.npz"
-    np.savez(path, x=np.zeros(3))
-    with pytest.raises(DataError, match="cannot be read as safetensors file"):
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("model", r"cannot be read as safetensors file: .* one of arrays has the ending \.npz"),
+        ("model.pth", r"can run code when it is opened; in PyTorch, write safetensors\.torch"),
+    ],
+)
+def test_another_format_is_an_error(name: str, words: str, tmp_path: Path) -> None:
+    np.savez(tmp_path / "model.npz", x=np.zeros(3))  # torch.save writes a zip archive, too
+    (tmp_path / "model.npz").rename(tmp_path / name)
+    with pytest.raises(DataError, match=words):
+        load(tmp_path / name)
+
+
+@pytest.mark.parametrize("dtype", ["U16", "BOOL", "F8_E4M3"])
+def test_other_element_types_are_named(tmp_path: Path, dtype: str) -> None:
+    data = bytes(4 if dtype == "U16" else 2)
+    raw_file(tmp_path / "half", dtype, data, [2])
+    with pytest.raises(DataError, match=f"half: x is {dtype}; expected float32.* or bfloat16"):
+        load(tmp_path / "half")
+
+
+# -- half precision -------------------------------------------------------------------------------
+def test_every_float16_is_read_as_the_same_float32(tmp_path: Path) -> None:
+    bits = np.arange(2**16, dtype=np.uint16)
+    raw_file(tmp_path / "half", "F16", bits.tobytes(), [256, 256])
+    found = load(tmp_path / "half")["x"]
+    assert found.dtype == np.float32 and found.shape == (256, 256)
+    np.testing.assert_array_equal(found.ravel(), bits.view(np.float16))  # NaN counts as equal
+
+
+def test_every_bfloat16_is_read_as_the_same_float32(tmp_path: Path) -> None:
+    """Sign, 8 bits of exponent, 7 of fraction: the value by the format's formula."""
+    bits = np.arange(2**16, dtype=np.uint16)
+    raw_file(tmp_path / "half", "BF16", bits.tobytes(), [2, 2**15])
+    found = load(tmp_path / "half")["x"]
+    assert found.dtype == np.float32 and found.shape == (2, 2**15) and found.flags.writeable
+    exponent, fraction = (bits >> 7 & 255).astype(int), (bits & 127) / 128
+    normal = np.ldexp(1 + fraction, exponent - 127)
+    value = np.where(exponent == 0, np.ldexp(fraction, -126), normal)
+    value = np.where(exponent == 255, np.where(fraction == 0, np.inf, np.nan), value)
+    np.testing.assert_array_equal(found.ravel(), np.where(bits >> 15, -value, value))
+
+
+def test_other_arrays_beside_bfloat16_are_as_they_are(tmp_path: Path) -> None:
+    header = {
+        "a": {"dtype": "BF16", "shape": [1], "data_offsets": [0, 2]},
+        "b": {"dtype": "I64", "shape": [], "data_offsets": [2, 10]},
+        "c": {"dtype": "F16", "shape": [1], "data_offsets": [10, 12]},
+    }
+    text = json.dumps(header).encode()
+    numbers = b"\x80\x3f" + (2**40).to_bytes(8, "little") + np.float16(0.1).tobytes()
+    (tmp_path / "m").write_bytes(len(text).to_bytes(8, "little") + text + numbers)
+    found = load(tmp_path / "m")
+    assert found["a"] == [1.0] and found["b"] == 2**40 and found["b"].shape == ()
+    assert found["c"] == np.float32(np.float16(0.1))
+    assert [found[n].dtype.name for n in "abc"] == ["float32", "int64", "float32"]
+
+
+# -- .npz -----------------------------------------------------------------------------------------
+def test_npz_files_come_back(tmp_path: Path) -> None:
+    state = STATE | {"file": np.asfortranarray(np.arange(6.0).reshape(2, 3))}  # savez has no "file"
+    save(state, tmp_path / "m.NPZ")
+    with np.load(tmp_path / "m.NPZ") as theirs:
+        assert set(theirs.files) == state.keys()
+    for name, array in load(tmp_path / "m.NPZ").items():
+        np.testing.assert_array_equal(array, state[name], strict=True)
+
+
+def test_npz_files_of_others(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "m.npz", half=np.float16([0.1]), weight=np.ones((2, 1)))
+    found = load(tmp_path / "m.npz")
+    assert found["half"].dtype == np.float32 and found["half"] == np.float16(0.1)
+    np.savez(tmp_path / "m.npz", x=np.zeros(2, ">f4"), y=np.array([object()]), z=np.zeros(2, bool))
+    with pytest.raises(DataError, match=r"m\.npz: cannot be read as \.npz file: Object arrays"):
+        load(tmp_path / "m.npz")
+    np.savez(tmp_path / "m.npz", x=np.zeros(2, ">f4"), y=np.zeros(2, bool))
+    with pytest.raises(DataError, match="x is >f4, y is bool; expected float32"):
+        load(tmp_path / "m.npz")
+
+
+def test_an_npz_file_takes_no_metadata(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"m\.npz: a \.npz file holds no metadata"):
+        save(STATE, tmp_path / "m.npz", {"made by": "me"})
+
+
+@pytest.mark.parametrize("keep", [0, 4, 30, -30])
+def test_a_truncated_npz_is_an_error(tmp_path: Path, keep: int) -> None:
+    path = tmp_path / "m.npz"
+    save(STATE, path)
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(DataError, match=r"m\.npz: cannot be read as \.npz file"):
         load(path)
 
 
-@pytest.mark.parametrize("dtype", ["F16", "BF16", "U16"])
-def test_other_element_types_are_named(tmp_path: Path, dtype: str) -> None:
-    raw_file(tmp_path / "half", dtype, bytes(4), [2])
-    with pytest.raises(DataError, match=f"half: x is {dtype}; expected float32"):
-        load(tmp_path / "half")
+def test_a_model_is_restored_from_either_format(tmp_path: Path) -> None:
+    model, other = gp.nn.BatchNorm1d(3), gp.nn.BatchNorm1d(3)
+    model(gp.tensor(np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)))
+    for name in ("m.safetensors", "m.npz"):
+        gp.save(model.state_dict(), tmp_path / name)
+        other.load_state_dict(gp.load(tmp_path / name))
+        for key, value in model.state_dict().items():
+            np.testing.assert_array_equal(other.state_dict()[key], value, strict=True)

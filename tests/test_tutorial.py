@@ -101,7 +101,7 @@ def test_without_outside_it_is_refused_as_shown(folder: Path) -> None:
 # -- the examples -------------------------------------------------------------------------------
 def test_every_example_is_named_and_run() -> None:
     names = {p.stem for p in EXAMPLES.glob("*.py")}
-    assert names == {"attention", "bilinear", "rms_norm", "transformer_block"}
+    assert names == {"attention", "bilinear", "in_pytorch", "rms_norm", "transformer_block"}
     assert all(f"(../examples/{name}.py)" in PAGE for name in names)
 
 

@@ -27,7 +27,7 @@ CHANNELS = (1, 3)
 # Without names in the file the largest label gives their number; this bounds the list of names.
 MAX_UNNAMED_CLASSES = 65_536
 # All that zipfile, its decompressors and NumPy's header parser raise for a damaged archive.
-_DAMAGED = (
+DAMAGED = (
     OSError,
     EOFError,
     ValueError,
@@ -87,7 +87,7 @@ def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
                 raise ValueError(f"no array {', '.join(missing)}; found {found}")
             wanted = [key for key in (*KEYS, "classes") if key in archive.files]
             arrays = {key: archive[key] for key in wanted}
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise DataError(f"{path}: cannot be read as .npz data set: {error}") from error
     for key, array in arrays.items():
         # NumPy hands over the raw bytes of a member that is no .npy file.

@@ -31,6 +31,16 @@ from gradproof.runtime.tensor import Tensor
 _calls: ContextVar[tuple[Module, ...]] = ContextVar("modules being called, outermost first")
 
 
+def label_of_call() -> str:
+    """The `error_label` of the innermost module that is being called; "" outside of all.
+
+    >>> label_of_call()
+    ''
+    """
+    chain = _calls.get(())
+    return chain[-1].error_label() if chain else ""
+
+
 class Module(Registry):
     """A function with parameters. Subclass it, call ``super().__init__()``, define ``forward``.
 
