@@ -49,11 +49,11 @@ class PlannedStep:
         outputs: Outputs,
         single: bool,
     ) -> None:
-        self._trace, self._inputs, self._single = trace, inputs, single
+        self.trace, self.inputs, self._single = trace, inputs, single
         self.device = next(iter(trace.calls[0].tensors.values())).device
         self.outputs = tuple(t.detach() for t in outputs)
-        self._graph, self.plan = graph, plan
-        self.dtype, self._slots, self._written = graph.dtype, graph.slots, graph.written
+        self.graph, self.plan = graph, plan
+        self.dtype, self._slots, self.written = graph.dtype, graph.slots, graph.written
         self._values: dict[str, float | int] = {}
         give_memory(self.outputs, self.plan, graph)
         self._memory = PlannedMemory(self.plan, graph, self.device)
@@ -68,11 +68,11 @@ class PlannedStep:
         has changed.
         """
         refuse("planned step", "plans do not nest")
-        if len(arrays) != len(self._inputs):
+        if len(arrays) != len(self.inputs):
             raise ShapeError(
-                f"the planned step takes {len(self._inputs)} inputs, {len(arrays)} were given"
+                f"the planned step takes {len(self.inputs)} inputs, {len(arrays)} were given"
             )
-        pairs = zip(self._inputs, arrays, strict=True)
+        pairs = zip(self.inputs, arrays, strict=True)
         new = [
             (own, own.accepted(given, f"input {k} of the step"))
             for k, (own, given) in enumerate(pairs)
@@ -97,12 +97,12 @@ class PlannedStep:
         for kernel, scalar in self._scalars:
             scalar.refresh(kernel, self._values)
         self.device.launch_all(self._launches)
-        for storage in self._written:
+        for storage in self.written:
             storage.version += 1
 
     def _ask(self) -> None:
         """Host effects and changing scalars, in the order in which they were recorded."""
-        for item in self._trace.order:
+        for item in self.trace.order:
             if callable(item):
                 item()
                 continue
@@ -145,9 +145,9 @@ class PlannedStep:
 
         buffers = [self._memory.buffer(b) for b in x["buffers"]]
         if not x["kernel"]:
-            call = self._trace.calls[x["call"]]
+            call = self.trace.calls[x["call"]]
             named = dict(zip(x["note"].split(","), buffers, strict=True))
-            tensors = {n: named[self._graph.name(t)] for n, t in call.tensors.items()}
+            tensors = {n: named[self.graph.name(t)] for n, t in call.tensors.items()}
             return reference_launch(call.binding, call.spec, tensors, self.dtype, self.device), (
                 self._reference_scalars(x["call"])
             )
@@ -170,7 +170,7 @@ class PlannedStep:
         return launch, tuple(changing)
 
     def _reference_scalars(self, number: int) -> tuple[Any, ...]:
-        call = self._trace.calls[number]
+        call = self.trace.calls[number]
         slots = {s.name: n for n, s in self._slots.items() if s.call == number}
         found = []
         for position, a in enumerate(call.spec.arguments):
