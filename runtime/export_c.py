@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradproof import __version__
 from gradproof.runtime.compile import host_files
 from gradproof.runtime.errors import ArgumentError, DataError, DeviceError, RunError, ShapeError
 from gradproof.runtime.evaluation import model_dtype
@@ -151,7 +150,6 @@ def _template_data(
     """What the templates name."""
     info = step.device.info
     return {
-        "version": __version__,
         "real": REALS[step.dtype],
         "dtype": step.dtype,
         "device": f"{info.name}, {info.platform_version}",

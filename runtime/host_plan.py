@@ -205,8 +205,8 @@ def _check_constant(step: PlannedStep) -> None:
     """Errors: GradproofError where a run is more than its launches."""
     for call in _changing(step):
         raise GradproofError(
-            f"export: {call.label} takes a number that changes from run to run, which a fixed list"
-            " of launches does not do; is it in evaluation mode?"
+            f"export: {call.label} takes a number that changes from run to run, expected a model"
+            " that gives the same logits for the same images"
         )
     if any(callable(item) for item in step.trace.order):
         raise GradproofError("export: the model does something on the host in each run")
@@ -216,7 +216,7 @@ def _check_constant(step: PlannedStep) -> None:
         if id(target) not in results and any(target is s for s in step.written):
             raise GradproofError(
                 f"export: {call.label} changes {call.spec.target} in each run, expected a model"
-                " whose only result are its logits; is it in evaluation mode?"
+                " whose only results are its logits"
             )
     if len(results & {id(s) for s in step.written}) != len(step.outputs):
         raise ShapeError("export: the model returns a tensor that it does not compute")

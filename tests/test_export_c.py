@@ -66,9 +66,10 @@ def loader() -> str:
 
 
 def environment() -> dict[str, str]:
-    """With the driver that pip brings, where no other is chosen."""
+    """With the driver that pip brings, where no other is chosen. Its loader needs PYOPENCL_HOME."""
     drivers = [str(path) for path in BUNDLED.glob("libpocl*.so")]
-    return {**({"OCL_ICD_VENDORS": drivers[0]} if drivers else {}), **os.environ}
+    own = {"PYOPENCL_HOME": str(BUNDLED.parent)}
+    return own | ({"OCL_ICD_VENDORS": drivers[0]} if drivers else {}) | dict(os.environ)
 
 
 def build(folder: Path) -> None:
@@ -169,6 +170,12 @@ def constant(_: gp.Tensor) -> gp.Tensor:
     return F.linear(gp.tensor(np.ones((1, 4), np.float32)), gp.tensor(np.ones((3, 4), np.float32)))
 
 
+def averaging(x: gp.Tensor) -> gp.Tensor:
+    """Updates a mean and a variance in each run, in evaluation mode too."""
+    mean, var = (gp.tensor(np.ones(3, np.float32)) for _ in range(2))
+    return F.batch_norm(x, mean, var, training=True)
+
+
 # -- equal logits -------------------------------------------------------------------------------
 @pytest.mark.parametrize("batch", [1, 3])
 @pytest.mark.parametrize(("name", "shape"), [("lenet", (1, 28, 28)), ("demo", (1, 8, 8))])
@@ -199,6 +206,13 @@ def test_images_stay_row_major(flat: bool, tmp_path: Path) -> None:
         else [nn.ReLU(), nn.Conv2d(3, 20, 3, padding=1), nn.Flatten(), nn.Linear(720, 9)]
     )
     check_export(nn.Sequential(*body), (3, 6, 6), 16, tmp_path)
+
+
+def test_kernels_planned_for_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work-groups of many items, as on a GPU; a CPU runs them too."""
+    monkeypatch.setattr("gradproof.runtime.plan.vector_machine", lambda *_: "gpu")
+    check_export(model("demo", (1, 8, 8)), (1, 8, 8), 3, tmp_path)
+    assert "get_local_id" in (tmp_path / "kernels.cl").read_text("utf-8")
 
 
 @pytest.mark.slow
@@ -308,7 +322,10 @@ def test_no_such_device(program: Path) -> None:
 
 def test_no_driver(program: Path, tmp_path: Path) -> None:
     error = refused(
-        program, program / "test/images.bin", OCL_ICD_VENDORS=str(tmp_path), PYOPENCL_HOME=""
+        program,
+        program / "test/images.bin",
+        OCL_ICD_VENDORS=str(tmp_path),
+        PYOPENCL_HOME=str(tmp_path),
     )
     assert "clGetPlatformIDs (is an OpenCL driver installed?): CL_PLATFORM_NOT_FOUND" in error
 
@@ -377,7 +394,7 @@ def test_a_kernel_that_does_not_build(program: Path, tmp_path: Path) -> None:
     build(folder)
     done = classify(folder, folder / "test/images.bin")
     assert done.returncode == 1 and "clBuildProgram (kernels.cl): CL_BUILD_PROGRAM" in done.stderr
-    assert "broken" in done.stderr.partition("CL_BUILD_PROGRAM")[2]
+    assert "broken" in done.stderr.partition("\nbuild log of ")[2]
 
 
 # -- what is not exported -------------------------------------------------------------------------
@@ -407,6 +424,13 @@ def small() -> gp.nn.Module:
             {},
             GradproofError,
             "changes from run to run",
+        ),
+        (
+            lambda: Ending(averaging),
+            (4,),
+            {"batch": 2},
+            GradproofError,
+            "batch_norm changes ",
         ),
         (
             lambda: Ending(constant),
