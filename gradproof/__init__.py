@@ -24,6 +24,7 @@ _WHERE = {
     "compile": "gradproof.runtime.compile:compile",
     "data": "gradproof.runtime.data",
     "devices": "gradproof.runtime.device:list_devices",
+    "export_c": "gradproof.runtime.export_c:export_c",
     "functional": "gradproof.runtime.functional",
     "grad": "gradproof.runtime.grad:grad",
     "load": "gradproof.runtime.serialization:load",
@@ -50,6 +51,7 @@ __all__ = [
     "compile",
     "data",
     "devices",
+    "export_c",
     "functional",
     "grad",
     "load",
@@ -75,6 +77,7 @@ if TYPE_CHECKING:  # the same table for type checkers and editors
     from gradproof.runtime.device import list_devices as devices
     from gradproof.runtime.device import use_device
     from gradproof.runtime.dispatch import record
+    from gradproof.runtime.export_c import export_c
     from gradproof.runtime.grad import grad
     from gradproof.runtime.plan import plan
     from gradproof.runtime.random import manual_seed

@@ -222,6 +222,13 @@ def trials_of_graph(
     return Planner(precision, machine).trials(*_named(graph, used))
 
 
+def host_files(data: Mapping[str, Any]) -> dict[str, str]:
+    """The files of a C host for a plan: name -> text; see `codegen.host`."""
+    from gradproof.codegen.host import render_host
+
+    return render_host(data)
+
+
 def flops_of_graph(graph: Mapping[str, Any], used: Sequence[Operator]) -> int:
     """The operations of a recorded step as its equations state them; see `codegen.fast.work`."""
     from gradproof.codegen.fast.work import flops

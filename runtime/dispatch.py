@@ -313,6 +313,12 @@ def reference_launch(
     return Launch(device, kernel, global_size, local_size, tuple(keep))
 
 
+def reference_geometry(binding: Binding, form: KernelSpec, device: Device) -> tuple[int, int]:
+    """Work-items and work-group size of a reference kernel."""
+    (items,), (group,) = _geometry(binding.work_items(form), device)
+    return items, group
+
+
 def _objects(build: Any, *arguments: Any) -> Mapping[str, cl.Kernel]:
     """Kernel objects by name, from a cached builder; a recorded launch keeps its arguments, so it
     gets objects of its own."""
@@ -325,10 +331,14 @@ def _reference(
     op: Operator, names: tuple[str, ...], dtype: str, device: Device
 ) -> Mapping[str, cl.Kernel]:
     """Reference kernels that run together, as one program."""
-    options = [f"-DREAL={REALS[dtype]}"]
-    options += [f"-DSIZE_{s}=sizes[{k}]" for k, s in enumerate(op.sizes)]
     label = op.name if len(names) == len(op.kernels) else ", ".join(names)
-    return device.build(op.program(names), options, names, label=label)
+    return device.build(op.program(names), reference_options(op, dtype), names, label=label)
+
+
+def reference_options(op: Operator, dtype: str) -> list[str]:
+    """How reference kernels are built: each size is a place in their last argument."""
+    sizes = [f"-DSIZE_{s}=sizes[{k}]" for k, s in enumerate(op.sizes)]
+    return [f"-DREAL={REALS[dtype]}", *sizes]
 
 
 @lru_cache(maxsize=4096)

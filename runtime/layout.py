@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,3 +64,17 @@ def addresses(layout: Layout) -> NDArray[np.int64]:
         along[d] = -1
         places = places * count + digits.reshape(along)
     return places.reshape(-1)
+
+
+def laid_out(elements: NDArray[Any], layout: Layout | None) -> NDArray[Any]:
+    """Row-major elements (any shape) as a layout's memory (layout.size,); borders are zero.
+
+    >>> laid_out(np.array([1, 2]), Layout((2,), ((0, 1, 4),), (1,))).tolist()
+    [0, 1, 2, 0]
+    """
+    flat = np.ascontiguousarray(elements.reshape(-1))
+    if layout is None:
+        return flat
+    memory = np.zeros(layout.size, elements.dtype)
+    memory[addresses(layout)] = flat
+    return memory

@@ -42,15 +42,23 @@ def plan(step: Callable[..., Any], *examples: Tensor, precision: str = "fast") -
     >>> bool((planned(x).numpy() == gp.functional.relu(layer(x)).numpy()).all())
     True
     """
-    if precision not in PRECISIONS:
-        raise ArgumentError(f"plan: precision={precision!r}, expected one of {PRECISIONS}")
-    for k, t in enumerate(examples):
-        if not isinstance(t, Tensor):
-            raise ArgumentError(f"plan: example {k} is {type(t).__name__}, expected a Tensor")
-        if any(t.storage is other.storage for other in examples[:k]):
-            raise ArgumentError(f"plan: example {k} shares its memory with one before it")
+    _check_arguments(examples, precision)
     trace, outputs, single = _traced(step, examples)
     graph = RecordedGraph(trace, {id(t.storage) for t in outputs})
+    found = _plan_of(trace, graph, precision)
+    return PlannedStep(trace, graph, found, examples, outputs, single)
+
+
+def plan_row_major(
+    step: Callable[..., Any], *examples: Tensor, precision: str = "fast"
+) -> PlannedStep:
+    """`plan`, with `examples` and results row-major in memory, for a host that knows no layouts;
+    all other tensors may be moved, wherever an earlier plan has put them. Errors: those of `plan`.
+    """
+    _check_arguments(examples, precision)
+    trace, outputs, single = _traced(step, examples)
+    kept = {id(t.storage) for t in outputs}
+    graph = RecordedGraph(trace, kept, kept | {id(t.storage) for t in examples})
     found = _plan_of(trace, graph, precision)
     return PlannedStep(trace, graph, found, examples, outputs, single)
 
@@ -80,6 +88,17 @@ def tuning_trials(
     used = [c.binding.operator for c in trace.calls]
     found = trials_of_graph(graph.data, used, precision, vector_machine(device.info, graph.dtype))
     return found, device, graph.dtype
+
+
+def _check_arguments(examples: tuple[Tensor, ...], precision: str) -> None:
+    """Errors: ArgumentError, see `plan`."""
+    if precision not in PRECISIONS:
+        raise ArgumentError(f"plan: precision={precision!r}, expected one of {PRECISIONS}")
+    for k, t in enumerate(examples):
+        if not isinstance(t, Tensor):
+            raise ArgumentError(f"plan: example {k} is {type(t).__name__}, expected a Tensor")
+        if any(t.storage is other.storage for other in examples[:k]):
+            raise ArgumentError(f"plan: example {k} shares its memory with one before it")
 
 
 def _traced(step: Callable[..., Any], examples: tuple[Tensor, ...]) -> tuple[Trace, Outputs, bool]:

@@ -21,7 +21,7 @@ class PlannedMemory:
 
     def __init__(self, plan: Mapping[str, Any], graph: RecordedGraph, device: Device) -> None:
         self._graph, self._places = graph, plan["places"]
-        self._layouts = {b: _layout(x) for b, x in plan["layouts"].items()}
+        self._layouts = {b: layout_of(x) for b, x in plan["layouts"].items()}
         self._itemsizes = {"real": np.dtype(graph.dtype).itemsize, "int": 4}
         nbytes = {kind: n * self._itemsizes[kind] + OVERHANG for kind, n in plan["sizes"].items()}
         self._whole = {kind: device.pool.zeros(n, "planned step") for kind, n in nbytes.items()}
@@ -69,7 +69,7 @@ class PlannedMemory:
         return self._graph.storages[name].buffer
 
 
-def _layout(data: Mapping[str, Any]) -> Layout:
+def layout_of(data: Mapping[str, Any]) -> Layout:
     """A layout as the plan writes it."""
     axes = tuple((d, div, count) for d, div, count in data["axes"])
     return Layout(tuple(data["shape"]), axes, tuple(data["low"]))
@@ -80,7 +80,7 @@ def give_memory(outputs: tuple[Tensor, ...], plan: Mapping[str, Any], graph: Rec
     for t in outputs:
         if isinstance(t.storage, Deferred) and t.storage.empty:
             x = plan["layouts"].get(graph.name(t))
-            t.storage.layout = layout = None if x is None else _layout(x)
+            t.storage.layout = layout = None if x is None else layout_of(x)
             size = t.size if layout is None else layout.size
             nbytes = max(1, size) * t.dtype.itemsize + OVERHANG
             t.storage.buffer = upload(np.zeros(nbytes, np.uint8), t.device)

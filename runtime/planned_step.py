@@ -58,11 +58,11 @@ class PlannedStep:
         outputs: Outputs,
         single: bool,
     ) -> None:
-        self._trace, self._inputs, self._single = trace, inputs, single
+        self.trace, self.inputs, self._single = trace, inputs, single
         self.device = next(iter(trace.calls[0].tensors.values())).device
         self.outputs = tuple(t.detach() for t in outputs)
-        self._graph, self.plan = graph, plan
-        self.dtype, self._slots, self._written = graph.dtype, graph.slots, graph.written
+        self.graph, self.plan = graph, plan
+        self.dtype, self._slots, self.written = graph.dtype, graph.slots, graph.written
         self._values: dict[str, float | int] = {}
         give_memory(self.outputs, self.plan, graph)
         self._memory = PlannedMemory(self.plan, graph, self.device)
@@ -77,11 +77,11 @@ class PlannedStep:
         has changed.
         """
         refuse("planned step", "plans do not nest")
-        if len(arrays) != len(self._inputs):
+        if len(arrays) != len(self.inputs):
             raise ShapeError(
-                f"the planned step takes {len(self._inputs)} inputs, {len(arrays)} were given"
+                f"the planned step takes {len(self.inputs)} inputs, {len(arrays)} were given"
             )
-        pairs = zip(self._inputs, arrays, strict=True)
+        pairs = zip(self.inputs, arrays, strict=True)
         new = [
             (own, own.accepted(given, f"input {k} of the step"))
             for k, (own, given) in enumerate(pairs)
@@ -106,7 +106,7 @@ class PlannedStep:
         for changing in self._changing:
             changing.refresh(self._values)
         self.device.launch_all(self._launches)
-        for storage in self._written:
+        for storage in self.written:
             storage.version += 1
 
     def _ask(self) -> None:
@@ -123,7 +123,7 @@ class PlannedStep:
             if callable(slot.value):
                 scalars.setdefault(slot.call, []).append((name, slot.value))
         self._asked: list[tuple[str, Any]] = []  # a slot, or "" for a host effect, and what to call
-        for item in self._trace.order:
+        for item in self.trace.order:
             self._asked += [("", item)] if callable(item) else scalars.get(item, [])
         names = sorted({x["kernel"] for x in self.plan["launches"] if x["kernel"]})
         self._program: Any = None
@@ -154,9 +154,9 @@ class PlannedStep:
 
         buffers = [self._memory.buffer(b) for b in x["buffers"]]
         if not x["kernel"]:
-            call = self._trace.calls[x["call"]]
+            call = self.trace.calls[x["call"]]
             named = dict(zip(x["note"].split(","), buffers, strict=True))
-            tensors = {n: named[self._graph.name(t)] for n, t in call.tensors.items()}
+            tensors = {n: named[self.graph.name(t)] for n, t in call.tensors.items()}
             launch = reference_launch(call.binding, call.spec, tensors, self.dtype, self.device)
             self._set(launch.kernel, *self._reference_arguments(x["call"], launch))
             return launch
@@ -173,7 +173,7 @@ class PlannedStep:
         slots = {t.name: n for n, t in self._slots.items() if t.call == number}
         arguments: list[Any] = list(launch.keep)
         found = {}
-        for position, a in enumerate(self._trace.calls[number].spec.arguments):
+        for position, a in enumerate(self.trace.calls[number].spec.arguments):
             if a.kind == "scalar":
                 found[position] = (self._kind(a.dtype), slots[a.name])
                 arguments.insert(position, None)

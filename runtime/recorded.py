@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
+from gradproof.runtime.layout import Layout, row_major
 from gradproof.runtime.tensor import Storage, Tensor
 from gradproof.runtime.trace import Deferred, Trace
 
@@ -21,10 +23,11 @@ class Slot:
 class RecordedGraph:
     """A trace as plain data for the planner, and what its names stand for.
 
-    kept: identities of the storages that the step returns.
+    kept: identities of the storages that the step returns. stay: those that stay row-major, while
+    all others may be moved, wherever they are now; None: each stays where a plan has put it.
     """
 
-    def __init__(self, trace: Trace, kept: set[int]) -> None:
+    def __init__(self, trace: Trace, kept: set[int], stay: Collection[int] | None = None) -> None:
         self.storages: dict[str, Storage] = {}
         self.tensors: dict[str, Tensor] = {}
         self._names: dict[int, str] = {}
@@ -35,7 +38,7 @@ class RecordedGraph:
         for number, call in enumerate(trace.calls):
             tensors = {name: self._add(t) for name, t in call.tensors.items()}
             for t in call.tensors.values():
-                buffers.setdefault(self.name(t), _buffer(t, kept))
+                buffers.setdefault(self.name(t), _buffer(t, kept, stay))
                 self.dtype = self.dtype if t.dtype.kind == "i" else str(t.dtype)
             scalars = {}
             for name, value in call.scalars.items():
@@ -72,14 +75,21 @@ class RecordedGraph:
         return self._names[id(t.storage)]
 
 
-def _buffer(t: Tensor, kept: set[int]) -> dict[str, Any]:
+def _buffer(t: Tensor, kept: set[int], stay: Collection[int] | None) -> dict[str, Any]:
     """A buffer as plain data. What is no integer may be moved."""
     whole = t.dtype.kind == "i"
     found: dict[str, Any] = {"shape": list(t.shape), "dtype": "int" if whole else "real"}
     if isinstance(t.storage, Deferred) and t.storage.empty and id(t.storage) not in kept:
         return found | {"kind": "temporary"}
-    layout = t.storage.layout
+    layout = _fixed_layout(t, stay)
     if layout is not None:
         lies = {"shape": layout.shape, "axes": layout.axes, "low": layout.low}
         return found | {"kind": "external", "layout": lies}
     return found | {"kind": "external" if whole else "movable"}
+
+
+def _fixed_layout(t: Tensor, stay: Collection[int] | None) -> Layout | None:
+    """The layout that a tensor from outside must keep; None where there is none."""
+    if stay is None:
+        return t.storage.layout
+    return row_major(t.shape) if id(t.storage) in stay else None

@@ -235,16 +235,16 @@ class RunFolder:
 _COLUMNS = tuple(field.name for field in dataclasses.fields(EpochResult))
 
 
-def check_free(path: Path) -> None:
+def check_free(path: Path, label: str = "run folder") -> None:
     """Raise RunError unless `path` is an empty folder, or there is nothing."""
     try:
         if path.is_dir():
             if any(path.iterdir()):
-                raise RunError(f"run folder {path}: is not empty; nothing was changed in it")
+                raise RunError(f"{label} {path}: is not empty; nothing was changed in it")
         elif path.exists():
-            raise RunError(f"run folder {path}: is a file")
+            raise RunError(f"{label} {path}: is a file")
     except OSError as error:
-        raise RunError(f"run folder {path}: cannot be read: {error}") from error
+        raise RunError(f"{label} {path}: cannot be read: {error}") from error
 
 
 def next_free(parent: Path, name: str) -> Path:

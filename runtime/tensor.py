@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from gradproof.runtime.device import Device, current_device
 from gradproof.runtime.errors import DTypeError, GradproofError, ShapeError
 from gradproof.runtime.labels import Extremes, Limits, Use, int32_extremes
-from gradproof.runtime.layout import Layout, addresses, row_major
+from gradproof.runtime.layout import Layout, addresses, laid_out, row_major
 from gradproof.runtime.meta import is_meta
 from gradproof.runtime.tensor_methods import TensorMethods
 
@@ -56,11 +56,7 @@ class Storage:
         """Overwrite the elements, given in row-major order; borders become zero."""
         import pyopencl as cl
 
-        host = np.ascontiguousarray(array.reshape(-1), dtype)
-        if self.layout is not None:
-            blocked = np.zeros(self.layout.size, dtype)
-            blocked[addresses(self.layout)] = host
-            host = blocked
+        host = laid_out(np.ascontiguousarray(array.reshape(-1), dtype), self.layout)
         if host.nbytes:
             cl.enqueue_copy(self.device.queue, self.buffer, host, is_blocking=True)
 

@@ -54,10 +54,10 @@ def restore(trainer: Trainer, checkpoint: Checkpoint) -> None:
         if trainer.scheduler is not None:
             trainer.scheduler.load_state_dict(state["scheduler"])
         set_rng_state(state["generators"])
+    except GradproofError as error:  # some are ValueErrors too
+        raise DataError(f"checkpoint: does not fit this training: {error}") from error
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"checkpoint: not a state of a training: {error!r}") from error
-    except GradproofError as error:
-        raise DataError(f"checkpoint: does not fit this training: {error}") from error
     trainer.progress = progress
 
 

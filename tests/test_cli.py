@@ -20,18 +20,29 @@ import pytest
 from typer.testing import CliRunner
 
 import gradproof
-from gradproof.cli import main, train
+from gradproof.cli import main, training
 from gradproof.cli.devices import _choice
 from gradproof.cli.screen import TrainingProgress
-from gradproof.cli.train import DType, usual_rate
+from gradproof.cli.train import DType
 from gradproof.runtime.arguments import FLOATS
 from gradproof.runtime.device import DEVICE_VARIABLE, choose, list_devices
 from gradproof.runtime.models import MODELS
+from gradproof.runtime.recipe import usual_rate
 from gradproof.runtime.trainer import BatchResult
 
 ROOT = Path(__file__).resolve().parent.parent
 HEAVY = ("matplotlib", "numpy", "pyopencl", "safetensors", "sympy")
-FILES = ["config.json", "curves.png", "filters.png", "metrics.csv", "model.safetensors"]
+FILES = [
+    "checkpoints",
+    "config.json",
+    "confusion.csv",
+    "confusion.png",
+    "curves.png",
+    "filters-before.safetensors",
+    "filters.png",
+    "metrics.csv",
+    "model.safetensors",
+]
 ESCAPE = "\x1b"
 
 
@@ -178,16 +189,16 @@ def test_the_seed_repeats_a_run(data: Path, tmp_path: Path) -> None:
 
 
 def test_an_existing_run_is_not_overwritten(data: Path, run: Path) -> None:
-    before = {path.name: path.read_bytes() for path in run.iterdir()}
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     assert "is not empty" in fails("train", data, "--out", run)
-    assert {path.name: path.read_bytes() for path in run.iterdir()} == before
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (("--device", "no such thing"), "no device matches 'no such thing'"),
-        (("--lr", "inf"), "lr is inf"),
+        (("--lr", "inf"), "optimizer"),
         (("--model", "lenet", "--device", "cpu", "tiny"), "images are 3 x 3 pixels"),
         (("--device", "cpu", "no-such-file.npz"), "no such file"),
     ],
@@ -231,25 +242,57 @@ def test_double_precision_needs_a_device_that_has_it(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     single = dataclasses.replace(choose("cpu"), fp64=False)
-    monkeypatch.setattr(train, "use_device", lambda _: SimpleNamespace(info=single))
+    monkeypatch.setattr(training, "use_device", lambda _: SimpleNamespace(info=single))
     message = fails("train", data, "--dtype", "float64", "--out", tmp_path / "run")
     assert f"dtype float64: {single.describe()} has no double precision" in message
 
 
-def test_an_interrupt_keeps_the_last_complete_epoch(
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_keeps_everything_and_says_how_to_go_on(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def interrupt(self: TrainingProgress, result: BatchResult) -> None:
+        if (result.epoch, result.batch) == (2, 2):
+            signal.raise_signal(number)
+
+    monkeypatch.setattr(TrainingProgress, "on_batch", interrupt)
+    out = tmp_path / "run"
+    options = ("--epochs", 4, "--batch-size", 8, "--device", "cpu")
+    result = invoke("train", data, *options, "--out", out, code=130)
+    assert f"Interrupted: epochs 1 to 1 are kept in {out}" in result.stdout
+    assert f"train --resume {out}" in result.stdout
+    assert sorted(path.name for path in out.iterdir()) == FILES
+    monkeypatch.undo()
+    invoke("evaluate", out, "--device", "cpu")
+    result = invoke("train", "--resume", out, "--device", "cpu")
+    assert "Resumed  after 1 epochs and 2 batches" in result.stdout
+    whole = tmp_path / "whole"
+    invoke("train", data, *options, "--out", whole)
+    weights = [(path / "model.safetensors").read_bytes() for path in (out, whole)]
+    assert weights[0] == weights[1]
+    assert_same_metrics(out, whole)
+
+
+def assert_same_metrics(a: Path, b: Path) -> None:
+    rows = [(path / "metrics.csv").read_text().splitlines() for path in (a, b)]
+    assert [r.split(",")[:8] for r in rows[0]] == [r.split(",")[:8] for r in rows[1]]
+
+
+def test_a_second_interrupt_ends_at_once(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(self: TrainingProgress, result: BatchResult) -> None:
         if result.epoch == 2:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(TrainingProgress, "on_batch", interrupt)
     out = tmp_path / "run"
-    result = invoke("train", data, "--device", "cpu", "--out", out, code=130)
-    assert f"Interrupted: epochs 1 to 1 are kept in {out}" in result.stdout
-    assert sorted(path.name for path in out.iterdir()) == FILES
+    with pytest.raises(BaseException):  # noqa: B017  what a shell shows as 130
+        invoke("train", data, "--epochs", 3, "--device", "cpu", "--out", out, code=130)
+        raise SystemExit
     monkeypatch.undo()
-    invoke("evaluate", out, "--device", "cpu")
+    assert "Resumed  after 1 epochs" in invoke("train", "--resume", out, "--device", "cpu").stdout
 
 
 @pytest.mark.skipif(os.name == "nt", reason="SIGINT is sent otherwise on Windows")
@@ -295,8 +338,9 @@ def test_evaluate_agrees_with_the_training(run: Path) -> None:
     (line,) = result.stdout.splitlines()
     values = json.loads(line)
     last = (run / "metrics.csv").read_text().splitlines()[-1].split(",")
-    assert values["test_loss"] == pytest.approx(float(last[3]), rel=1e-6)
-    assert values["test_accuracy"] == float(last[4])
+    assert values["test_loss"] == pytest.approx(float(last[5]), rel=1e-6)
+    assert values["test_accuracy"] == float(last[6])
+    assert values["test_top5"] == float(last[7])
     assert values["images"] == 9
     assert "most often taken for" in result.stderr
 
@@ -317,7 +361,8 @@ def test_evaluate_without_a_run_or_its_data(run: Path, tmp_path: Path) -> None:
     assert "no such folder" in fails("evaluate", tmp_path / "nothing")
     moved = tmp_path / "moved"
     moved.mkdir()
-    config = json.loads((run / "config.json").read_text()) | {"dataset": str(tmp_path / "gone")}
+    config = json.loads((run / "config.json").read_text())
+    config["config"]["data"]["dataset"] = str(tmp_path / "gone")
     (moved / "config.json").write_text(json.dumps(config))
     assert "Name it with --dataset" in fails("evaluate", moved)
 
