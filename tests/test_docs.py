@@ -2,6 +2,9 @@
 
 import json
 import re
+import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +13,7 @@ import pytest
 from gradproof.cli.main import COMMANDS
 from gradproof.codegen.program import build_program
 from gradproof.runtime.autograd import apply
+from gradproof.runtime.config import Config
 from gradproof.runtime.manifest import parse_operator
 from gradproof.runtime.tensor import tensor
 
@@ -76,3 +80,26 @@ def test_the_speeds_of_the_readme_are_those_of_its_records() -> None:
     assert f"{cold:.0f} seconds here" in said and f"later starts take {cached:.2f}" in said
     mib = rows["ResNet-20 step, 32², batch 32"]["peak_mib"]
     assert f"plans {mib['gradproof']:.0f} MiB" in said and f"gives out {mib['NCHW']:.0f}." in said
+
+
+def blocks(page: str, language: str) -> list[str]:
+    text = (ROOT / "docs" / page).read_text("utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def test_the_config_of_the_training_page_is_one() -> None:
+    (text,) = blocks("training.md", "toml")
+    values = tomllib.loads(text)
+    assert Config.of(values).train.epochs == 160
+    shown = {name for table in values.values() if isinstance(table, dict) for name in table}
+    assert {"warmup", "no_decay", "early_stopping", "every", "crop_padding"} <= shown
+
+
+@pytest.mark.slow
+def test_the_training_page_trains(tmp_path: Path) -> None:
+    (code,) = blocks("training.md", "python")
+    (tmp_path / "page.py").write_text(code, "utf-8")
+    done = subprocess.run([sys.executable, tmp_path / "page.py"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    last = done.stdout.splitlines()[-1].split()
+    assert last[0] == "3" and float(last[1]) > 0.8
