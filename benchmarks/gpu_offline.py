@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 import gradproof as gp
-from gradproof.runtime.models.resnet import resnet20
+from gradproof.runtime.models import resnet20
 from gradproof.runtime.plan import planned_data
 from gradproof.runtime.step import TrainingStep
 from gradproof.runtime.tensor import tensor

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 import gradproof as gp
 from gradproof.codegen.host import c_real, c_string
+from gradproof.runtime.config import Config
 from gradproof.runtime.data import load_dataset
 from gradproof.runtime.device import current_device
 from gradproof.runtime.errors import (
@@ -32,7 +33,7 @@ from gradproof.runtime.errors import (
 )
 from gradproof.runtime.layout import Layout
 from gradproof.runtime.plan import plan
-from gradproof.runtime.run import RunConfig, RunFolder
+from gradproof.runtime.run import RunConfig, RunFolder, versions
 from gradproof.runtime.trainer import EpochResult
 from tests.test_cli import fails, invoke
 
@@ -493,19 +494,15 @@ def test_the_command(tmp_path: Path) -> None:
     compiler()
     run, folder = tmp_path / "run", tmp_path / "c"
     digits = load_dataset("digits")
-    numbers = {"epochs": 1, "batch_size": 64, "lr": 0.1, "momentum": 0.9, "weight_decay": 0.0}
     config = RunConfig(
-        dataset="digits",
-        model="demo",
+        config=Config(),
         image_shape=digits.image_shape,
         classes=tuple(f"digit{k}" for k in range(7)),
-        seed=0,
-        dtype="float32",
         device="cpu",
-        **numbers,
+        versions=versions(),
     )
     trained = model("demo", digits.image_shape).state_dict()
-    RunFolder.create(run, config).add(EpochResult(1, *[0.0] * 6), trained)
+    RunFolder.create(run, config).add(EpochResult(1, *[0.0] * 9), trained)
     done = invoke("export", run, "--c", folder, "--batch", 4, "--device", "cpu", "--json")
     assert json.loads(done.stdout.splitlines()[-1])["c"]["batch"] == 4
     build(folder)

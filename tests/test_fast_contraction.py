@@ -20,7 +20,7 @@ from gradproof.codegen.fast.contraction import (
     contraction_layouts,
     contraction_tiles,
 )
-from gradproof.codegen.fast.contraction_text import MANY
+from gradproof.codegen.fast.contraction_values import MANY
 from gradproof.codegen.fast.inline import renamed
 from gradproof.codegen.fast.kernel import FastKernel
 from gradproof.codegen.fast.layout import Layout

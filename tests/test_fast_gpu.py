@@ -279,7 +279,7 @@ def trained(network: Callable[[], gp.nn.Module], image: int, planned: bool) -> l
     labels = rng.integers(0, 5, 4).astype(np.int32)
     batches = [rng.normal(size=(4, 2, image, image)) for _ in range(3)]
     found = [x for images in batches for x in step(images, labels)]
-    for recording in step._recordings.values():
+    for recording in step._whole._known.values():
         if isinstance(recording.tape, plans.PlannedStep):
             local = {x["local"] for x in recording.tape.plan["launches"] if x["kernel"]}
             assert local == {64}

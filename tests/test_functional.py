@@ -411,9 +411,9 @@ def test_a_training_step_takes_batches_with_and_without_ignored_labels() -> None
         step = TrainingStep(model, gp.optim.SGD(model.parameters(), lr=0.5), nn.CrossEntropyLoss())
         for labels in ([0, 1], [-100, 2], [3, 1], [1, -100]):
             if not recorded:
-                step._recordings.clear()
+                step._whole._known.clear()
             step(whole(2, 3), np.array(labels))
-        assert len(step._recordings) == 1 + recorded
+        assert len(step._whole._known) == 1 + recorded
         return model.weight.numpy()
 
     np.testing.assert_array_equal(train(True), train(False))

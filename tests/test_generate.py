@@ -191,6 +191,6 @@ def test_derive_prints_and_refuses() -> None:
     code, output = gradproof("derive", "conv2d", "--wrt", "w", "--latex")
     assert code == 0 and r"\begin{align*}" in output
     code, output = gradproof("derive", "conv9d")
-    assert code == 2 and "known: adam, adamw, adaptive_avg_pool2d" in output
+    assert code == 2 and "known: accumulate, adam, adamw, adaptive_avg_pool2d" in output
     code, output = gradproof("derive", "conv2d", "--wrt", "target")
     assert code == 2 and "Y (input), w (weight), b (bias)" in output

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 import gradproof as gp
 from gradproof.cli import main
+from gradproof.runtime.config import Config
 from gradproof.runtime.errors import (
     ArgumentError,
     DataError,
@@ -28,7 +29,7 @@ from gradproof.runtime.models.vgg import VGG11
 from gradproof.runtime.onnx.export import BUILDERS
 from gradproof.runtime.onnx.passes import Example
 from gradproof.runtime.onnx.record import record_forward
-from gradproof.runtime.run import RunConfig, RunFolder
+from gradproof.runtime.run import RunConfig, RunFolder, versions
 from gradproof.runtime.step import TrainingStep
 from gradproof.runtime.trainer import EpochResult
 from tests.onnx_check import U, agree, error, onnx, ours, runtime, unchecked
@@ -284,20 +285,15 @@ def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
 def run(tmp_path: Path) -> Path:
     """A run folder after one epoch."""
     path = tmp_path / "run"
-    sizes: Any = {"epochs": 1, "batch_size": 2, "seed": 0}
-    rates: Any = {"lr": 0.1, "momentum": 0.0, "weight_decay": 0.0}
     config = RunConfig(
-        "digits",
-        "demo",
-        (1, 8, 8),
-        ("a", "b", "c"),
-        **sizes,
-        **rates,
-        dtype="float32",
+        config=Config(),
+        image_shape=(1, 8, 8),
+        classes=("a", "b", "c"),
         device="cpu",
+        versions=versions(),
     )
     model = build_model("demo", (1, 8, 8), 3)
-    RunFolder.create(path, config).add(EpochResult(1, *[0.5] * 6), model.state_dict())
+    RunFolder.create(path, config).add(EpochResult(1, *[0.5] * 9), model.state_dict())
     return path
 
 

@@ -13,7 +13,7 @@ from gradproof.derive.registry import find, operators
 
 def test_each_operator_is_found_by_its_name() -> None:
     assert {name: find(name) for name in operators()} == operators()
-    with pytest.raises(DefinitionError, match="no operator 'nothing'; known: adam"):
+    with pytest.raises(DefinitionError, match="no operator 'nothing'; known: accumulate, adam"):
         find("nothing")
 
 

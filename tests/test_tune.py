@@ -345,7 +345,7 @@ def test_the_command_reports_what_it_found(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(command, "measure_step", measured)
     done = CliRunner().invoke(app, ["tune", "demo", "--batch", "4", "--rounds", "2", "--json"])
     assert done.exit_code == 0, done.output
-    assert given["shapes"] == [(4, 1, 28, 28), (4,)]
+    assert given["shapes"] == [(4, 1, 8, 8), (4,)]
     assert (given["rounds"], given["precision"]) == (2, "fast")
     assert "conv2d z: winograd 2 (0.50)" in done.stderr
     last = json.loads(done.stdout.strip().splitlines()[-1])
