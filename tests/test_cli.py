@@ -273,6 +273,17 @@ def test_an_interrupt_keeps_everything_and_says_how_to_go_on(
     assert_same_metrics(out, whole)
 
 
+def test_a_run_that_is_over_goes_on_for_more_epochs(data: Path, tmp_path: Path) -> None:
+    runs = [tmp_path / "whole", tmp_path / "longer"]
+    for out, epochs in zip(runs, (3, 2), strict=True):
+        invoke("train", data, "--epochs", epochs, "--device", "cpu", "--out", out)
+    invoke("train", "--resume", runs[1], "--epochs", 3, "--device", "cpu")
+    assert_same_metrics(*runs)
+    weights = [(out / "model.safetensors").read_bytes() for out in runs]
+    assert weights[0] == weights[1]
+    assert "cannot change in a run" in fails("train", "--resume", runs[1], "--lr", 0.1)
+
+
 def assert_same_metrics(a: Path, b: Path) -> None:
     rows = [(path / "metrics.csv").read_text().splitlines() for path in (a, b)]
     assert [r.split(",")[:8] for r in rows[0]] == [r.split(",")[:8] for r in rows[1]]

@@ -116,7 +116,7 @@ def run_training(
     run = RunFolder.create(path, run_config)
     run.save_filters(first_filters(trainer.model))
     run.checkpoints.add(capture(trainer), 0)  # from here on nothing of a run is lost
-    return _fit(trainer, run, screen)
+    return _fit(trainer, run, config, screen)
 
 
 def resume_training(
@@ -147,7 +147,7 @@ def resume_training(
     screen.line(
         f"Resumed  after {len(now.history)} epochs and {now.batch} batches, step {now.step}"
     )
-    return _fit(trainer, run, screen)
+    return _fit(trainer, run, config, screen)
 
 
 def _prepare(config: Config, screen: Screen, device: str | None) -> tuple[DeviceInfo, Dataset]:
@@ -200,8 +200,7 @@ def _used(config: Config, trainer: Trainer) -> Config:
     return config.changed("data", dataset=path).changed("optimizer", lr=base)
 
 
-def _fit(trainer: Trainer, run: RunFolder, screen: Screen) -> Training:
-    config = run.config.config
+def _fit(trainer: Trainer, run: RunFolder, config: Config, screen: Screen) -> Training:
     progress = TrainingProgress(screen, config.train.epochs)
     trainer.on_batch = progress.on_batch
     writer = EventWriter(run.path) if config.tensorboard else None
