@@ -254,7 +254,7 @@ class Sums:
         if self.vector:
             take = f"({term} > {name}) | ({term} != {term})"
             take = f"{mask} & ({take})" if mask else take
-            self.w.line(f"{name} = {take} ? {term} : {name};")
+            self.w.line(f"{name} = ({take}) ? {term} : {name};")
         else:
             self.w.line(f"if ({term} > {name} || {term} != {term}) {name} = {term};")
 
