@@ -6,11 +6,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from gradproof.runtime.binding import bind
-from gradproof.runtime.dispatch import execute
-from gradproof.runtime.manifest import operators
 from gradproof.runtime.tensor import Tensor, tensor
 from gradproof.runtime.trace import Scalar
+from gradproof.runtime.updates import update_in_place
 
 LABEL = "gradient accumulation"
 
@@ -38,17 +36,10 @@ class Accumulator:
 
     def add(self, first: Scalar) -> None:
         """Add every `.grad` to its sum; begin the sums anew where `first` is 1."""
-        operator = operators()["accumulate"]
         for k, (p, total) in enumerate(zip(self.params, self._sums, strict=True)):
-            if p.grad is None:
-                continue
-            self._used.add(k)
-            flat = {"a": total, "g": p.grad.detach().reshape(-1)}
-            shapes = {n: t.shape for n, t in flat.items()}
-            binding = bind(operator, operator.without(), shapes, {}, LABEL)
-            kernels = binding.forward(frozenset({"a_new"}))
-            scalars = {"first": first}
-            execute(binding, kernels, flat, scalars, into={"a_new": total}, label=LABEL)
+            if p.grad is not None:
+                self._used.add(k)
+                update_in_place("accumulate", {"a": total, "g": p.grad}, {"first": first}, LABEL)
 
     def use(self) -> None:
         """Make the sums the `.grad` of their parameters."""

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradproof.runtime.errors import DataError, RunError
-from gradproof.runtime.serialization import load, load_metadata, save
+from gradproof.runtime.serialization import load, load_metadata, save, write_file
 
 FORMAT = "gradproof checkpoint 1"
 BEST = "best.safetensors"
@@ -105,7 +105,7 @@ class CheckpointFolder:
         path = self.path / f"step-{step:08d}.safetensors"
         write_checkpoint(checkpoint, path)
         if best:
-            write_checkpoint(checkpoint, self.path / BEST)
+            write_file(self.path / BEST, path.read_bytes())  # the same, already encoded
         for old in self.steps()[: -self.keep]:
             old.unlink(missing_ok=True)
         return path

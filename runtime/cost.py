@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradproof.runtime.autograd import Node
-from gradproof.runtime.meta import meta, unset
 from gradproof.runtime.nn import Module
 from gradproof.runtime.recorded import RecordedGraph
-from gradproof.runtime.tensor import Storage, Tensor, tensor
+from gradproof.runtime.summary import shape_only
+from gradproof.runtime.tensor import Storage, Tensor
 from gradproof.runtime.trace import Deferred, tracing
 
 
@@ -45,10 +45,8 @@ def cost(model: Module, input_shape: tuple[int, ...]) -> Cost:
 
     parameters = list(model.parameters())
     dtype = next((p.dtype for p in parameters), np.dtype(np.float32))
-    with meta():
-        images = tensor(unset(input_shape, dtype), dtype)
     with tracing() as trace:
-        output = model(images)
+        output = model(shape_only(input_shape, dtype))
     graph = RecordedGraph(trace, set())
     flops = flops_of_graph(graph.data, [c.binding.operator for c in trace.calls])
     kept = {s: t for s, t in _kept(output) if isinstance(s, Deferred)}

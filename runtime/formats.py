@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, deserialize, safe_open
 
-from gradproof.runtime.data.npz import DAMAGED
+from gradproof.runtime.data.npz import DAMAGED, open_npz
 from gradproof.runtime.errors import DataError
 
 # the name in a file's header -> the element type; no other is written
@@ -103,9 +103,7 @@ def read_npz(source: Path) -> dict[str, NDArray[Any]]:
     """The arrays of a `.npz` file. Errors: DataError."""
     try:
         with source.open("rb") as file:
-            content = np.load(file, allow_pickle=False)
-            if not isinstance(content, np.lib.npyio.NpzFile):
-                raise ValueError("one .npy array, not a .npz archive")
+            content = open_npz(file)
             arrays = {name: content[name] for name in content.files}
     except DAMAGED as error:
         raise DataError(f"{source}: cannot be read as .npz file: {error}") from error

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gradproof.runtime.meta import meta
+from gradproof.runtime.meta import meta, unset
 from gradproof.runtime.nn import Module
 from gradproof.runtime.tensor import Tensor, no_grad, tensor
 from gradproof.runtime.trace import tracing
@@ -55,7 +55,7 @@ def summarize(model: Module, input_shape: tuple[int, ...]) -> list[LayerSummary]
     model.eval()
     try:
         with no_grad(), tracing():
-            model(_shape_only(input_shape, dtype))
+            model(shape_only(input_shape, dtype))
     finally:
         model.train(training)
         for handle in handles:
@@ -63,6 +63,11 @@ def summarize(model: Module, input_shape: tuple[int, ...]) -> list[LayerSummary]
     return rows
 
 
-def _shape_only(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Tensor:
+def shape_only(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Tensor:
+    """A tensor without memory.
+
+    >>> shape_only((2, 3), np.dtype(np.float32)).shape
+    (2, 3)
+    """
     with meta():
-        return tensor(np.broadcast_to(np.zeros((), dtype), shape), dtype)
+        return tensor(unset(shape, dtype), dtype)

@@ -122,14 +122,19 @@ def read_class_names(path: Path, number: int = NUM_CLASSES) -> tuple[str, ...]:
     ...         print(str(error).removeprefix(folder))
     /batches.meta.txt: 1 class names, expected 10, one a line
     """
+    names = read_lines(path)
+    if len(names) != number:
+        raise DataError(f"{path}: {len(names)} class names, expected {number}, one a line")
+    return names
+
+
+def read_lines(path: Path) -> tuple[str, ...]:
+    """The lines of a text that are not blank. Errors: ``DataError``."""
     try:
         lines = _read_bytes(path).decode("utf-8").splitlines()
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8 text: {error}") from error
-    names = tuple(line.strip() for line in lines if line.strip())
-    if len(names) != number:
-        raise DataError(f"{path}: {len(names)} class names, expected {number}, one a line")
-    return names
+    return tuple(line.strip() for line in lines if line.strip())
 
 
 def _read_bytes(path: Path) -> bytes:

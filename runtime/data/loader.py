@@ -47,34 +47,26 @@ def batches(
     >>> [b.tolist() for _, b in batches(x, y, 2, shuffle=True, seed=0, epoch=0)]
     [[3, 2], [1, 0], [4]]
     """
-    size = _integer("batch_size", batch_size, minimum=1)
-    seeds = [_integer("seed", seed, minimum=0), _integer("epoch", epoch, minimum=0)]
+    loader = DataLoader(
+        x, y, batch_size, shuffle=shuffle, seed=seed, drop_last=drop_last, prefetch=0
+    )
+    return loader.epoch(epoch)
+
+
+def _check(
+    x: NDArray[Any] | ImageSource, y: NDArray[Any], batch_size: int, drop_last: bool
+) -> None:
+    """Errors: ShapeError as `batches`."""
     if not x.ndim or not y.ndim or len(x) != len(y) or not len(x):
         raise ShapeError(
             f"batches: x has shape {x.shape} and y {y.shape},"
             " expected the same length of at least 1"
         )
-    if drop_last and size > len(x):
+    if drop_last and batch_size > len(x):
         raise ShapeError(
-            f"batches: batch_size is {size} with drop_last,"
+            f"batches: batch_size is {batch_size} with drop_last,"
             f" expected at most the {len(x)} examples: no batch would be left"
         )
-    order = permutation(len(x), seeds) if shuffle else None
-    stop = len(x) - len(x) % size if drop_last else len(x)
-    return _slices(x, y, order, size, stop)
-
-
-def _slices(
-    x: NDArray[Any] | ImageSource,
-    y: NDArray[Y],
-    order: NDArray[np.intp] | None,
-    size: int,
-    stop: int,
-) -> Iterator[tuple[NDArray[Any], NDArray[Y]]]:
-    for start in range(0, stop, size):
-        window = slice(start, min(start + size, stop))
-        pick = window if order is None else order[window]
-        yield np.ascontiguousarray(x[pick]), np.ascontiguousarray(y[pick])
 
 
 class DataLoader:
@@ -108,9 +100,11 @@ class DataLoader:
         prefetch: int = 2,
         shard: tuple[int, int] = (0, 1),
     ) -> None:
-        batches(images, labels, batch_size, shuffle=False, seed=seed, epoch=0, drop_last=drop_last)
-        self.images, self.labels, self.batch_size = images, labels, operator.index(batch_size)
-        self.shuffle, self.seed, self.drop_last = shuffle, operator.index(seed), drop_last
+        self.batch_size = _integer("batch_size", batch_size, minimum=1)
+        self.seed = _integer("seed", seed, minimum=0)
+        _check(images, labels, self.batch_size, drop_last)
+        self.images, self.labels = images, labels
+        self.shuffle, self.drop_last = shuffle, drop_last
         self.transform, self.prefetch = transform, _integer("prefetch", prefetch, minimum=0)
         self.rank, self.ranks = shard
         if not 0 <= self.rank < self.ranks:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from gradproof.runtime.data.cifar import read_lines
 from gradproof.runtime.data.dataset import Dataset, Labels, check_labels
 from gradproof.runtime.data.npz import MAX_UNNAMED_CLASSES
-from gradproof.runtime.data.source import MemoryMap
+from gradproof.runtime.data.source import MemoryMap, read_npy
 from gradproof.runtime.errors import DataError, GradproofError
 
 ALL_NPY_NAMES = ("x_train.npy", "y_train.npy", "x_test.npy", "y_test.npy")
@@ -37,10 +38,7 @@ def load_npy(folder: Path) -> Dataset:
 
 
 def _labels(path: Path) -> Labels:
-    try:
-        y = np.load(path, allow_pickle=False)
-    except (OSError, EOFError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as NumPy file: {error}") from error
+    y = read_npy(path)
     if y.dtype.kind not in "iu" or y.ndim != 1 or not y.size:
         raise DataError(f"{path}: {y.dtype} of shape {y.shape}, expected integers (N,), not empty")
     check_labels(str(path), "label", y, np.iinfo(np.int32).max)
@@ -49,11 +47,7 @@ def _labels(path: Path) -> Labels:
 
 def _classes(path: Path, least: int) -> tuple[str, ...]:
     if path.is_file():
-        try:
-            lines = path.read_text("utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"{path}: cannot be read: {error}") from error
-        return tuple(line.strip() for line in lines if line.strip())
+        return read_lines(path)
     if least > MAX_UNNAMED_CLASSES:
         raise DataError(
             f"{path.parent}: label {least - 1}, expected at most {MAX_UNNAMED_CLASSES - 1}"

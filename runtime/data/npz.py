@@ -6,7 +6,7 @@ import lzma
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,13 +74,20 @@ def load_npz(path: Path) -> Dataset:
     return dataset_from_file(path, path.stem, (x_train, y_train), (x_test, y_test), classes)
 
 
+def open_npz(file: BinaryIO) -> np.lib.npyio.NpzFile:
+    """The archive in an open file, whose arrays are read on access. What a damaged one raises is in
+    `DAMAGED`."""
+    content = np.load(file, allow_pickle=False)
+    if not isinstance(content, np.lib.npyio.NpzFile):
+        raise ValueError("one .npy array, not a .npz archive")
+    return content
+
+
 def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     try:
         # Opened here, for np.load(path) leaves the file open when the archive is damaged.
         with path.open("rb") as file:
-            archive = np.load(file, allow_pickle=False)
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise ValueError("one .npy array, not a .npz archive")
+            archive = open_npz(file)
             missing = [key for key in KEYS if key not in archive.files]
             if missing:
                 found = ", ".join(archive.files) or "none"

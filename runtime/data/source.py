@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,10 +57,7 @@ class MemoryMap(ImageSource):
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
-        try:
-            self._levels: NDArray[Any] = np.load(self.path, mmap_mode="r", allow_pickle=False)
-        except (OSError, EOFError, ValueError) as error:
-            raise DataError(f"{self.path}: cannot be read as NumPy file: {error}") from error
+        self._levels = read_npy(self.path, "r")
         found = f"{self.path}: images are {self._levels.dtype} of shape {self._levels.shape}"
         if self._levels.dtype not in (np.uint8, np.float32):
             raise DataError(f"{found}, expected uint8 or float32")
@@ -79,3 +76,12 @@ class MemoryMap(ImageSource):
             wrong = indices[~np.isfinite(levels).all(axis=(1, 2, 3))][0]
             raise DataError(f"{self.path}: image {wrong} has a number that is not finite")
         return np.asarray(levels, np.float32)
+
+
+def read_npy(path: Path, mmap_mode: Literal["r"] | None = None) -> NDArray[Any]:
+    """The array of a .npy file, of any shape; on disk with mmap_mode "r". Errors: DataError."""
+    try:
+        content: NDArray[Any] = np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
+    except (OSError, EOFError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read as NumPy file: {error}") from error
+    return content

@@ -14,6 +14,7 @@ from gradproof.runtime.optim.optimizer import FIXED, Optimizer
 from gradproof.runtime.optim.options import Option
 from gradproof.runtime.tensor import Tensor
 from gradproof.runtime.trace import Scalar
+from gradproof.runtime.updates import update_in_place
 
 
 class Adam(Optimizer):
@@ -73,8 +74,8 @@ class Adam(Optimizer):
             step[...] += 1
 
         host_effect(advance)
-        averages = {"m": kept["exp_avg"], "v": kept["exp_avg_sq"]}
-        self._launch(self._operator, p, g, averages, _scalars(step, group))
+        tensors = {"p": p, "g": g, "m": kept["exp_avg"], "v": kept["exp_avg_sq"]}
+        update_in_place(self._operator, tensors, _scalars(step, group), type(self).__name__)
 
 
 def _scalars(step: NDArray[np.float64], group: Mapping[str, Any]) -> dict[str, Scalar]:

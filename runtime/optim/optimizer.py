@@ -9,14 +9,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gradproof.runtime.binding import bind
-from gradproof.runtime.dispatch import execute
 from gradproof.runtime.errors import ArgumentError, DataError, GradproofError, ShapeError
-from gradproof.runtime.manifest import operators
 from gradproof.runtime.nn.state import Buffer, as_array, assign
 from gradproof.runtime.optim.options import Option
 from gradproof.runtime.tensor import Tensor, tensor
-from gradproof.runtime.trace import Scalar
 
 State = dict[str, Buffer]
 Entries = dict[int, dict[str, NDArray[Any]]]
@@ -126,22 +122,6 @@ class Optimizer:
     def _update(self, k: int, p: Tensor, g: Tensor, group: Mapping[str, Any]) -> None:
         """Update parameter k, which is `p`, by its gradient `g`, with the options of its group."""
         raise NotImplementedError
-
-    def _launch(
-        self,
-        operator: str,
-        p: Tensor,
-        g: Tensor,
-        averages: Mapping[str, Tensor],
-        scalars: Mapping[str, Scalar],
-    ) -> None:
-        """Run an update `operator`: p and each of `averages` x become p_new and x_new, in place."""
-        flat = {n: t.detach().reshape(-1) for n, t in {"p": p, "g": g, **averages}.items()}
-        into = {f"{n}_new": t for n, t in flat.items() if n != "g"}
-        op, label = operators()[operator], type(self).__name__
-        binding = bind(op, op.without(), {n: t.shape for n, t in flat.items()}, {}, label)
-        kernels = binding.forward(frozenset(into))
-        execute(binding, kernels, flat, scalars, into=into, label=label)
 
     def _numbers(self, options: Mapping[str, object]) -> None:
         """Check that options are numbers from 0."""

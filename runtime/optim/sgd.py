@@ -17,6 +17,7 @@ from gradproof.runtime.optim.optimizer import Optimizer
 from gradproof.runtime.optim.options import Option
 from gradproof.runtime.tensor import Tensor
 from gradproof.runtime.trace import Scalar
+from gradproof.runtime.updates import update_in_place
 
 
 class SGD(Optimizer):
@@ -73,12 +74,12 @@ class SGD(Optimizer):
             "weight_decay": lambda: group["weight_decay"],
         }
         if not group["momentum"]:
-            self._launch("sgd", p, g, {}, scalars)
+            update_in_place("sgd", {"p": p, "g": g}, scalars, "SGD")
             return
         scalars |= {"momentum": lambda: group["momentum"], "keep": self._keep(k, p, group)}
         velocity: Any = self.state[k]["momentum_buffer"]
         name = "sgd_nesterov" if group["nesterov"] else "sgd_momentum"
-        self._launch(name, p, g, {"v": velocity}, scalars)
+        update_in_place(name, {"p": p, "g": g, "v": velocity}, scalars, "SGD")
 
     def _keep(self, k: int, p: Tensor, group: Mapping[str, Any]) -> Scalar:
         """1 in the first step, where the velocity is 0; 1 - dampening after it."""
