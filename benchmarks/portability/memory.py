@@ -63,6 +63,7 @@ def environment(log: Path) -> dict[str, str]:
         "OCLGRIND_DATA_RACES": "1",
         "OCLGRIND_UNINITIALIZED": "1",
         "OCLGRIND_NUM_THREADS": "1",
+        "OCLGRIND_MAX_ERRORS": "100000",  # of all kernels; what is beyond would be lost
         "OCLGRIND_LOCAL_MEM_SIZE": str(4_000_000),  # some schedules for CPUs take 900 kB
         LOG: str(log),
         "PYOPENCL_BUILD_OPTIONS": "-cl-opt-disable",

@@ -54,7 +54,10 @@ def as_data(
         },
         "sizes": dict(memory.sizes),
         "places": {b: [needs[b].dtype, *place] for b, place in memory.places.items()},
-        "elements": {b: [n.elements, _has_gaps(program, b)] for b, n in needs.items()},
+        "elements": {
+            b: [memory.places[b][1] if n.key else n.elements, _has_gaps(program, b)]
+            for b, n in needs.items()
+        },
     }
 
 
