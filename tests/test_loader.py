@@ -340,6 +340,26 @@ def test_a_data_set_takes_a_source_in_place_of_an_array() -> None:
     assert data.image_shape == (2, 4, 4) and digits.image_shape == (1, 8, 8)
 
 
+# -- other sizes ------------------------------------------------------------------------------
+@pytest.mark.parametrize("size", [(32, 32), (8, 8), (3, 3), (5, 20), (1, 1)])
+def test_resize_is_what_pillow_computes(size: tuple[int, int]) -> None:
+    images = load_digits().x_train[:3]
+    found = transforms.Resize(size)(images, Draws(3, [0]))
+    assert found.shape == (3, 1, *size) and found.dtype == np.float32
+    for image, result in zip(images[:, 0], found[:, 0], strict=True):
+        wide = Image.fromarray(image, "F").resize(size[::-1], Image.Resampling.BILINEAR)
+        # Pillow rounds between its two passes, to float32; each sum has at most 8 terms up to 1
+        assert abs(np.asarray(wide) - result).max() < 32 * np.finfo(np.float32).eps
+
+
+def test_resize_keeps_constants_and_refuses_sizes_below_1() -> None:
+    flat = np.full((1, 2, 7, 5), 0.25, np.float32)
+    found = transforms.Resize(12)(flat, Draws(1, [0]))
+    assert abs(found - 0.25).max() < 16 * np.finfo(np.float32).eps
+    with pytest.raises(ShapeError, match="Resize: size"):
+        transforms.Resize(0)
+
+
 # -- CIFAR-100 --------------------------------------------------------------------------------
 def cifar100(folder: Path, **changed: bytes) -> Path:
     rng = np.random.default_rng(0)
