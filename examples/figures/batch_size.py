@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from workbench import Options, Row, digits, main, note, select, stack, train, values
+from workbench import Options, Row, digits, ends, main, note, select, stack, train, values
 
 import gradproof as gp
 
@@ -127,22 +127,19 @@ def _rms(values: Array) -> float:
     return float(np.sqrt((values**2).mean()))
 
 
-def summary(rows: Sequence[Row]) -> dict[str, float | str]:
-    """Per batch size: the spread in the first layer over what images and pixels would have, median
-    over seeds; accuracies, lowest, median, highest; images per second."""
-    found: dict[str, float | str] = {}
+def summary(rows: Sequence[Row]) -> dict[str, list[float]]:
+    """Per batch size the spreads, accuracies and images per second: lowest, median, highest."""
+    found: dict[str, list[float]] = {}
     for size in values(rows, "batch_size"):
         chosen = select(rows, batch_size=size)
         for part in ("mean", "deviation"):
             for column in ("first", "last", "images", "pixels"):
-                middle = median(row[f"{part}_{column}"] for row in chosen)
-                found[f"{size}: {part}, {column}"] = round(middle, 5)
+                spreads = (row[f"{part}_{column}"] for row in chosen)
+                found[f"{size}: {part}, {column}"] = ends(spreads)
         for rule in ("kept", "scaled"):
-            column = sorted(row[f"test_accuracy_{rule}"] for row in chosen)
-            ends = (column[0], median(column), column[-1])
-            found[f"{size}: accuracy, rate {rule}"] = " ".join(f"{v:.4f}" for v in ends)
-        speed = median(row["images_per_second_kept"] for row in chosen)
-        found[f"{size}: images per second"] = round(speed)
+            accuracy = (row[f"test_accuracy_{rule}"] for row in chosen)
+            found[f"{size}: accuracy, rate {rule}"] = ends(accuracy)
+        found[f"{size}: images per second"] = ends(row["images_per_second_kept"] for row in chosen)
     return found
 
 

@@ -13,7 +13,7 @@ import drawing
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from workbench import Options, Outcome, Row, cosine, main, note, select, train, values
+from workbench import Options, Outcome, Row, cosine, ends, main, note, select, train, values
 from workbench import digits as load
 
 import gradproof as gp
@@ -94,15 +94,13 @@ def finals(rows: Sequence[Row], name: str) -> list[Row]:
     return select(chosen, epoch=max(row["epoch"] for row in chosen))
 
 
-def summary(rows: Sequence[Row]) -> dict[str, str]:
+def summary(rows: Sequence[Row]) -> dict[str, list[float]]:
     """For each network: wrong held-out digits and accuracy of each seed, in order of seeds."""
     found = {}
     for name in values(rows, "network"):
         last = finals(rows, name)
-        found[f"{name}: wrong"] = " ".join(str(row["wrong"]) for row in last)
-        accuracy = sorted(row["test_accuracy"] for row in last)
-        ends = (accuracy[0], median(accuracy), accuracy[-1])
-        found[f"{name}: accuracy"] = " ".join(f"{v:.4f}" for v in ends)
+        found[f"{name}: wrong"] = [row["wrong"] for row in last]
+        found[f"{name}: accuracy"] = ends(row["test_accuracy"] for row in last)
     return found
 
 

@@ -12,7 +12,7 @@ import drawing
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from workbench import Options, Row, cosine, digits, main, note, select, stack, values
+from workbench import Options, Row, cosine, digits, ends, main, note, select, stack, values
 
 import gradproof as gp
 
@@ -77,19 +77,15 @@ def _train(data: gp.data.Dataset, name: str, seed: int, epochs: int) -> list[Row
     return rows
 
 
-def summary(rows: Sequence[Row]) -> dict[str, str]:
-    """After the last epoch: lowest, median and highest seed of held-out accuracy; median losses."""
+def summary(rows: Sequence[Row]) -> dict[str, list[float]]:
+    """After the last epoch: lowest, median and highest seed of accuracy and losses."""
     found = {}
     last = select(rows, epoch=max(row["epoch"] for row in rows))
     for images in values(rows, "images"):
         for name in values(rows, "variant"):
             chosen = select(last, images=images, variant=name)
-            accuracy = sorted(row["test_accuracy"] for row in chosen)
-            ends = (accuracy[0], median(accuracy), accuracy[-1])
-            key = f"{images} images, {name}"
-            found[f"{key}: held-out accuracy"] = " ".join(f"{v:.4f}" for v in ends)
-            losses = (median(row[f"{part}_loss"] for row in chosen) for part in ("train", "test"))
-            found[f"{key}: losses"] = " ".join(f"{v:.2g}" for v in losses)
+            for column in ("test_accuracy", "test_loss", "train_loss"):
+                found[f"{images} images, {name}: {column}"] = ends(row[column] for row in chosen)
     return found
 
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -62,18 +63,19 @@ def main(
     options, redraw = _options(text, seeds, epochs)
     options.out.mkdir(parents=True, exist_ok=True)
     table, record = options.out / f"{name}.csv", options.out / f"{name}.json"
-    if not redraw:
-        started = time.perf_counter()
-        rows = list(measure(options))
-        _write(table, rows)
-        found = _record(name, options, summary(_read(table)), time.perf_counter() - started)
-        record.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
-    rows = _read(table)
-    for key, value in summary(rows).items():
+    if redraw:
+        about = json.loads(record.read_text("utf-8"))
+    else:
+        _write(table, list(measure(options)))
+        about = _record(name, options)
+    rows = read(table)
+    about["found"] = dict(summary(rows))
+    record.write_text(json.dumps(about, indent=1) + "\n", "utf-8")
+    for key, value in about["found"].items():
         print(f"{key}: {value}")
     picture = options.out / f"{name}.png"
     # no version of matplotlib in the file: the same table gives the same bytes
-    draw(rows).savefig(picture, dpi=100, metadata={"Software": None})
+    draw(rows).savefig(picture, dpi=100, metadata={"Software": None}, pil_kwargs={"optimize": True})
     print(f"{table}\n{record}\n{picture}")
 
 
@@ -154,9 +156,21 @@ def select(rows: Iterable[Row], **wanted: Any) -> list[Row]:
     return [row for row in rows if all(row[k] == v for k, v in wanted.items())]
 
 
+def ends(numbers: Iterable[float]) -> list[float]:
+    """The lowest, the median and the highest, to 6 digits, as in the table."""
+    found = sorted(numbers)
+    return [float(f"{v:.6g}") for v in (found[0], median(found), found[-1])]
+
+
 def values(rows: Iterable[Row], column: str) -> list[Any]:
     """The different values of a column, in the order in which they come."""
     return list(dict.fromkeys(row[column] for row in rows))
+
+
+def read(path: Path) -> list[Row]:
+    """The rows of a table; what is a number is one."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return [{k: _value(v) for k, v in row.items()} for row in csv.DictReader(file)]
 
 
 def _write(path: Path, rows: Sequence[Row]) -> None:
@@ -165,11 +179,6 @@ def _write(path: Path, rows: Sequence[Row]) -> None:
         writer.writeheader()
         for row in rows:
             writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
-
-
-def _read(path: Path) -> list[Row]:
-    with path.open(newline="", encoding="utf-8") as file:
-        return [{k: _value(v) for k, v in row.items()} for row in csv.DictReader(file)]
 
 
 def _value(text: str) -> int | float | str:
@@ -182,15 +191,12 @@ def _value(text: str) -> int | float | str:
 
 
 # -- the record and the options --------------------------------------------------------------
-def _record(
-    name: str, options: Options, found: Mapping[str, Any], seconds: float
-) -> dict[str, Any]:
+def _record(name: str, options: Options) -> dict[str, Any]:
     flags = f"--seeds {options.seeds} --epochs {options.epochs}" + " --quick" * options.quick
     device = asdict(gp.tensor([0.0]).device.info)
     return {
         "command": f"python examples/figures/{name}.py {flags}",
         "date": time.strftime("%Y-%m-%d"),
-        "seconds": round(seconds),
         "seeds": list(range(options.seeds)),
         "epochs": options.epochs,
         "machine": {"processor": _processor(), "system": platform.system()},
@@ -200,7 +206,6 @@ def _record(
             "python": platform.python_version(),
             **dict(_versions()),
         },
-        "found": dict(found),
     }
 
 

@@ -14,8 +14,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradproof.runtime.arguments import integer, number, pair
+from gradproof.runtime.data.affine import RandomAffine
 from gradproof.runtime.data.draws import Draws
 from gradproof.runtime.errors import ArgumentError, ShapeError
+
+__all__ = [
+    "Compose",
+    "Normalize",
+    "RandomAffine",
+    "RandomCrop",
+    "RandomHorizontalFlip",
+    "Resize",
+    "Transform",
+    "channel_statistics",
+]
 
 Images = NDArray[np.float32]
 Transform = Callable[[Images, Draws], Images]
