@@ -83,7 +83,7 @@ def test_a_picture_is_that_of_its_table(
 
 def drawn(module: Any, rows: list[dict[str, Any]], folder: Path) -> np.ndarray[Any, Any]:
     path = folder / "drawn.png"
-    module.draw(rows).savefig(path, dpi=100)
+    module.drawing.save(module.draw(rows), path)
     return pixels(path)
 
 

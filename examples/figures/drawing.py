@@ -7,12 +7,15 @@ mark of its own: a dash, a marker or a label. Bands reach from the lowest to the
 from __future__ import annotations
 
 from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure  # not pyplot, which keeps global state and may need a screen
 from matplotlib.ticker import MaxNLocator, PercentFormatter
+from PIL import Image
 
 BLUE, ORANGE, GREEN, PURPLE = "#0072b2", "#d55e00", "#007f5c", "#a64d85"
 INK, SOFT, CARD = "#1f2328", "#59636e", "#fbfbf9"
@@ -28,6 +31,15 @@ def card(title: str, subtitle: str, width: float, height: float) -> Figure:
     figure.text(0.012, 1 - 0.12 / height, title, size=13, weight="bold", color=INK, va="top")
     figure.text(0.012, 1 - 0.39 / height, subtitle, size=9.5, color=SOFT, va="top")
     return figure
+
+
+def save(figure: Figure, path: Path) -> None:
+    """As a PNG file of at most 256 colours, of which few are needed; the same bytes each time."""
+    picture = BytesIO()
+    figure.savefig(picture, dpi=100, format="png")
+    with Image.open(picture) as image:
+        few = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    few.save(path, optimize=True)
 
 
 def plain(axes: Axes, title: str = "", xlabel: str = "", ylabel: str = "") -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import drawing
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -74,8 +75,7 @@ def main(
     for key, value in about["found"].items():
         print(f"{key}: {value}")
     picture = options.out / f"{name}.png"
-    # no version of matplotlib in the file: the same table gives the same bytes
-    draw(rows).savefig(picture, dpi=100, metadata={"Software": None}, pil_kwargs={"optimize": True})
+    drawing.save(draw(rows), picture)
     print(f"{table}\n{record}\n{picture}")
 
 
