@@ -158,7 +158,7 @@ def draw(rows: Sequence[Row]) -> Figure:
         axes.set(yscale="log", ylim=(3e-3, 0.15))
         ticks = (0.003, 0.01, 0.03, 0.1)
         axes.set_yticks(ticks, [f"{t:g}" for t in ticks])
-    drawing.legend(panels[0, 0], loc="lower left")
+    drawing.legend(panels[0, 0], loc="upper right")
     accuracy, speed = panels[1]
     for rule, color, marker in (
         ("kept", drawing.BLUE, "o"),

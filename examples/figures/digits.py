@@ -158,7 +158,7 @@ def _last(axes: Axes, rows: Sequence[Row], names: Sequence[str]) -> None:
         axes.text(k, allowed + 0.15, text, ha="center", va="bottom", size=8, color=drawing.INK)
     drawing.plain(axes, "Last epoch, one mark for each seed", "", "held-out digits read wrongly")
     axes.set_xticks(range(len(names)), names)
-    axes.set(xlim=(-0.6, len(names) - 0.4), ylim=(0, None))
+    axes.set(xlim=(-0.6, len(names) - 0.4), ylim=(0, 1.15 * axes.get_ylim()[1]))
 
 
 def _held_out(rows: Sequence[Row]) -> int:
