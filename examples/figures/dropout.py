@@ -107,7 +107,7 @@ def draw(rows: Sequence[Row]) -> Figure:
             drawing.plain(axes, f"{name}, {images} images")
             _panel(axes, select(rows, images=images, variant=name))
             axes.set_yscale("log")
-            axes.set_ylim(top=60)  # room for the text
+        line[0].set_ylim(top=60)  # of the whole row: room for the text
         line[0].set_ylabel("cross-entropy loss", size=9)
     for axes in panels[-1]:
         axes.set_xlabel("epoch", size=9)
