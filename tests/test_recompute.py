@@ -241,11 +241,10 @@ def trained(
     return planned, found | {n: np.asarray(v) for n, v in model.state_dict().items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_gradients_losses_and_states_are_equal_to_the_bit(
-    name: str, dtype: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_gradients_losses_and_states_are_equal_to_the_bit(name: str, dtype: str) -> None:
     plain, expected = trained(NETWORKS[name], dtype, checkpoint=False)
     less, found = trained(NETWORKS[name], dtype, checkpoint=True)
     assert found.keys() == expected.keys()

@@ -1,4 +1,4 @@
-"""`gp.utils.checkpoint`: a part of a network is run again in the backward pass, and nothing else is."""
+"""`gp.utils.checkpoint`: a part of a network runs again in the backward pass, and nothing else."""
 
 from __future__ import annotations
 
