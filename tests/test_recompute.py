@@ -73,7 +73,12 @@ def network(seed: int) -> tuple[list[Launch], dict[str, int], list[str]]:
         before = ["x"] if k == 0 else [f"a{k - 1}", *([f"a{k - 2}"] if k > 1 else [])]
         reads = [*draw.sample(before, draw.randint(1, len(before))), f"w{k}"]
         kind = draw.random()
-        if kind < 0.2:  # two halves
+        if kind < 0.1:  # two halves, the second by way of a scratch buffer
+            sizes[f"s{k}"] = UNIT
+            found.append(launch(f"f{k}", [f"a{k}"], reads, 10**7))
+            found.append(launch(f"t{k}", [f"s{k}"], [f"w{k}"], 10**6))
+            found.append(launch(f"half{k}", [f"a{k}"], [f"s{k}"], 10**7))
+        elif kind < 0.2:  # two halves
             found.append(launch(f"f{k}", [f"a{k}"], reads, 10**7))
             found.append(launch(f"half{k}", [f"a{k}"], reads, 10**7))
         elif kind < 0.4:  # by way of a scratch buffer
@@ -157,8 +162,12 @@ def test_planted_mistakes_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not fails(monkeypatch)
     units = Flow._units
 
-    def forever(self: Flow) -> dict[str, Any]:  # parameters may have changed meanwhile
-        return {b: replace(u, until=10**6) for b, u in units(self).items()}
+    def forever(self: Flow) -> dict[str, Any]:  # as if nothing from outside were ever changed
+        all_of_them = self.writers
+        self.writers = {b: w for b, w in all_of_them.items() if b in self.sizes}
+        found = units(self)
+        self.writers = all_of_them
+        return found
 
     monkeypatch.setattr(Flow, "_units", forever)
     assert fails(monkeypatch)

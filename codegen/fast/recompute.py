@@ -128,7 +128,7 @@ def _missing(flow: Flow, k: int, held: dict[str, int], splits: Splits) -> list[U
         if b not in held:
             found[unit.launches] = unit
             waiting += unit.sources
-    return sorted(found.values(), key=lambda u: u.launches)
+    return sorted(found.values(), key=lambda u: u.launches[-1])  # those that others read first
 
 
 def _spans(flow: Flow, schedule: Schedule) -> dict[tuple[str, int], list[int]]:
