@@ -215,7 +215,7 @@ class Bounds(Numbers):
 
 
 def _numerator(x: Any) -> int:
-    """What is converted of an integer or a dyadic fraction; 0 for a float, which is held as it is."""
+    """What is converted of an integer or a dyadic fraction; 0 for a float, held as it is."""
     if isinstance(x, Fraction):
         return abs(x.numerator)
     return abs(int(x)) if isinstance(x, int | np.integer) else 0
