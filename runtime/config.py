@@ -106,7 +106,8 @@ class Schedule(Table, frozen=True):
 
 class Train(Table, frozen=True):
     """accumulate: parts of a batch, see `TrainingStep`; clip_grad_norm: limit of the gradients'
-    norm; early_stopping: epochs without a lower held-out loss after which training ends;
+    norm; recompute: activations are computed again in the backward pass, for less memory and the
+    same bits; early_stopping: epochs without a lower held-out loss after which training ends;
     deterministic order, initial values and augmentation come from the seed."""
 
     epochs: Count = 10
@@ -116,6 +117,7 @@ class Train(Table, frozen=True):
     precision: Literal["fast", "accurate"] = "fast"
     accumulate: Count = 1
     clip_grad_norm: Annotated[float, Meta(gt=0.0)] | None = None
+    recompute: bool = False
     label_smoothing: Part = 0.0
     early_stopping: Count | None = None
 

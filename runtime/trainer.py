@@ -15,12 +15,13 @@ from functools import partial
 
 from gradproof.runtime.data import DataLoader, Dataset
 from gradproof.runtime.data.transforms import Transform
-from gradproof.runtime.errors import RunError
+from gradproof.runtime.errors import DivergenceError, RunError
 from gradproof.runtime.evaluation import Evaluation, Inference, Loss, evaluate
 from gradproof.runtime.metrics import Mean
 from gradproof.runtime.nn import Module
 from gradproof.runtime.optim import Optimizer
 from gradproof.runtime.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from gradproof.runtime.planned_memory import StepMemory
 from gradproof.runtime.step import TrainingStep
 
 
@@ -90,6 +91,7 @@ class Trainer:
             epoch, with the held-out loss.
         transform, test_transform: of the images in training and of held-out ones.
         clip_grad_norm, accumulate, precision: see `TrainingStep`.
+        checkpoint: recompute activations, for less memory and the same bits; see `TrainingStep`.
         early_stopping: epochs without a lower held-out loss after which `fit` ends.
         on_batch: called after each step.
         on_epoch: called after each epoch, when its held-out images are evaluated.
@@ -124,6 +126,7 @@ class Trainer:
         clip_grad_norm: float | None = None,
         accumulate: int = 1,
         precision: str = "fast",
+        checkpoint: bool = False,
         early_stopping: int | None = None,
         on_batch: Callable[[BatchResult], None] | None = None,
         on_epoch: Callable[[EpochResult], None] | None = None,
@@ -154,8 +157,10 @@ class Trainer:
             precision=precision,
             clip_grad_norm=clip_grad_norm,
             accumulate=accumulate,
+            checkpoint=checkpoint,
         )
         self._inference = Inference(model)
+        self._training: TrainingStep | None = None
         self._clock = _Clock()
         self._stop = False
 
@@ -163,6 +168,11 @@ class Trainer:
     def history(self) -> list[EpochResult]:
         """The results of all complete epochs."""
         return self.progress.history
+
+    @property
+    def memory(self) -> StepMemory | None:
+        """What a planned training step takes; None before the first one."""
+        return None if self._training is None else self._training.memory
 
     def stop(self) -> None:
         """Let `fit` end after the step that runs now."""
@@ -180,10 +190,11 @@ class Trainer:
         held-out loss has not fallen for `early_stopping` epochs.
 
         Raises:
-            RunError: the loss became infinite or NaN; says where, and what to try.
+            DivergenceError: the loss became infinite or NaN; says where, and what to try.
+                `history` has the epochs before.
         """
         self._stop = False
-        step = self._step()
+        step = self._training = self._step()
         last = len(self.history) + epochs
         while len(self.history) < last and not self.stopped_early:
             if not self._epoch(step):
@@ -258,7 +269,7 @@ class Trainer:
 
     def _check_finite(self, loss: float, where: str) -> None:
         if not math.isfinite(loss):
-            raise RunError(
+            raise DivergenceError(
                 f"training stopped: the loss is {loss} {where}. "
                 f"Try a lower learning rate than {self.optimizer.lr:g}"
             )
