@@ -29,9 +29,11 @@ What is left out has the defaults below; an unknown name is an error.
 from __future__ import annotations
 
 import math
+import re
+from codecs import BOM_UTF8
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 from msgspec import Meta
@@ -73,11 +75,34 @@ class Model(Table, frozen=True):
     dropout: Part | None = None
 
 
-class Optimizer(Table, frozen=True):
+class Named(Table, frozen=True):
+    """The base of tables whose name decides which of the others mean something; a value that would
+    not be used is an error."""
+
+    _uses: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    name: str
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for field in msgspec.structs.fields(self):
+            users = [name for name, used in self._uses.items() if field.name in used]
+            if users and self.name not in users and getattr(self, field.name) != field.default:
+                raise ValueError(
+                    f"{field.name} has no effect with name = {self.name!r},"
+                    f" only with {' and '.join(map(repr, users))}"
+                )
+
+
+class Optimizer(Named, frozen=True):
     """lr: None for the usual rate of the network; momentum, dampening, nesterov: of SGD; betas,
     eps: of Adam and AdamW; no_decay: parameters without weight decay, "bias" and "norm" (weights
     of normalisations)."""
 
+    _uses: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "sgd": ("momentum", "dampening", "nesterov"),
+        "adam": ("betas", "eps"),
+        "adamw": ("betas", "eps"),
+    }
     name: Literal["sgd", "adam", "adamw"] = "sgd"
     lr: NotNegative | None = None
     momentum: Part = 0.9
@@ -89,12 +114,18 @@ class Optimizer(Table, frozen=True):
     no_decay: tuple[Literal["bias", "norm"], ...] = ()
 
 
-class Schedule(Table, frozen=True):
+class Schedule(Named, frozen=True):
     """How the rate changes from epoch to epoch. warmup: epochs in which it rises linearly from a
     tenth, step by step; gamma, step_size, milestones: as StepLR and MultiStepLR; minimum: where
     "cosine" ends, and the least of "plateau"; patience: epochs of "plateau" without a lower
     held-out loss."""
 
+    _uses: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "step": ("step_size", "gamma"),
+        "multi-step": ("milestones", "gamma"),
+        "cosine": ("minimum",),
+        "plateau": ("gamma", "minimum", "patience"),
+    }
     name: Literal["constant", "step", "multi-step", "cosine", "plateau"] = "constant"
     warmup: FromZero = 0
     step_size: Count = 30
@@ -102,6 +133,11 @@ class Schedule(Table, frozen=True):
     gamma: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.1
     minimum: NotNegative = 0.0
     patience: FromZero = 10
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.name == "multi-step" and not self.milestones:
+            raise ValueError("milestones are missing, the epochs after which the rate falls")
 
 
 class Train(Table, frozen=True):
@@ -135,7 +171,9 @@ class Config(Table, frozen=True):
     3
     >>> Config.of({"train": {"epoch": 3}})
     Traceback (most recent call last):
-    gradproof.runtime.errors.RunError: Object contains unknown field `epoch` - at `$.train`
+    gradproof.runtime.errors.RunError: Object contains unknown field `epoch` - at `$.train`; \
+expected accumulate, batch_size, clip_grad_norm, dtype, early_stopping, epochs, label_smoothing, \
+precision, seed
     """
 
     data: Data = Data()
@@ -152,7 +190,7 @@ class Config(Table, frozen=True):
         try:
             return msgspec.convert(values, cls)
         except msgspec.ValidationError as error:
-            raise RunError(str(error)) from error
+            raise RunError(with_choices(cls, str(error))) from error
 
     def changed(self, table: str, **values: Any) -> Config:
         """With other values in one table; None leaves a value as it is. Errors: as `of`.
@@ -165,6 +203,30 @@ class Config(Table, frozen=True):
         return Config.of(whole | {table: whole[table] | given})
 
 
+_PLACE = re.compile(r"`\$\.?([^`]*)`$")
+
+
+def with_choices(kind: type, message: str) -> str:
+    """What msgspec says of a value that is no `kind`, with the names that there are.
+
+    >>> with_choices(Config, "Invalid enum value 'lion' - at `$.optimizer.name`")
+    "Invalid enum value 'lion' - at `$.optimizer.name`; expected adam, adamw, sgd"
+    """
+    choices = message.startswith(("Invalid enum value", "Object contains unknown field"))
+    if not choices:
+        return message
+    place = found[1] if (found := _PLACE.search(message)) else ""
+    info: Any = msgspec.inspect.type_info(kind)
+    for part in re.findall(r"\w+|\[", place):
+        if part == "[" or part.isdigit():
+            info = getattr(info, "item_type", info)
+        else:
+            info = next(f.type for f in info.fields if f.encode_name == part)
+    if isinstance(info, msgspec.inspect.LiteralType):
+        return f"{message}; expected {', '.join(sorted(map(str, info.values)))}"
+    return f"{message}; expected {', '.join(sorted(f.name for f in info.fields))}"
+
+
 def load_config(path: Path) -> Config:
     """The config in a TOML file.
 
@@ -172,11 +234,13 @@ def load_config(path: Path) -> Config:
         RunError: there is no such file, it is no TOML, or a value is not as it must be.
     """
     try:
-        values = msgspec.toml.decode(path.read_bytes())
+        values = msgspec.toml.decode(path.read_bytes().removeprefix(BOM_UTF8))
     except OSError as error:
         raise RunError(f"{path}: cannot be read: {error}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise RunError(f"{path}: no TOML: {error}") from error
+    except RecursionError as error:
+        raise RunError(f"{path}: no TOML that can be read: nested too deeply") from error
     try:
         return Config.of(values)
     except RunError as error:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import itertools
 import json
 import platform
@@ -26,12 +27,12 @@ import msgspec
 from numpy.typing import NDArray
 
 from gradproof.runtime.checkpoint import CheckpointFolder
-from gradproof.runtime.config import Config
+from gradproof.runtime.config import Config, with_choices
 from gradproof.runtime.data.transforms import Normalize, Transform
 from gradproof.runtime.errors import DataError, RunError, ShapeError
 from gradproof.runtime.models import build_model
 from gradproof.runtime.nn import Module
-from gradproof.runtime.serialization import load, save
+from gradproof.runtime.serialization import load, remove_unfinished, save, write_file
 from gradproof.runtime.trainer import EpochResult
 
 CONFIG, METRICS, MODEL = "config.json", "metrics.csv", "model.safetensors"
@@ -50,6 +51,7 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     classes: tuple[str, ...]
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    data_sha256: str = ""
     device: str
     versions: dict[str, str]
 
@@ -67,8 +69,8 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         """
         try:
             return msgspec.json.decode(text, type=cls)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise RunError(str(error)) from error
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise RunError(with_choices(cls, str(error))) from error
 
     def to_json(self) -> str:
         """The config as JSON for people."""
@@ -107,11 +109,9 @@ class RunFolder:
         run = cls(path, config)
         try:
             path.mkdir(parents=True, exist_ok=True)
-            (path / CONFIG).write_text(config.to_json(), "utf-8")
-            with (path / METRICS).open("x", newline="", encoding="utf-8") as file:
-                csv.writer(file).writerow(_COLUMNS)
         except OSError as error:
             raise RunError(f"run folder {path}: cannot be written: {error}") from error
+        run.go_on([])
         return run
 
     @classmethod
@@ -136,19 +136,24 @@ class RunFolder:
         """The run's checkpoints."""
         return CheckpointFolder(self.path / CHECKPOINTS, self.config.config.checkpoints.keep)
 
-    def rewrite_metrics(self, history: Sequence[EpochResult]) -> None:
-        """Let metrics.csv hold these epochs: those that a checkpoint knows.
+    def go_on(self, history: Sequence[EpochResult]) -> None:
+        """Let config.json hold the config and metrics.csv these epochs, those that a checkpoint
+        knows; remove what a process that was killed while it wrote a file has left.
 
         Raises:
             RunError: the folder cannot be written.
         """
+        text = io.StringIO(newline="")
+        rows = csv.writer(text)
+        rows.writerow(_COLUMNS)
+        rows.writerows(dataclasses.astuple(result) for result in history)
         try:
-            with (self.path / METRICS).open("w", newline="", encoding="utf-8") as file:
-                rows = csv.writer(file)
-                rows.writerow(_COLUMNS)
-                rows.writerows(dataclasses.astuple(result) for result in history)
-        except OSError as error:
-            raise RunError(f"run folder {self.path}: cannot be written: {error}") from error
+            write_file(self.path / CONFIG, self.config.to_json().encode())
+            write_file(self.path / METRICS, text.getvalue().encode())
+            for folder in (self.path, self.path / CHECKPOINTS):
+                remove_unfinished(folder)
+        except DataError as error:
+            raise RunError(f"run folder {self.path}: {error}") from error
 
     def save_filters(self, weight: NDArray[Any]) -> None:
         """Keep the first convolution's weight before training. Raises DataError."""
@@ -247,14 +252,30 @@ def check_free(path: Path, label: str = "run folder") -> None:
         raise RunError(f"{label} {path}: cannot be read: {error}") from error
 
 
-def next_free(parent: Path, name: str) -> Path:
-    """`parent/name-1`, or with the first higher number at which there is nothing.
+def new_folder(parent: Path, name: str, out: Path | None = None) -> Path:
+    """The folder `out`, made if it is not there; without it a new one, `parent/name-1` or with the
+    first higher number at which there is nothing. Two processes never get the same new one.
 
-    >>> next_free(Path("no-such-folder"), "digits-demo").name
-    'digits-demo-1'
+    Raises:
+        RunError: it cannot be made.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     [new_folder(Path(folder, "runs"), "digits-demo").name for _ in range(2)]
+    ['digits-demo-1', 'digits-demo-2']
     """
-    paths = (parent / f"{name}-{number}" for number in itertools.count(1))
-    return next(path for path in paths if not path.exists())
+    paths = [out] if out else (parent / f"{name}-{number}" for number in itertools.count(1))
+    for path in paths:
+        try:
+            path.mkdir(parents=True, exist_ok=path == out)
+        except FileExistsError as error:
+            if path == out:
+                raise RunError(f"run folder {path}: is a file") from error
+        except OSError as error:
+            raise RunError(f"run folder {path}: cannot be written: {error}") from error
+        else:
+            return path
+    raise AssertionError("numbers never end")
 
 
 def _floats(texts: list[str]) -> list[float]:

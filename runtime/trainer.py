@@ -155,7 +155,7 @@ class Trainer:
             clip_grad_norm=clip_grad_norm,
             accumulate=accumulate,
         )
-        self._inference = Inference(model)
+        self._inference = Inference(model, self._check_stop)
         self._clock = _Clock()
         self._stop = False
 
@@ -165,7 +165,8 @@ class Trainer:
         return self.progress.history
 
     def stop(self) -> None:
-        """Let `fit` end after the step that runs now."""
+        """Let `fit` end after the step that runs now, in an evaluation after the batch; called
+        before `fit`, that one ends at once."""
         self._stop = True
 
     @property
@@ -182,12 +183,16 @@ class Trainer:
         Raises:
             RunError: the loss became infinite or NaN; says where, and what to try.
         """
-        self._stop = False
         step = self._step()
         last = len(self.history) + epochs
-        while len(self.history) < last and not self.stopped_early:
-            if not self._epoch(step):
-                break
+        try:
+            while len(self.history) < last and not self.stopped_early and not self._stop:
+                if not self._epoch(step):
+                    break
+        except _Stopped:
+            pass  # the epoch's batches are done: going on begins with the evaluation
+        finally:
+            self._stop = False
         return self.history
 
     def _epoch(self, step: TrainingStep) -> bool:
@@ -256,12 +261,20 @@ class Trainer:
         if self.on_step:
             self.on_step(self)
 
+    def _check_stop(self) -> None:
+        if self._stop:
+            raise _Stopped
+
     def _check_finite(self, loss: float, where: str) -> None:
         if not math.isfinite(loss):
             raise RunError(
                 f"training stopped: the loss is {loss} {where}. "
                 f"Try a lower learning rate than {self.optimizer.lr:g}"
             )
+
+
+class _Stopped(Exception):
+    """`stop` was called while held-out images are evaluated."""
 
 
 class _Clock:

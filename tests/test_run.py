@@ -22,7 +22,7 @@ from gradproof.runtime.run import (
     MODEL,
     RunConfig,
     RunFolder,
-    next_free,
+    new_folder,
     versions,
 )
 from gradproof.runtime.trainer import EpochResult
@@ -104,7 +104,7 @@ def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
 def test_the_next_free_name(tmp_path: Path) -> None:
     (tmp_path / "a-1").mkdir()
     (tmp_path / "a-2").write_text("")
-    assert next_free(tmp_path, "a") == tmp_path / "a-3"
+    assert new_folder(tmp_path, "a") == tmp_path / "a-3"
 
 
 def test_no_run(tmp_path: Path) -> None:

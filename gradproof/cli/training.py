@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import signal
-import threading
+import contextlib
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import msgspec
 import typer
 
 from gradproof import __version__
 from gradproof.cli.screen import Screen, TrainingProgress, command_name
+from gradproof.cli.stopping import stopping
 from gradproof.runtime import recipe
 from gradproof.runtime.config import Config
-from gradproof.runtime.data import Dataset, load_dataset
+from gradproof.runtime.data import Dataset, fingerprint, load_dataset
 from gradproof.runtime.device import DeviceInfo, use_device
 from gradproof.runtime.errors import DataError, DeviceError, GradproofError, RunError
-from gradproof.runtime.metrics import confusion_matrix
+from gradproof.runtime.locks import locked
+from gradproof.runtime.metrics import TOP, confusion_matrix
 from gradproof.runtime.models import first_filters
 from gradproof.runtime.nn import CrossEntropyLoss
 from gradproof.runtime.plots import plot_confusion, plot_curves, plot_filters
@@ -32,7 +34,7 @@ from gradproof.runtime.run import (
     RunConfig,
     RunFolder,
     check_free,
-    next_free,
+    new_folder,
     versions,
 )
 from gradproof.runtime.summary import summarize
@@ -58,8 +60,12 @@ class Training:
         number = len(self.trainer.dataset.y_test)
         correct = round(last.test_accuracy * number)
         screen.line()
+        if self.trainer.stopped_early and last.epoch < config.config.train.epochs:
+            waited = self.trainer.progress.waited
+            screen.line(f"Stopped early: the held-out loss has not fallen for {waited} epochs")
+        top5 = f", top-5 {last.test_top5:.2%}" if len(config.classes) > TOP else ""
         screen.line(
-            f"Held-out accuracy {last.test_accuracy:.2%} ({correct} of {number} images)"
+            f"Held-out accuracy {last.test_accuracy:.2%} ({correct} of {number} images){top5}"
             f" after {last.epoch} epochs in {self.seconds:.1f} s",
             style="bold",
         )
@@ -109,14 +115,28 @@ def run_training(
         classes=dataset.classes,
         mean=tuple(normal[0]) if normal else (),
         std=tuple(normal[1]) if normal else (),
+        data_sha256=fingerprint(dataset),
         device=info.describe(),
         versions={"gradproof": __version__, **versions()},
     )
-    path = out or next_free(RUNS, f"{dataset.name}-{config.model.name}")
-    run = RunFolder.create(path, run_config)
-    run.save_filters(first_filters(trainer.model))
-    run.checkpoints.add(capture(trainer), 0)  # from here on nothing of a run is lost
-    return _fit(trainer, run, config, screen)
+    path = new_folder(RUNS, f"{dataset.name}-{config.model.name}", out)
+    with locked(path), stopping(trainer.stop) as came:
+        with _removed_if_it_fails(path):
+            run = RunFolder.create(path, run_config)
+            run.save_filters(first_filters(trainer.model))
+            run.checkpoints.add(capture(trainer), 0)  # from here on nothing of a run is lost
+        return _fit(trainer, run, screen, came)
+
+
+@contextmanager
+def _removed_if_it_fails(path: Path) -> Iterator[None]:
+    """Where the block fails, as on a full disk, `path` is removed, which was empty before it."""
+    check_free(path)
+    try:
+        yield
+    except GradproofError:
+        shutil.rmtree(path, ignore_errors=True)
+        raise
 
 
 def resume_training(
@@ -131,23 +151,42 @@ def resume_training(
         typer.Exit: 130, after an interrupt by the user.
     """
     run = RunFolder.open(path)
-    config = run.config.config.changed("train", epochs=epochs)
+    with locked(path):
+        trainer, run = _resumed(run, screen, device, epochs)
+        now = trainer.progress
+        screen.line(
+            f"Resumed  after {len(now.history)} epochs and {now.batch} batches, step {now.step}"
+        )
+        with stopping(trainer.stop) as came:
+            return _fit(trainer, run, screen, came)
+
+
+def _resumed(
+    run: RunFolder, screen: Screen, device: str | None, epochs: int | None
+) -> tuple[Trainer, RunFolder]:
+    """The trainer as it was at the newest checkpoint, and the run with its new number of epochs;
+    the folder is changed when all is well."""
+    kept = run.config
+    config = kept.config.changed("train", epochs=epochs)
     _, dataset = _prepare(config, screen, device)
-    if dataset.image_shape != run.config.image_shape or dataset.classes != run.config.classes:
-        raise RunError(f"run folder {path}: the data set {config.data.dataset} is another one now")
-    normal = (list(run.config.mean), list(run.config.std)) if run.config.mean else None
-    trainer = _trainer(config, dataset, normal)
+    same = (dataset.image_shape, dataset.classes) == (kept.image_shape, kept.classes)
+    if not same or (kept.data_sha256 and fingerprint(dataset) != kept.data_sha256):
+        raise RunError(
+            f"run folder {run.path}: the data set {config.data.dataset} is another one now;"
+            " a run goes on with the images and labels that it began with"
+        )
+    trainer = _trainer(config, dataset, (list(kept.mean), list(kept.std)) if kept.mean else None)
     checkpoint = run.checkpoints.last()
     try:
         restore(trainer, checkpoint)
     except DataError as error:
         raise DataError(f"{run.checkpoints.steps()[-1]}: {error}") from error
-    run.rewrite_metrics(trainer.history)
-    now = trainer.progress
-    screen.line(
-        f"Resumed  after {len(now.history)} epochs and {now.batch} batches, step {now.step}"
-    )
-    return _fit(trainer, run, config, screen)
+    done = len(trainer.history)
+    if epochs is not None and epochs < done:
+        raise RunError(f"--epochs {epochs}: the run has {done} epochs already")
+    run = RunFolder(run.path, msgspec.structs.replace(kept, config=config))
+    run.go_on(trainer.history)
+    return trainer, run
 
 
 def _prepare(config: Config, screen: Screen, device: str | None) -> tuple[DeviceInfo, Dataset]:
@@ -200,7 +239,9 @@ def _used(config: Config, trainer: Trainer) -> Config:
     return config.changed("data", dataset=path).changed("optimizer", lr=base)
 
 
-def _fit(trainer: Trainer, run: RunFolder, config: Config, screen: Screen) -> Training:
+def _fit(trainer: Trainer, run: RunFolder, screen: Screen, came: list[int]) -> Training:
+    """Train until the epochs of the run are complete; came: the signals that ended it before."""
+    config = run.config.config
     progress = TrainingProgress(screen, config.train.epochs)
     trainer.on_batch = progress.on_batch
     writer = EventWriter(run.path) if config.tensorboard else None
@@ -220,54 +261,42 @@ def _fit(trainer: Trainer, run: RunFolder, config: Config, screen: Screen) -> Tr
 
     trainer.on_epoch, trainer.on_step = on_epoch, on_step
     try:
-        with progress, _stopping(trainer) as stopped:
+        with progress:
             trainer.fit(max(0, config.train.epochs - len(trainer.history)))
+        missing = len(trainer.history) < config.train.epochs and not trainer.stopped_early
+        if came and missing:
+            run.checkpoints.add(capture(trainer), trainer.progress.step)
     except GradproofError:
-        _say_kept(run, "Stopped", screen)
-        _draw(run, trainer)
+        _say_kept(run, trainer, "Stopped", screen)
+        with contextlib.suppress(GradproofError):  # the first error counts
+            _draw(run, trainer)
         raise
+    except KeyboardInterrupt:
+        _say_kept(run, trainer, "Ended at once", screen)
+        raise _interrupted(run, screen) from None
+    if came and missing:
+        _say_kept(run, trainer, "Interrupted", screen)
+        _draw(run, trainer)
+        raise _interrupted(run, screen)
     _draw(run, trainer)
-    if stopped:
-        run.checkpoints.add(capture(trainer), trainer.progress.step)
-        _say_kept(run, "Interrupted", screen)
-        screen.line(f"Go on with: {command_name()} train --resume {run.path}")
-        raise typer.Exit(INTERRUPTED)
     return Training(run, trainer, time.perf_counter() - start)
 
 
-@contextmanager
-def _stopping(trainer: Trainer) -> Iterator[list[int]]:
-    """SIGINT and SIGTERM let the training end after its step; a second one ends it at once.
-
-    Gives the signals that came."""
-    came: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield came
-        return
-
-    def stop(number: int, frame: Any) -> None:
-        if came:
-            raise KeyboardInterrupt
-        came.append(number)
-        trainer.stop()
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield came
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _interrupted(run: RunFolder, screen: Screen) -> typer.Exit:
+    newest = int(run.checkpoints.steps()[-1].stem.partition("-")[2])
+    screen.line(f"Go on from step {newest} with: {command_name()} train --resume {run.path}")
+    return typer.Exit(INTERRUPTED)
 
 
-def _say_kept(run: RunFolder, how: str, screen: Screen) -> None:
+def _say_kept(run: RunFolder, trainer: Trainer, how: str, screen: Screen) -> None:
     """Say what is kept of a training that ended early."""
-    done = len(run.history())
+    done = len(trainer.history)
     kept = f"epochs 1 to {done} are" if done else "no epoch was completed; its settings are"
     screen.line(f"{how}: {kept} kept in {run.path}")
 
 
 def _draw(run: RunFolder, trainer: Trainer) -> None:
-    history, config = run.history(), run.config.config
+    history, config = trainer.history, run.config.config
     if not history:
         return
     title = f"{config.model.name} on {Path(config.data.dataset).name}"
