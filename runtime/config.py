@@ -69,10 +69,19 @@ class Data(Table, frozen=True):
 
 
 class Model(Table, frozen=True):
-    """name: one of `gradproof models`; dropout: of the networks that have some, None for theirs."""
+    """name: one of `gradproof models`; dropout: of the networks that have some, None for theirs;
+    weights: a state dict, .safetensors or .npz, that training begins with; new: layers or
+    parameters that are not taken from it, such as "fc" where the classes are others."""
 
     name: str = "demo"
     dropout: Part | None = None
+    weights: str | None = None
+    new: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.new and self.weights is None:
+            raise ValueError("new has no effect without weights")
 
 
 class Named(Table, frozen=True):

@@ -26,7 +26,7 @@ from typing import Any
 import msgspec
 from numpy.typing import NDArray
 
-from gradproof.runtime.checkpoint import CheckpointFolder
+from gradproof.runtime.checkpoint import BEST, CheckpointFolder, read_checkpoint
 from gradproof.runtime.config import Config, with_choices
 from gradproof.runtime.data.transforms import Normalize, Transform
 from gradproof.runtime.errors import DataError, RunError, ShapeError
@@ -193,31 +193,37 @@ class RunFolder:
         except (OSError, DataError) as error:
             raise RunError(f"run folder {self.path}: cannot be written: {error}") from error
 
-    def load_state(self) -> dict[str, NDArray[Any]]:
-        """The parameters after the last complete epoch.
+    def load_state(self, best: bool = False) -> dict[str, NDArray[Any]]:
+        """The parameters after the last complete epoch; best: those with the lowest held-out loss.
 
         Raises:
             RunError: no epoch was completed.
             DataError: the file is damaged.
         """
-        file = self.path / MODEL
+        file = self._weights(best)
         if not file.is_file():
-            raise RunError(f"run folder {self.path}: has no {MODEL}: no epoch was completed")
-        return load(file)
+            raise RunError(
+                f"run folder {self.path}: has no {file.relative_to(self.path)}: no epoch was"
+                " completed"
+            )
+        return read_checkpoint(file).part("model") if best else load(file)
 
-    def load_model(self) -> Module:
-        """The run's network as it was after the last complete epoch, on the current device.
+    def _weights(self, best: bool) -> Path:
+        return self.path / CHECKPOINTS / BEST if best else self.path / MODEL
+
+    def load_model(self, best: bool = False) -> Module:
+        """The run's network with the parameters of `load_state`, on the current device.
 
         Raises:
             RunError: no epoch was completed, or config.json and the parameters do not fit.
             DataError: the file is damaged.
         """
-        state, run = self.load_state(), self.config
+        state, run = self.load_state(best), self.config
         try:
             model = build_model(run.config.model.name, run.image_shape, len(run.classes))
             model.to(run.config.train.dtype).load_state_dict(state)
         except (DataError, ShapeError) as error:
-            raise RunError(f"{self.path / MODEL}: does not fit {CONFIG}: {error}") from error
+            raise RunError(f"{self._weights(best)}: does not fit {CONFIG}: {error}") from error
         return model
 
     def history(self) -> list[EpochResult]:

@@ -20,8 +20,7 @@ class EventWriter:
             from tensorboardX import SummaryWriter
         except ImportError as error:
             raise RunError(
-                "tensorboard: the package tensorboardX is missing;"
-                " pip install 'gradproof[tensorboard]'"
+                "tensorboard: the package tensorboardX is missing; pip install tensorboardX"
             ) from error
         self._writer = SummaryWriter(str(folder))
 

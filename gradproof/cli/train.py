@@ -54,6 +54,22 @@ def train(
             " listed by: gradproof models. Default: demo."
         ),
     ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Begin with a state dict of PyTorch or of `gradproof export --state-dict`,"
+            " .safetensors or .npz.",
+        ),
+    ] = None,
+    new: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LAYER",
+            help="A layer that is not taken from --weights, such as fc where the classes are"
+            " others; may be given several times.",
+        ),
+    ] = None,
     epochs: options.MaybeEpochs = None,
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Images of one step; default: 32.")
@@ -101,7 +117,7 @@ def train(
     screen = Screen(as_json=as_json)
     chosen: dict[str, dict[str, Any]] = {
         "data": {"dataset": dataset, "image_size": image_size},
-        "model": {"name": model},
+        "model": {"name": model, "weights": weights, "new": new or None},
         "optimizer": {
             "name": optimizer,
             "lr": lr,

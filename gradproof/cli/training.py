@@ -43,7 +43,6 @@ from gradproof.runtime.trainer import EpochResult, Trainer
 from gradproof.runtime.training_state import capture, restore
 
 RUNS = Path("runs")
-INTERRUPTED = 130  # 128 + SIGINT, the shell's convention
 
 
 @dataclass(frozen=True)
@@ -107,6 +106,7 @@ def run_training(
     info, dataset = _prepare(config, screen, device)
     normal = recipe.statistics(config.data, dataset)
     trainer = _trainer(config, dataset, normal)
+    recipe.load_weights(trainer.model, config.model)
     screen.network(summarize(trainer.model, (config.train.batch_size, *dataset.image_shape)))
     used = _used(config, trainer)
     run_config = RunConfig(
@@ -232,11 +232,14 @@ def _trainer(
 
 
 def _used(config: Config, trainer: Trainer) -> Config:
-    """The config with what was left to us: the absolute path, the rate."""
+    """The config with what was left to us: absolute paths, the rate."""
     name = config.data.dataset
     path = name if name == "digits" else str(Path(name).resolve())
     base = trainer.scheduler.base_lrs[0] if trainer.scheduler else trainer.optimizer.lr
-    return config.changed("data", dataset=path).changed("optimizer", lr=base)
+    given = config.model.weights
+    weights = None if given is None else str(Path(given).resolve())
+    config = config.changed("data", dataset=path).changed("model", weights=weights)
+    return config.changed("optimizer", lr=base)
 
 
 def _fit(trainer: Trainer, run: RunFolder, screen: Screen, came: list[int]) -> Training:
@@ -285,7 +288,7 @@ def _fit(trainer: Trainer, run: RunFolder, screen: Screen, came: list[int]) -> T
 def _interrupted(run: RunFolder, screen: Screen) -> typer.Exit:
     newest = int(run.checkpoints.steps()[-1].stem.partition("-")[2])
     screen.line(f"Go on from step {newest} with: {command_name()} train --resume {run.path}")
-    return typer.Exit(INTERRUPTED)
+    return typer.Exit(130)  # 128 + SIGINT, the shell's convention
 
 
 def _say_kept(run: RunFolder, trainer: Trainer, how: str, screen: Screen) -> None:
