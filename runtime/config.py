@@ -201,6 +201,23 @@ precision, seed
         except msgspec.ValidationError as error:
             raise RunError(with_choices(cls, str(error))) from error
 
+    def decisive(self) -> dict[str, Any]:
+        """What decides the numbers of a run step by step, by table and name: all but how long it
+        lasts, what is kept of it, and where its files lie.
+
+        >>> [name for name in Config().decisive() if name.startswith("model")]
+        ['model.name', 'model.dropout']
+        """
+        free = {"epochs", "early_stopping", "dataset", "weights", "new"}
+        tables = {t: v for t, v in msgspec.to_builtins(self).items() if isinstance(v, dict)}
+        del tables["checkpoints"]
+        return {
+            f"{table}.{name}": list(value) if isinstance(value, tuple) else value
+            for table, values in tables.items()
+            for name, value in values.items()
+            if name not in free
+        }
+
     def changed(self, table: str, **values: Any) -> Config:
         """With other values in one table; None leaves a value as it is. Errors: as `of`.
 

@@ -44,7 +44,8 @@ def train(
         Path | None,
         typer.Option(
             metavar="RUN",
-            help="Go on with a run from its newest checkpoint; only --epochs changes.",
+            help="Go on with a run from its newest checkpoint; only --epochs changes, and DATASET"
+            " where the same data lie elsewhere now.",
         ),
     ] = None,
     model: Annotated[
@@ -132,11 +133,13 @@ def train(
         },
     }
     if resume is not None:
+        del chosen["data"]["dataset"]  # the same data may lie elsewhere now
         given = [n for table in chosen.values() for n, v in table.items() if v is not None]
-        others = {"--config": config, "--out": out} | {f"--{n}": 1 for n in given}
+        others = {"--config": config, "--out": out}
+        others |= {f"--{n.replace('_', '-')}": Path() for n in given}
         if extra := [name for name, value in others.items() if value is not None]:
             raise RunError(f"--resume: {', '.join(extra)} cannot change in a run that goes on")
-        resume_training(resume, screen, device, epochs).show(screen)
+        resume_training(resume, screen, device, epochs, dataset).show(screen)
         return
     if dataset is None and config is None:
         raise RunError("train: which data set? gradproof train DATASET, or --config FILE")

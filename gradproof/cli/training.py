@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -17,6 +17,7 @@ from gradproof import __version__
 from gradproof.cli.screen import Screen, TrainingProgress, command_name
 from gradproof.cli.stopping import stopping
 from gradproof.runtime import recipe
+from gradproof.runtime.checkpoint import Checkpoint
 from gradproof.runtime.config import Config
 from gradproof.runtime.data import Dataset, fingerprint, load_dataset
 from gradproof.runtime.device import DeviceInfo, use_device
@@ -28,6 +29,7 @@ from gradproof.runtime.nn import CrossEntropyLoss
 from gradproof.runtime.plots import plot_confusion, plot_curves, plot_filters
 from gradproof.runtime.random import manual_seed
 from gradproof.runtime.run import (
+    CONFIG,
     CONFUSION_PICTURE,
     CURVES,
     FILTERS,
@@ -124,7 +126,7 @@ def run_training(
         with _removed_if_it_fails(path):
             run = RunFolder.create(path, run_config)
             run.save_filters(first_filters(trainer.model))
-            run.checkpoints.add(capture(trainer), 0)  # from here on nothing of a run is lost
+            run.checkpoints.add(_captured(trainer, run), 0)  # from here on nothing of a run is lost
         return _fit(trainer, run, screen, came)
 
 
@@ -140,11 +142,16 @@ def _removed_if_it_fails(path: Path) -> Iterator[None]:
 
 
 def resume_training(
-    path: Path, screen: Screen, device: str | None = None, epochs: int | None = None
+    path: Path,
+    screen: Screen,
+    device: str | None = None,
+    epochs: int | None = None,
+    dataset: str | None = None,
 ) -> Training:
     """Go on with the run in `path` from its newest checkpoint, until its epochs are complete.
 
-    epochs: in place of those of the run, where more or fewer are wanted.
+    epochs: in place of those of the run, where more or fewer are wanted; dataset: where its data
+    are now.
 
     Raises:
         GradproofError: whatever is wrong; nothing in the run folder was changed then.
@@ -152,7 +159,9 @@ def resume_training(
     """
     run = RunFolder.open(path)
     with locked(path):
-        trainer, run = _resumed(run, screen, device, epochs)
+        config = run.config.config.changed("train", epochs=epochs)
+        config = config.changed("data", dataset=_absolute(dataset))
+        trainer, run = _resumed(run, config, screen, device)
         now = trainer.progress
         screen.line(
             f"Resumed  after {len(now.history)} epochs and {now.batch} batches, step {now.step}"
@@ -162,13 +171,16 @@ def resume_training(
 
 
 def _resumed(
-    run: RunFolder, screen: Screen, device: str | None, epochs: int | None
+    run: RunFolder, config: Config, screen: Screen, device: str | None
 ) -> tuple[Trainer, RunFolder]:
-    """The trainer as it was at the newest checkpoint, and the run with its new number of epochs;
-    the folder is changed when all is well."""
+    """The trainer as it was at the newest checkpoint, and the run with its changed config; the
+    folder is changed when all is well."""
     kept = run.config
-    config = kept.config.changed("train", epochs=epochs)
-    _, dataset = _prepare(config, screen, device)
+    try:
+        _, dataset = _prepare(config, screen, device)
+    except DataError as error:
+        moved = "Has it moved? gradproof train DATASET --resume RUN goes on with it from there"
+        raise DataError(f"{error}. {moved}") from error
     same = (dataset.image_shape, dataset.classes) == (kept.image_shape, kept.classes)
     if not same or (kept.data_sha256 and fingerprint(dataset) != kept.data_sha256):
         raise RunError(
@@ -177,16 +189,37 @@ def _resumed(
         )
     trainer = _trainer(config, dataset, (list(kept.mean), list(kept.std)) if kept.mean else None)
     checkpoint = run.checkpoints.last()
+    _check_same(run, checkpoint)
     try:
         restore(trainer, checkpoint)
     except DataError as error:
         raise DataError(f"{run.checkpoints.steps()[-1]}: {error}") from error
     done = len(trainer.history)
-    if epochs is not None and epochs < done:
-        raise RunError(f"--epochs {epochs}: the run has {done} epochs already")
+    if config.train.epochs < done:
+        raise RunError(f"--epochs {config.train.epochs}: the run has {done} epochs already")
     run = RunFolder(run.path, msgspec.structs.replace(kept, config=config))
     run.go_on(trainer.history)
     return trainer, run
+
+
+def _captured(trainer: Trainer, run: RunFolder) -> Checkpoint:
+    """The state of a training, with what decides the run beside it."""
+    state = capture(trainer)
+    return replace(state, state={**state.state, "config": run.config.config.decisive()})
+
+
+def _check_same(run: RunFolder, checkpoint: Checkpoint) -> None:
+    """Raise RunError where config.json is not as it was when the checkpoint was written."""
+    now, then = run.config.config.decisive(), checkpoint.state.get("config")
+    if then is None or now == then:
+        return
+    names = sorted({*now, *then})
+    changes = [
+        f"{n} is {now.get(n)}, was {then.get(n)}" for n in names if now.get(n) != then.get(n)
+    ]
+    raise RunError(
+        f"{run.path / CONFIG}: {'; '.join(changes)}; a run goes on as it began, but for its epochs"
+    )
 
 
 def _prepare(config: Config, screen: Screen, device: str | None) -> tuple[DeviceInfo, Dataset]:
@@ -233,13 +266,16 @@ def _trainer(
 
 def _used(config: Config, trainer: Trainer) -> Config:
     """The config with what was left to us: absolute paths, the rate."""
-    name = config.data.dataset
-    path = name if name == "digits" else str(Path(name).resolve())
+    path = _absolute(config.data.dataset)
     base = trainer.scheduler.base_lrs[0] if trainer.scheduler else trainer.optimizer.lr
     given = config.model.weights
     weights = None if given is None else str(Path(given).resolve())
     config = config.changed("data", dataset=path).changed("model", weights=weights)
     return config.changed("optimizer", lr=base)
+
+
+def _absolute(dataset: str | None) -> str | None:
+    return dataset if dataset in (None, "digits") else str(Path(dataset).resolve())
 
 
 def _fit(trainer: Trainer, run: RunFolder, screen: Screen, came: list[int]) -> Training:
@@ -260,7 +296,7 @@ def _fit(trainer: Trainer, run: RunFolder, screen: Screen, came: list[int]) -> T
         now, every = trainer.progress, config.checkpoints.every
         complete = now.batch == 0
         if complete or (every and now.step % every == 0):
-            run.checkpoints.add(capture(trainer), now.step, complete and now.waited == 0)
+            run.checkpoints.add(_captured(trainer, run), now.step, complete and now.waited == 0)
 
     trainer.on_epoch, trainer.on_step = on_epoch, on_step
     try:
@@ -268,7 +304,7 @@ def _fit(trainer: Trainer, run: RunFolder, screen: Screen, came: list[int]) -> T
             trainer.fit(max(0, config.train.epochs - len(trainer.history)))
         missing = len(trainer.history) < config.train.epochs and not trainer.stopped_early
         if came and missing:
-            run.checkpoints.add(capture(trainer), trainer.progress.step)
+            run.checkpoints.add(_captured(trainer, run), trainer.progress.step)
     except GradproofError:
         _say_kept(run, trainer, "Stopped", screen)
         with contextlib.suppress(GradproofError):  # the first error counts
