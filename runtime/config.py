@@ -29,7 +29,6 @@ What is left out has the defaults below; an unknown name is an error.
 from __future__ import annotations
 
 import math
-import re
 from codecs import BOM_UTF8
 from collections.abc import Mapping
 from pathlib import Path
@@ -38,6 +37,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import msgspec
 from msgspec import Meta
 
+from gradproof.runtime.choices import with_choices
 from gradproof.runtime.errors import RunError
 
 Count = Annotated[int, Meta(ge=1)]
@@ -150,12 +150,14 @@ class Schedule(Named, frozen=True):
 
 
 class Train(Table, frozen=True):
-    """accumulate: parts of a batch, see `TrainingStep`; clip_grad_norm: limit of the gradients'
-    norm; early_stopping: epochs without a lower held-out loss after which training ends;
-    deterministic order, initial values and augmentation come from the seed."""
+    """drop_last: whether a smaller last batch is left out; accumulate: parts of a batch, see
+    `TrainingStep`; clip_grad_norm: limit of the gradients' norm; early_stopping: epochs without a
+    lower held-out loss after which training ends; the order of the images, initial values and
+    augmentation come from the seed."""
 
     epochs: Count = 10
     batch_size: Count = 32
+    drop_last: bool = False
     seed: FromZero = 0
     dtype: Literal["float32", "float64"] = "float32"
     precision: Literal["fast", "accurate"] = "fast"
@@ -181,8 +183,8 @@ class Config(Table, frozen=True):
     >>> Config.of({"train": {"epoch": 3}})
     Traceback (most recent call last):
     gradproof.runtime.errors.RunError: Object contains unknown field `epoch` - at `$.train`; \
-expected accumulate, batch_size, clip_grad_norm, dtype, early_stopping, epochs, label_smoothing, \
-precision, seed
+expected accumulate, batch_size, clip_grad_norm, drop_last, dtype, early_stopping, epochs, \
+label_smoothing, precision, seed
     """
 
     data: Data = Data()
@@ -227,30 +229,6 @@ precision, seed
         given = {name: value for name, value in values.items() if value is not None}
         whole = msgspec.to_builtins(self)
         return Config.of(whole | {table: whole[table] | given})
-
-
-_PLACE = re.compile(r"`\$\.?([^`]*)`$")
-
-
-def with_choices(kind: type, message: str) -> str:
-    """What msgspec says of a value that is no `kind`, with the names that there are.
-
-    >>> with_choices(Config, "Invalid enum value 'lion' - at `$.optimizer.name`")
-    "Invalid enum value 'lion' - at `$.optimizer.name`; expected adam, adamw, sgd"
-    """
-    choices = message.startswith(("Invalid enum value", "Object contains unknown field"))
-    if not choices:
-        return message
-    place = found[1] if (found := _PLACE.search(message)) else ""
-    info: Any = msgspec.inspect.type_info(kind)
-    for part in re.findall(r"\w+|\[", place):
-        if part == "[" or part.isdigit():
-            info = getattr(info, "item_type", info)
-        else:
-            info = next(f.type for f in info.fields if f.encode_name == part)
-    if isinstance(info, msgspec.inspect.LiteralType):
-        return f"{message}; expected {', '.join(sorted(map(str, info.values)))}"
-    return f"{message}; expected {', '.join(sorted(f.name for f in info.fields))}"
 
 
 def load_config(path: Path) -> Config:

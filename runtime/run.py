@@ -15,7 +15,6 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-import itertools
 import json
 import platform
 from collections.abc import Mapping, Sequence
@@ -27,9 +26,11 @@ import msgspec
 from numpy.typing import NDArray
 
 from gradproof.runtime.checkpoint import BEST, CheckpointFolder, read_checkpoint
-from gradproof.runtime.config import Config, with_choices
+from gradproof.runtime.choices import with_choices
+from gradproof.runtime.config import Config
 from gradproof.runtime.data.transforms import Normalize, Transform
 from gradproof.runtime.errors import DataError, RunError, ShapeError
+from gradproof.runtime.folders import check_free
 from gradproof.runtime.models import build_model
 from gradproof.runtime.nn import Module
 from gradproof.runtime.serialization import load, remove_unfinished, save, write_file
@@ -244,44 +245,6 @@ class RunFolder:
 
 
 _COLUMNS = tuple(field.name for field in dataclasses.fields(EpochResult))
-
-
-def check_free(path: Path, label: str = "run folder") -> None:
-    """Raise RunError unless `path` is an empty folder, or there is nothing."""
-    try:
-        if path.is_dir():
-            if any(path.iterdir()):
-                raise RunError(f"{label} {path}: is not empty; nothing was changed in it")
-        elif path.exists():
-            raise RunError(f"{label} {path}: is a file")
-    except OSError as error:
-        raise RunError(f"{label} {path}: cannot be read: {error}") from error
-
-
-def new_folder(parent: Path, name: str, out: Path | None = None) -> Path:
-    """The folder `out`, made if it is not there; without it a new one, `parent/name-1` or with the
-    first higher number at which there is nothing. Two processes never get the same new one.
-
-    Raises:
-        RunError: it cannot be made.
-
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     [new_folder(Path(folder, "runs"), "digits-demo").name for _ in range(2)]
-    ['digits-demo-1', 'digits-demo-2']
-    """
-    paths = [out] if out else (parent / f"{name}-{number}" for number in itertools.count(1))
-    for path in paths:
-        try:
-            path.mkdir(parents=True, exist_ok=path == out)
-        except FileExistsError as error:
-            if path == out:
-                raise RunError(f"run folder {path}: is a file") from error
-        except OSError as error:
-            raise RunError(f"run folder {path}: cannot be written: {error}") from error
-        else:
-            return path
-    raise AssertionError("numbers never end")
 
 
 def _floats(texts: list[str]) -> list[float]:

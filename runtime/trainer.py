@@ -85,6 +85,7 @@ class Trainer:
         loss: `loss(logits, labels)`, the mean over the batch as a tensor without dimensions.
         dataset: images and labels.
         batch_size: images of one step; the last batch of an epoch may be smaller.
+        drop_last: whether such a last batch is left out.
         seed: decides, with the number of the epoch, the order of the images.
         scheduler: its `step` is called after each update; that of `ReduceLROnPlateau` after each
             epoch, with the held-out loss.
@@ -117,6 +118,7 @@ class Trainer:
         dataset: Dataset,
         *,
         batch_size: int = 32,
+        drop_last: bool = False,
         seed: int = 0,
         scheduler: LRScheduler | None = None,
         transform: Transform | None = None,
@@ -142,6 +144,7 @@ class Trainer:
             batch_size,
             shuffle=True,
             seed=seed,
+            drop_last=drop_last,
             transform=transform,
         )
         self.progress = Progress([], Mean())

@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from gradproof.cli import options
+from gradproof.cli.resuming import resume_training
 from gradproof.cli.screen import Screen
-from gradproof.cli.training import resume_training, run_training
+from gradproof.cli.training import run_training
 from gradproof.runtime.config import Config, load_config
 from gradproof.runtime.errors import RunError
 from gradproof.runtime.recipe import LEARNING_RATES

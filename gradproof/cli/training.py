@@ -7,13 +7,13 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-import msgspec
 import typer
 
 from gradproof import __version__
+from gradproof.cli.results import Training, draw, say_kept
 from gradproof.cli.screen import Screen, TrainingProgress, command_name
 from gradproof.cli.stopping import stopping
 from gradproof.runtime import recipe
@@ -21,77 +21,18 @@ from gradproof.runtime.checkpoint import Checkpoint
 from gradproof.runtime.config import Config
 from gradproof.runtime.data import Dataset, fingerprint, load_dataset
 from gradproof.runtime.device import DeviceInfo, use_device
-from gradproof.runtime.errors import DataError, DeviceError, GradproofError, RunError
-from gradproof.runtime.locks import locked
-from gradproof.runtime.metrics import TOP, confusion_matrix
+from gradproof.runtime.errors import DeviceError, GradproofError
+from gradproof.runtime.folders import check_free, locked, new_folder
 from gradproof.runtime.models import first_filters
 from gradproof.runtime.nn import CrossEntropyLoss
-from gradproof.runtime.plots import plot_confusion, plot_curves, plot_filters
 from gradproof.runtime.random import manual_seed
-from gradproof.runtime.run import (
-    CONFIG,
-    CONFUSION_PICTURE,
-    CURVES,
-    FILTERS,
-    RunConfig,
-    RunFolder,
-    check_free,
-    new_folder,
-    versions,
-)
+from gradproof.runtime.run import RunConfig, RunFolder, versions
 from gradproof.runtime.summary import summarize
-from gradproof.runtime.tensorboard import EventWriter
+from gradproof.runtime.tensorboard import EventWriter, event_writer
 from gradproof.runtime.trainer import EpochResult, Trainer
-from gradproof.runtime.training_state import capture, restore
+from gradproof.runtime.training_state import capture
 
 RUNS = Path("runs")
-
-
-@dataclass(frozen=True)
-class Training:
-    """A run that is over: its folder and what `fit` measured."""
-
-    run: RunFolder
-    trainer: Trainer
-    seconds: float
-
-    def show(self, screen: Screen) -> None:
-        """The results, as text and, if asked for, as JSON."""
-        last, config = self.trainer.history[-1], self.run.config
-        number = len(self.trainer.dataset.y_test)
-        correct = round(last.test_accuracy * number)
-        screen.line()
-        if self.trainer.stopped_early and last.epoch < config.config.train.epochs:
-            waited = self.trainer.progress.waited
-            screen.line(f"Stopped early: the held-out loss has not fallen for {waited} epochs")
-        top5 = f", top-5 {last.test_top5:.2%}" if len(config.classes) > TOP else ""
-        screen.line(
-            f"Held-out accuracy {last.test_accuracy:.2%} ({correct} of {number} images){top5}"
-            f" after {last.epoch} epochs in {self.seconds:.1f} s",
-            style="bold",
-        )
-        screen.line(f"Run folder {self.run.path}")
-        screen.line("  config.json        what is needed to repeat the run")
-        screen.line("  metrics.csv        one row for each epoch")
-        screen.line("  curves.png         loss and accuracy by epoch")
-        screen.line("  confusion.png      which class was taken for which")
-        screen.line("  filters.png        the first filters before and after training")
-        screen.line("  model.safetensors  the parameters, under PyTorch's names")
-        screen.line("  checkpoints        what is needed to go on")
-        screen.result(
-            {
-                "test_accuracy": last.test_accuracy,
-                "test_top5": last.test_top5,
-                "test_loss": last.test_loss,
-                "train_accuracy": last.train_accuracy,
-                "train_loss": last.train_loss,
-                "epochs": last.epoch,
-                "seconds": self.seconds,
-                "images_per_second": last.images_per_second,
-                "device": config.device,
-                "run": str(self.run.path),
-            }
-        )
 
 
 def run_training(
@@ -105,9 +46,9 @@ def run_training(
     """
     if out is not None:
         check_free(out)
-    info, dataset = _prepare(config, screen, device)
+    info, dataset = prepare(config, screen, device)
     normal = recipe.statistics(config.data, dataset)
-    trainer = _trainer(config, dataset, normal)
+    trainer = make_trainer(config, dataset, normal)
     recipe.load_weights(trainer.model, config.model)
     screen.network(summarize(trainer.model, (config.train.batch_size, *dataset.image_shape)))
     used = _used(config, trainer)
@@ -127,7 +68,7 @@ def run_training(
             run = RunFolder.create(path, run_config)
             run.save_filters(first_filters(trainer.model))
             run.checkpoints.add(_captured(trainer, run), 0)  # from here on nothing of a run is lost
-        return _fit(trainer, run, screen, came)
+        return fit_run(trainer, run, screen, came)
 
 
 @contextmanager
@@ -141,88 +82,16 @@ def _removed_if_it_fails(path: Path) -> Iterator[None]:
         raise
 
 
-def resume_training(
-    path: Path,
-    screen: Screen,
-    device: str | None = None,
-    epochs: int | None = None,
-    dataset: str | None = None,
-) -> Training:
-    """Go on with the run in `path` from its newest checkpoint, until its epochs are complete.
-
-    epochs: in place of those of the run, where more or fewer are wanted; dataset: where its data
-    are now.
-
-    Raises:
-        GradproofError: whatever is wrong; nothing in the run folder was changed then.
-        typer.Exit: 130, after an interrupt by the user.
-    """
-    run = RunFolder.open(path)
-    with locked(path):
-        config = run.config.config.changed("train", epochs=epochs)
-        config = config.changed("data", dataset=_absolute(dataset))
-        trainer, run = _resumed(run, config, screen, device)
-        now = trainer.progress
-        screen.line(
-            f"Resumed  after {len(now.history)} epochs and {now.batch} batches, step {now.step}"
-        )
-        with stopping(trainer.stop) as came:
-            return _fit(trainer, run, screen, came)
-
-
-def _resumed(
-    run: RunFolder, config: Config, screen: Screen, device: str | None
-) -> tuple[Trainer, RunFolder]:
-    """The trainer as it was at the newest checkpoint, and the run with its changed config; the
-    folder is changed when all is well."""
-    kept = run.config
-    try:
-        _, dataset = _prepare(config, screen, device)
-    except DataError as error:
-        moved = "Has it moved? gradproof train DATASET --resume RUN goes on with it from there"
-        raise DataError(f"{error}. {moved}") from error
-    same = (dataset.image_shape, dataset.classes) == (kept.image_shape, kept.classes)
-    if not same or (kept.data_sha256 and fingerprint(dataset) != kept.data_sha256):
-        raise RunError(
-            f"run folder {run.path}: the data set {config.data.dataset} is another one now;"
-            " a run goes on with the images and labels that it began with"
-        )
-    trainer = _trainer(config, dataset, (list(kept.mean), list(kept.std)) if kept.mean else None)
-    checkpoint = run.checkpoints.last()
-    _check_same(run, checkpoint)
-    try:
-        restore(trainer, checkpoint)
-    except DataError as error:
-        raise DataError(f"{run.checkpoints.steps()[-1]}: {error}") from error
-    done = len(trainer.history)
-    if config.train.epochs < done:
-        raise RunError(f"--epochs {config.train.epochs}: the run has {done} epochs already")
-    run = RunFolder(run.path, msgspec.structs.replace(kept, config=config))
-    run.go_on(trainer.history)
-    return trainer, run
-
-
 def _captured(trainer: Trainer, run: RunFolder) -> Checkpoint:
     """The state of a training, with what decides the run beside it."""
     state = capture(trainer)
     return replace(state, state={**state.state, "config": run.config.config.decisive()})
 
 
-def _check_same(run: RunFolder, checkpoint: Checkpoint) -> None:
-    """Raise RunError where config.json is not as it was when the checkpoint was written."""
-    now, then = run.config.config.decisive(), checkpoint.state.get("config")
-    if then is None or now == then:
-        return
-    names = sorted({*now, *then})
-    changes = [
-        f"{n} is {now.get(n)}, was {then.get(n)}" for n in names if now.get(n) != then.get(n)
-    ]
-    raise RunError(
-        f"{run.path / CONFIG}: {'; '.join(changes)}; a run goes on as it began, but for its epochs"
-    )
-
-
-def _prepare(config: Config, screen: Screen, device: str | None) -> tuple[DeviceInfo, Dataset]:
+def prepare(config: Config, screen: Screen, device: str | None) -> tuple[DeviceInfo, Dataset]:
+    """The device and the data set of a config, which are shown. Raises GradproofError."""
+    if config.tensorboard:
+        event_writer()  # before anything is made
     info = use_device(device).info
     if config.train.dtype == "float64" and not info.fp64:
         raise DeviceError(f"dtype float64: {info.describe()} has no double precision")
@@ -236,16 +105,18 @@ def _prepare(config: Config, screen: Screen, device: str | None) -> tuple[Device
     return info, dataset
 
 
-def _trainer(
+def make_trainer(
     config: Config, dataset: Dataset, normal: tuple[list[float], list[float]] | None
 ) -> Trainer:
+    """The trainer of a config, seeded; normal: means and deviations. Raises GradproofError."""
     train = config.train
     manual_seed(train.seed)
     model = recipe.make_model(config.model, dataset, train.dtype)
     given = config.optimizer.lr
     rate = recipe.usual_rate(config.model.name, config.optimizer.name) if given is None else given
     optimizer = recipe.make_optimizer(model, config.optimizer, rate)
-    batches = -(-len(dataset.x_train) // train.batch_size)
+    whole, rest = divmod(len(dataset.x_train), train.batch_size)
+    batches = whole + bool(rest and not train.drop_last)
     transform, test_transform = recipe.make_transforms(config.data, dataset, normal)
     return Trainer(
         model,
@@ -253,6 +124,7 @@ def _trainer(
         CrossEntropyLoss(label_smoothing=train.label_smoothing),
         dataset,
         batch_size=train.batch_size,
+        drop_last=train.drop_last,
         seed=train.seed,
         scheduler=recipe.make_schedule(optimizer, config.schedule, train.epochs, batches),
         transform=transform,
@@ -266,7 +138,7 @@ def _trainer(
 
 def _used(config: Config, trainer: Trainer) -> Config:
     """The config with what was left to us: absolute paths, the rate."""
-    path = _absolute(config.data.dataset)
+    path = absolute(config.data.dataset)
     base = trainer.scheduler.base_lrs[0] if trainer.scheduler else trainer.optimizer.lr
     given = config.model.weights
     weights = None if given is None else str(Path(given).resolve())
@@ -274,11 +146,12 @@ def _used(config: Config, trainer: Trainer) -> Config:
     return config.changed("optimizer", lr=base)
 
 
-def _absolute(dataset: str | None) -> str | None:
+def absolute(dataset: str | None) -> str | None:
+    """A data set's path, wherever the run goes on."""
     return dataset if dataset in (None, "digits") else str(Path(dataset).resolve())
 
 
-def _fit(trainer: Trainer, run: RunFolder, screen: Screen, came: list[int]) -> Training:
+def fit_run(trainer: Trainer, run: RunFolder, screen: Screen, came: list[int]) -> Training:
     """Train until the epochs of the run are complete; came: the signals that ended it before."""
     config = run.config.config
     progress = TrainingProgress(screen, config.train.epochs)
@@ -306,18 +179,18 @@ def _fit(trainer: Trainer, run: RunFolder, screen: Screen, came: list[int]) -> T
         if came and missing:
             run.checkpoints.add(_captured(trainer, run), trainer.progress.step)
     except GradproofError:
-        _say_kept(run, trainer, "Stopped", screen)
+        say_kept(run, trainer, "Stopped", screen)
         with contextlib.suppress(GradproofError):  # the first error counts
-            _draw(run, trainer)
+            draw(run, trainer)
         raise
     except KeyboardInterrupt:
-        _say_kept(run, trainer, "Ended at once", screen)
+        say_kept(run, trainer, "Ended at once", screen)
         raise _interrupted(run, screen) from None
     if came and missing:
-        _say_kept(run, trainer, "Interrupted", screen)
-        _draw(run, trainer)
+        say_kept(run, trainer, "Interrupted", screen)
+        draw(run, trainer)
         raise _interrupted(run, screen)
-    _draw(run, trainer)
+    draw(run, trainer)
     return Training(run, trainer, time.perf_counter() - start)
 
 
@@ -325,24 +198,3 @@ def _interrupted(run: RunFolder, screen: Screen) -> typer.Exit:
     newest = int(run.checkpoints.steps()[-1].stem.partition("-")[2])
     screen.line(f"Go on from step {newest} with: {command_name()} train --resume {run.path}")
     return typer.Exit(130)  # 128 + SIGINT, the shell's convention
-
-
-def _say_kept(run: RunFolder, trainer: Trainer, how: str, screen: Screen) -> None:
-    """Say what is kept of a training that ended early."""
-    done = len(trainer.history)
-    kept = f"epochs 1 to {done} are" if done else "no epoch was completed; its settings are"
-    screen.line(f"{how}: {kept} kept in {run.path}")
-
-
-def _draw(run: RunFolder, trainer: Trainer) -> None:
-    history, config = trainer.history, run.config.config
-    if not history:
-        return
-    title = f"{config.model.name} on {Path(config.data.dataset).name}"
-    plot_curves(history, run.path / CURVES, title)
-    plot_filters(run.load_filters(), first_filters(run.load_model()), run.path / FILTERS)
-    if trainer.last_evaluation is not None:
-        labels, classes = trainer.dataset.y_test, run.config.classes
-        matrix = confusion_matrix(labels, trainer.last_evaluation.predicted, len(classes))
-        run.write_confusion(matrix)
-        plot_confusion(matrix, classes, run.path / CONFUSION_PICTURE, title)
