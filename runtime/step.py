@@ -95,8 +95,8 @@ class TrainingStep:
 
     # -- in parts ---------------------------------------------------------------------------------
     def _in_parts(self, images: NDArray[Any], labels: NDArray[Any]) -> tuple[float, NDArray[Any]]:
-        """The gradient of the mean over N samples is the sum over parts of n/N of each one's; n and N
-        are sums of weights, where the loss weights samples or ignores some."""
+        """The gradient of the mean over N samples is the sum over parts of n/N of each one's; where
+        the loss weights samples or ignores some, n and N are sums of weights."""
         total, rows = 0.0, []
         size = -(-len(images) // self.accumulate)
         for start in range(0, len(images), size):
