@@ -66,12 +66,14 @@ class EpochResult:
 @dataclass
 class Progress:
     """Where a run is: `batch` of the epoch after those of `history`, both counted from 0; `step`:
-    updates so far; `best`: lowest held-out loss; `waited`: epochs since."""
+    updates so far; `lr`: rate of the last one; `best`: lowest held-out loss; `waited`: epochs since.
+    """
 
     history: list[EpochResult]
     mean: Mean
     batch: int = 0
     step: int = 0
+    lr: float = 0.0
     best: float = math.inf
     waited: int = 0
 
@@ -204,11 +206,10 @@ class Trainer:
         self.model.train()
         self._clock.start()
         epoch, number = len(now.history) + 1, len(self.loader)
-        lr = self.optimizer.lr
         for images, labels in self.loader.epoch(epoch, now.batch):
             if self._stop:
                 return False
-            lr = self.optimizer.lr
+            now.lr = self.optimizer.lr
             loss, logits = step(images, labels)
             self._check_finite(loss, f"in epoch {epoch}, batch {now.batch + 1} of {number}")
             now.mean.add(loss, logits, labels)
@@ -225,10 +226,10 @@ class Trainer:
                 self.on_step(self)
         if self._stop:
             return False
-        self._complete(epoch, lr, start)
+        self._complete(epoch, start)
         return True
 
-    def _complete(self, epoch: int, lr: float, start: float) -> None:
+    def _complete(self, epoch: int, start: float) -> None:
         """Evaluate, and begin the next epoch."""
         data, now = self.dataset, self.progress
         test = self.last_evaluation = evaluate(
@@ -243,7 +244,7 @@ class Trainer:
         mean = now.mean
         result = EpochResult(
             epoch,
-            lr,
+            now.lr,
             mean.loss,
             mean.accuracy,
             mean.top5,
