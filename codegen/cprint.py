@@ -32,6 +32,7 @@ FUNCTIONS = {
     sp.sign: "sign",
 }
 RELATIONS = {sp.Ge: ">=", sp.Gt: ">", sp.Le: "<=", sp.Lt: "<", sp.Eq: "==", sp.Ne: "!="}
+DIGITS = 10**18  # of a number that is written as a product
 SUM, QUOTIENT, PRODUCT, ATOM = 1, 2, 3, 4  # how tightly a piece of C binds
 
 
@@ -150,8 +151,8 @@ class CPrinter:
 
     def _rational(self, e: sp.Rational) -> tuple[str, int]:
         if e.q == 1:
-            return f"(REAL){e.p}" if e.p >= 0 else f"-(REAL){-e.p}", ATOM if e.p >= 0 else SUM
-        return f"(REAL){e.p} / (REAL){e.q}", QUOTIENT
+            return whole(abs(e.p)) if e.p >= 0 else f"-{whole(-e.p)}", ATOM if e.p >= 0 else SUM
+        return f"{whole(e.p)} / {whole(e.q)}", QUOTIENT
 
     def _product(self, e: sp.Expr) -> tuple[str, int]:
         sign = "-" if e.could_extract_minus_sign() else ""
@@ -199,6 +200,24 @@ class CPrinter:
 
     def _is_label(self, e: sp.Expr) -> bool:
         return isinstance(e, Read) and self.tensors[e.tensor].dtype == "int"
+
+
+def whole(n: int) -> str:
+    """An integer as a REAL; C has no literal from 2^63 on.
+
+    >>> whole(7)
+    '(REAL)7'
+    >>> whole(5 * 10**18 + 3)
+    '(REAL)5000000000000000003'
+    >>> whole(10**20)
+    '((REAL)100 * (REAL)1000000000000000000)'
+    """
+    if abs(n) < 2**63:
+        return f"(REAL){n}"
+    if n < 0:
+        return f"(-{whole(-n)})"
+    high, low = divmod(n, DIGITS)
+    return f"({whole(high)} * {whole(DIGITS)}{f' + {whole(low)}' if low else ''})"
 
 
 class SizePrinter(CPrinter):

@@ -25,6 +25,7 @@ from gradproof.derive.expr import (
 )
 from gradproof.derive.language import OUTSIDE, SCALARS, Definition, Equation
 from gradproof.derive.names import check_names
+from gradproof.derive.unsigned import check_unsigned
 
 TRIES = 500  # size tuples, and then settings, that are tried for an example
 
@@ -55,6 +56,7 @@ def check(d: Definition) -> Definition:
                     "an equation of its own"
                 )
         seen.add(e.target)
+    check_unsigned(d)
     _everything_is_used(d)
     check_outputs(d)
     return d
@@ -108,6 +110,14 @@ def _everything_is_used(d: Definition) -> None:
     for name, _ in d.scalars:
         if name not in symbols:
             raise DefinitionError(f"{d.name}: scalar {name} is never used")
+    parts = [n for t in d.tensors for n in (*t.shape, t.values) if n is not None]
+    parts += [value for _, value in d.derived] + [r.guard for r in d.requires]
+    symbols |= {str(s) for part in parts for s in part.free_symbols}
+    for size in (*d.sizes, *(s for s, _ in d.derived)):
+        if str(size) not in symbols:
+            raise DefinitionError(
+                f"{d.name}: size {size} is never used: in no shape, equation or condition"
+            )
     needed = set(d.outputs)
     for e in reversed(d.equations):
         if e.target not in needed:
@@ -175,8 +185,8 @@ def walk(
 def implied(p: sp.Expr, scope: Scope, guards: Iterable[Guard], d: Definition) -> bool:
     """p >= 0 follows from the ranges of the indices, or from one guard and those ranges; with the
     derived sizes as they are, or with what they are derived from."""
-    p, scope = _label_reads_as_indices(p, scope, d)
-    found = [g.args[0] for g in guards if isinstance(g, NonNeg)]
+    (p, *known), scope = _label_reads_as_indices((p, *guards), scope, d)
+    found = [g.args[0] for g in known if isinstance(g, NonNeg)]
     derived = {s: _written_out(e, d) for s, e in d.derived}
     wide = Scope({i: n.xreplace(derived) for i, n in scope.extents.items()}, scope.lower)
     return any(
@@ -192,14 +202,15 @@ def _written_out(e: sp.Expr, d: Definition) -> sp.Expr:
     return e
 
 
-def _label_reads_as_indices(p: sp.Expr, scope: Scope, d: Definition) -> tuple[sp.Expr, Scope]:
-    for r in sorted(p.atoms(Read), key=sp.default_sort_key):
-        values = d.tensor(r.tensor).values
-        if values is not None:
-            stand_in = sp.Symbol(f"_{r.tensor}", integer=True)
-            p = p.xreplace({r: stand_in})
-            scope = scope.with_indices({stand_in: values})
-    return p, scope
+def _label_reads_as_indices(
+    parts: Iterable[sp.Basic], scope: Scope, d: Definition
+) -> tuple[list[sp.Basic], Scope]:
+    """Expressions with a symbol of its own for each label that they read, and its range."""
+    parts = list(parts)
+    found = {r for part in parts for r in reads(part) if d.tensor(r.tensor).values is not None}
+    named = {r: sp.Symbol(str(r), integer=True) for r in found}
+    ranges = {s: d.tensor(r.tensor).values for r, s in named.items()}
+    return [part.xreplace(named) for part in parts], scope.with_indices(ranges)
 
 
 def _in_bounds(
@@ -234,8 +245,8 @@ def example(p: sp.Expr, scope: Scope, guards: Iterable[Guard], d: Definition) ->
     >>> example(T - 2 - i, Scope({i: T}, {T: 1}), (), relu)
     'T = 1, i = 0'
     """
-    p, scope = _label_reads_as_indices(p, scope, d)
-    conditions = [g for g in guards if not g.atoms(Read)]
+    (p, *known), scope = _label_reads_as_indices((p, *guards), scope, d)
+    conditions = [g for g in known if not g.atoms(Read)]
     sizes, indices = _named_in([p, *conditions], scope, d)
     for values in islice(_settings(sizes, indices, scope, d), TRIES):
         if p.subs(values).is_negative and all(_holds(g, values) for g in conditions):

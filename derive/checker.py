@@ -41,6 +41,8 @@ Fact = tuple[str, Poly]
 Env = Mapping[str, Poly]
 NEVER: Fact = (">=", {(): -1})
 INT_MAX = 2**31 - 1
+UINT_MAX = 2**32 - 1
+LONG_MAX = 2**63 - 1
 MALFORMED = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
 LITERALS = {"3.14159265358979323846": "pi", "2.71828182845904523536": "e"}  # for these numbers
 
@@ -1959,9 +1961,15 @@ class Kernel:
         )
 
     def unsigned_integer(self, e: Any) -> Poly:
-        """The value of an unsigned expression: a scalar, a cast of what is not negative, philox."""
+        """The value of an unsigned expression: a scalar, a cast of what is not negative, philox.
+
+        A number below 2^32 too: beside an unsigned one, C takes it as it is (int becomes uint;
+        above INT_MAX it is a long, and so is the other).
+        """
         kind, where, *rest = e
         match kind:
+            case "number" if rest[0] <= UINT_MAX:
+                return const(rest[0])
             case "name" if rest[0] in self.unsigned:
                 return self.ints[rest[0]]
             case "uint" if self.is_unsigned(rest[0]):
@@ -1972,7 +1980,7 @@ class Kernel:
                 return value
             case "call" if rest[0] == "philox4x32" and len(rest[1]) == 4:
                 return call("philox", *map(self.unsigned_integer, rest[1]))
-        raise self.fail(where, f"{rest[0] if rest else kind} is not unsigned")
+        raise self.fail(where, f"{kind if kind == 'neg' else rest[0]} is not unsigned")
 
     def real(self, e: Any) -> Poly:
         """The value of a real expression: an integer in it is under a cast (1/2 is 0 in C)."""
@@ -1980,6 +1988,10 @@ class Kernel:
         match kind:
             case "REAL" if rest[0][0] in LITERALS.values():
                 return var("pi") if rest[0][0] == "pi" else call("exp", const(1))
+            case "REAL" if self.is_unsigned(rest[0]):
+                return self.unsigned_integer(rest[0])
+            case "REAL" if rest[0][0] == "number" and rest[0][2] <= LONG_MAX:
+                return const(rest[0][2])  # a long above INT_MAX
             case "REAL":
                 return self.integer(rest[0])
             case "name" if rest[0] in self.reals and self.kind.get(rest[0]) != "int":

@@ -103,9 +103,9 @@ class ExpressionReader:
         return Read(name, *map(self._integral, subscripts))
 
     def reads_below(self, node: ast.expr) -> list[Read]:
-        """The reads below `node` whose shapes are known: extents are inferred from them."""
+        """The reads below `node`: extents are inferred from them. Errors: of a later equation."""
         subscripts = [n for n in ast.walk(node) if isinstance(n, ast.Subscript)]
-        return [self.read(n) for n in subscripts if is_name(n.value) and n.value.id in self.tensors]
+        return [self.read(n) for n in subscripts if is_name(n.value) and n.value.id in self.known]
 
     def infer(
         self, indices: Sequence[sp.Symbol], among: Sequence[Read], place: str, advice: str = ""

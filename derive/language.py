@@ -234,6 +234,9 @@ def _check_types(
     for argument, value in texts.items():
         if not isinstance(value, str):
             fail(argument, value, "a text")
+    for line in str(texts["doc"]).split("\n"):  # it becomes comments in the kernels
+        if not line.replace("\t", " ").isprintable() or line.rstrip().endswith(("\\", "??/")):
+            fail("doc", line, "lines of printable text without a backslash at the end")
     for argument, value in mappings.items():
         if value is not None and not isinstance(value, Mapping):
             fail(argument, value, "a mapping from names to texts")

@@ -26,7 +26,7 @@ KEYWORDS = _words(
     "typedef union unsigned void volatile while asm typeof bool true false half uchar ushort "
     "uint ulong size_t ptrdiff_t intptr_t uintptr_t event_t sampler_t complex imaginary quad "
     "pipe generic kernel global local constant private read_only write_only read_write "
-    "uniform"
+    "uniform vec_step"
 )
 FUNCTIONS = _words(
     "exp log sqrt tanh erf fabs pow fma mad min max clamp select floor_div floor_mod "
@@ -39,15 +39,18 @@ GENERATED = _words(
 PATTERNS = (
     (re.compile(r"_.*|.*__.*|.*_"), "leading, trailing and double underscores are kept for C"),
     (re.compile(r"(SIZE|TILE)_.*"), "it is a macro of the kernels"),
-    (re.compile(r"(CLK|CL|cl|FP|M)_.*"), "this prefix is OpenCL's"),
+    (re.compile(r"(CLK|CL|cl|FP|M|FLT|DBL|HALF|ATOMIC|HUGE|PIPE)_.*"), "this prefix is OpenCL's"),
+    (re.compile(r"(S?CHAR|SHRT|INT|LONG|UCHAR|USHRT|UINT|ULONG)_(BIT|MAX|MIN)"),
+     "it is a macro of OpenCL C"),
     (re.compile(r"(sum|max|argmax|vector)\d.*"), "kernels name their reductions so"),
     (re.compile(r"(as|convert|image\w*|vload|vstore|vloada|vstorea)_\w+"), "it is OpenCL's"),
     (re.compile(r"(v(load|store)(_half)?|u?(char|short|int|long)|half|float|double|bool)\d+"),
      "it is OpenCL's"),
 )  # fmt: skip
 # what the derivation and the kernels make from a name
+GRADIENT = "grad_"
 MADE = {
-    "tensor": ("grad_{}", "{}_argmax", "{}_halo", "{}_lanes"),
+    "tensor": (GRADIENT + "{}", "{}_argmax", "{}_halo", "{}_lanes"),
     "index": ("{}_q", "{}_r", "{}_k", "{}_m", "{}_0", "{}_b", "{}_l", "{}_t"),
 }
 # what no operator's files can be called: two files of certificates, and devices of Windows
@@ -101,6 +104,11 @@ def check_names(d: Definition) -> None:
                     f"{d.name}: the {meaning[made]} {made!r} needs another name: "
                     f"kernels have a {made} beside the {kind} {name}"
                 )
+
+    for name in (t.name for t in d.tensors if t.name.startswith(GRADIENT)):
+        raise DefinitionError(
+            f"{d.name}: the tensor {name!r} needs another name: gradients are called {GRADIENT}..."
+        )
 
 
 def _check_user_names(d: Definition) -> None:

@@ -105,12 +105,23 @@ class Bounds(Numbers):
         self.format = format
 
     def element(self, x: Any) -> Bounded:
-        """x, which the format must hold exactly unless it is a fraction, which it divides out."""
+        """x: integers are converted, one 18 digits after the other; a fraction is divided out."""
         if isinstance(x, Bounded):
             return x
         value = HighPrecision().element(x)
-        exact = not isinstance(x, Fraction) or _dyadic(x)
-        return Bounded(value, 0.0 if exact else self._relative(value, "division"), self.format)
+        if not isinstance(x, Fraction) or _dyadic(x):
+            n = _numerator(x)
+            wide = self._whole(HIGH.mpf(n)) / n if n * self.format.unit > 1 else 0.0
+            return Bounded(value, float(abs(value)) * wide, self.format)
+        parts = [HIGH.mpf(n) for n in (abs(x.numerator), x.denominator) if n * self.format.unit > 1]
+        converted = sum(self._whole(n) / float(n) for n in parts)
+        error = self._relative(abs(value), "division") + float(abs(value)) * converted
+        return Bounded(value, error * GUARD, self.format)
+
+    def _whole(self, n: Any) -> float:
+        """The error of a natural number: a conversion, a product and a sum for 18 digits each."""
+        steps = 1 + 4 * (len(str(int(n))) // 18)
+        return steps * self.format.unit * float(n) * GUARD
 
     def add(self, terms: Sequence[Array]) -> Array:
         """The sum of some arrays."""
@@ -201,6 +212,13 @@ class Bounds(Numbers):
     def _relative(self, largest: Any, operation: str) -> float:
         ulps = self.format.ulps[operation]
         return 2 * ulps * self.format.unit * float(largest) + self.format.tiny
+
+
+def _numerator(x: Any) -> int:
+    """What is converted of an integer or a dyadic fraction; 0 for a float, held as it is."""
+    if isinstance(x, Fraction):
+        return abs(x.numerator)
+    return abs(int(x)) if isinstance(x, int | np.integer) else 0
 
 
 def _dyadic(x: Fraction) -> bool:

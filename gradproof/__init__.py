@@ -40,6 +40,7 @@ _WHERE = {
     "save": "gradproof.runtime.serialization:save",
     "tensor": "gradproof.runtime.tensor:tensor",
     "use_device": "gradproof.runtime.device:use_device",
+    "utils": "gradproof.runtime.utils",
 }
 
 __all__ = [
@@ -67,11 +68,12 @@ __all__ = [
     "save",
     "tensor",
     "use_device",
+    "utils",
 ]
 
 if TYPE_CHECKING:  # the same table for type checkers and editors
     from gradproof.derive.language import Definition, operator
-    from gradproof.runtime import data, functional, models, nn, onnx, optim
+    from gradproof.runtime import data, functional, models, nn, onnx, optim, utils
     from gradproof.runtime.check import check_gradients
     from gradproof.runtime.compile import compile
     from gradproof.runtime.device import list_devices as devices

@@ -7,7 +7,9 @@ the operator `<name>_backward` that was derived from it. `grad` walks the graph.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -23,6 +25,20 @@ from gradproof.runtime.trace import Scalar
 
 PREFIX = "grad_"
 BACKWARD = "_backward"
+_made: ContextVar[list[Node] | None] = ContextVar("nodes that are noted", default=None)
+
+
+@contextmanager
+def made_nodes() -> Iterator[list[Node]]:
+    """The nodes that are made inside, in order."""
+    outer, found = _made.get(), list[Node]()
+    token = _made.set(found)
+    try:
+        yield found
+    finally:
+        _made.reset(token)
+        if outer is not None:
+            outer += found
 
 
 @dataclass(eq=False)
@@ -37,6 +53,11 @@ class Node:
     saved: Mapping[str, Tensor] = field(default_factory=dict)
     versions: Mapping[str, int] = field(default_factory=dict)  # of operands and saved tensors
     scalars: Mapping[str, Scalar] = field(default_factory=dict)
+    again: Callable[[], Node] | None = None  # gives such a node with tensors, where it has none
+
+    def __post_init__(self) -> None:
+        if (made := _made.get()) is not None:
+            made.append(self)
 
     def pull(
         self, cotangents: Mapping[str, Tensor], wanted: frozenset[str], create_graph: bool
@@ -46,6 +67,8 @@ class Node:
         create_graph: they have a graph of their own. Errors: GradproofError where a tensor that
         they are computed from was changed since.
         """
+        if self.again is not None:
+            return self.again().pull(cotangents, wanted, create_graph)
         if self.binding is None:
             (name, source), (gradient,) = *self.inputs.items(), cotangents.values()
             return {name: view(gradient, source.shape)}

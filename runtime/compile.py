@@ -25,6 +25,7 @@ from gradproof.runtime.function import Function
 from gradproof.runtime.manifest import FORMAT, Operator, operators, parse_operator
 
 if TYPE_CHECKING:
+    from gradproof.codegen.fast.planner import Planner
     from gradproof.derive.language import Definition
 
 log = logging.getLogger(__name__)
@@ -195,19 +196,25 @@ def plan_graph(
     precision: str,
     machine: str,
     choices: Mapping[str, str] | None = None,
+    recompute: bool = False,
 ) -> dict[str, Any]:
     """The plan of a recorded step, as `codegen.fast.planner` makes it, or from the cache.
 
     graph: plain data, see `codegen.fast.graph`; used: the operators of its calls, in order;
-    machine: see `codegen.fast.schedules`; choices: of a tuner, see `codegen.fast.choices`.
+    machine: see `codegen.fast.schedules`; choices: of a tuner, see `codegen.fast.choices`;
+    recompute: less memory for more work, see `codegen.fast.recompute`.
     """
     data, definition = _named(graph, used)
     parts = [*generator(), precision, machine, data, *([dict(choices)] if choices else [])]
+    parts += ["recompute"] if recompute else []
     key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
     path = plans_folder() / f"{key}.json"
     found = _load(path, key, "planned step")
     if found is None:
-        found = _planned(data, definition, precision, machine, choices or {})
+        from gradproof.codegen.fast.planner import Planner
+
+        planner = Planner(precision, machine, choices or {}, recompute)
+        found = _planned(data, definition, planner)
         _keep(path, key, found, "planned step")
     return found
 
@@ -265,15 +272,11 @@ def plans_folder() -> Path:
 def _planned(
     data: Mapping[str, Any],
     definition: Callable[[str], Definition],
-    precision: str,
-    machine: str,
-    choices: Mapping[str, str],
+    planner: Planner,
 ) -> dict[str, Any]:
-    from gradproof.codegen.fast.planner import Planner
-
     log.info("planning a step of %d equations; kept for the next time", len(data["calls"]))
     start = time.perf_counter()
-    plan = Planner(precision, machine, choices).plan(data, definition)
+    plan = planner.plan(data, definition)
     log.info("planned in %.1f s", time.perf_counter() - start)
     return plan
 

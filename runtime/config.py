@@ -151,9 +151,10 @@ class Schedule(Named, frozen=True):
 
 class Train(Table, frozen=True):
     """drop_last: whether a smaller last batch is left out; accumulate: parts of a batch, see
-    `TrainingStep`; clip_grad_norm: limit of the gradients' norm; early_stopping: epochs without a
-    lower held-out loss after which training ends; the order of the images, initial values and
-    augmentation come from the seed."""
+    `TrainingStep`; clip_grad_norm: limit of the gradients' norm; recompute: activations are
+    computed again in the backward pass, for less memory and the same bits; early_stopping: epochs
+    without a lower held-out loss after which training ends; the order of the images, initial
+    values and augmentation come from the seed."""
 
     epochs: Count = 10
     batch_size: Count = 32
@@ -163,6 +164,7 @@ class Train(Table, frozen=True):
     precision: Literal["fast", "accurate"] = "fast"
     accumulate: Count = 1
     clip_grad_norm: Annotated[float, Meta(gt=0.0)] | None = None
+    recompute: bool = False
     label_smoothing: Part = 0.0
     early_stopping: Count | None = None
 
@@ -184,7 +186,7 @@ class Config(Table, frozen=True):
     Traceback (most recent call last):
     gradproof.runtime.errors.RunError: Object contains unknown field `epoch` - at `$.train`; \
 expected accumulate, batch_size, clip_grad_norm, drop_last, dtype, early_stopping, epochs, \
-label_smoothing, precision, seed
+label_smoothing, precision, recompute, seed
     """
 
     data: Data = Data()
@@ -210,7 +212,7 @@ label_smoothing, precision, seed
         >>> [name for name in Config().decisive() if name.startswith("model")]
         ['model.name', 'model.dropout']
         """
-        free = {"epochs", "early_stopping", "dataset", "weights", "new"}
+        free = {"epochs", "early_stopping", "recompute", "dataset", "weights", "new"}
         tables = {t: v for t, v in msgspec.to_builtins(self).items() if isinstance(v, dict)}
         del tables["checkpoints"]
         return {

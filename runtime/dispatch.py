@@ -19,6 +19,7 @@ import numpy as np
 from gradproof.runtime.binding import Binding
 from gradproof.runtime.errors import DeviceError, DTypeError, GradproofError
 from gradproof.runtime.manifest import Argument, KernelSpec, Operator
+from gradproof.runtime.repeats import is_repeat
 from gradproof.runtime.schedule import REALS, Plan, choose_phases, plan_tiles
 from gradproof.runtime.trace import Scalar, active_trace
 
@@ -154,7 +155,10 @@ def note_gradient(leaf: Tensor, old: Tensor | None, new: Tensor) -> None:
 def host_effect(action: Callable[[], None]) -> None:
     """Do something on the host now, and again at every replay of a step that is being recorded.
 
-    While a step is planned nothing runs, so the action waits for the first run."""
+    While a step is planned nothing runs, so the action waits for the first run. Nothing is done
+    where a forward pass is repeated."""
+    if is_repeat():
+        return
     trace = active_trace()
     if trace is not None:
         trace.order.append(action)

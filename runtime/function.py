@@ -41,7 +41,7 @@ class Function:
         self._several = namedtuple(operator.name, shown) if len(shown) > 1 else None
         self.__doc__ = f"{operator.name}({self.signature})\n\n{formulas}"
 
-    def __call__(self, *operands: Tensor | None, label: str | None = None, **given: Any) -> Any:
+    def __call__(self, /, *operands: Tensor | None, label: str | None = None, **given: Any) -> Any:
         """Compute the outputs; see the class."""
         label = label or self.__name__
         found = self._positional(operands, label)

@@ -14,6 +14,7 @@ import numpy as np
 
 from gradproof.runtime.device import Device, DeviceInfo
 from gradproof.runtime.errors import ArgumentError, GradproofError
+from gradproof.runtime.planned_memory import StepMemory
 from gradproof.runtime.planned_step import Outputs, PlannedStep
 from gradproof.runtime.recorded import RecordedGraph
 from gradproof.runtime.tensor import Tensor
@@ -23,17 +24,24 @@ from gradproof.runtime.tuned import tuned_choices
 PRECISIONS = ("fast", "accurate")
 
 
-def plan(step: Callable[..., Any], *examples: Tensor, precision: str = "fast") -> PlannedStep:
+def plan(
+    step: Callable[..., Any],
+    *examples: Tensor,
+    precision: str = "fast",
+    checkpoint: bool = False,
+) -> PlannedStep:
     """Plan a function of tensors: a model's forward pass, or a whole training step.
 
     step: called once with `examples`; it returns a tensor or a tuple of tensors, and may update
     parameters in place (`optimizer.step()`). It must not read or copy values. examples: tensors;
     later calls take arrays or tensors of the same shapes, which are copied into these. precision:
-    "fast" allows fused Winograd transforms of 4 outputs per axis, "accurate" of 2.
+    "fast" allows fused Winograd transforms of 4 outputs per axis, "accurate" of 2. checkpoint: of
+    what the forward pass computes only a part is kept, and the rest is computed again in the
+    backward pass: less memory, more work, and the same bits. (PyTorch: torch.utils.checkpoint.)
     Gradients are the step's own: each run starts without, and `.grad` is None after it.
     Errors: GradproofError where the step reads a value; ArgumentError for another precision or
     result, and for examples that share memory; DTypeError, DeviceError for a step of two real
-    types or devices.
+    types or devices; DeviceError where the step needs more memory than the device has.
 
     >>> import gradproof as gp
     >>> layer = gp.nn.Linear(4, 2)
@@ -45,8 +53,8 @@ def plan(step: Callable[..., Any], *examples: Tensor, precision: str = "fast") -
     _check_arguments(examples, precision)
     trace, outputs, single = _traced(step, examples)
     graph = RecordedGraph(trace, {id(t.storage) for t in outputs})
-    found = _plan_of(trace, graph, precision)
-    return PlannedStep(trace, graph, found, examples, outputs, single)
+    found = _plan_of(trace, graph, precision, checkpoint=checkpoint)
+    return PlannedStep(trace, graph, found, examples, outputs, single, checkpoint)
 
 
 def plan_row_major(
@@ -64,15 +72,19 @@ def plan_row_major(
 
 
 def planned_data(
-    step: Callable[..., Any], *examples: Tensor, precision: str = "fast", machine: str = ""
-) -> tuple[Mapping[str, Any], int]:
-    """The plan of a step as data, and the bytes of its temporaries; nothing is built or run.
-    machine: for which, as `codegen.fast.schedules` names it; by default the tensors' device."""
+    step: Callable[..., Any],
+    *examples: Tensor,
+    precision: str = "fast",
+    machine: str = "",
+    checkpoint: bool = False,
+) -> tuple[Mapping[str, Any], StepMemory]:
+    """The plan of a step as data, and the memory that it takes; nothing is built or run, so
+    that tensors may be those of `meta`. machine: for which, as `codegen.fast.schedules` names it;
+    by default the tensors' device. checkpoint: see `plan`."""
     trace, outputs, _ = _traced(step, examples)
     graph = RecordedGraph(trace, {id(t.storage) for t in outputs})
-    found = _plan_of(trace, graph, precision, machine)
-    sizes = {"real": np.dtype(graph.dtype).itemsize, "int": 4}
-    return found, sum(n * sizes[kind] for kind, n in found["sizes"].items())
+    found = _plan_of(trace, graph, precision, machine, checkpoint)
+    return found, StepMemory.of(found, graph)
 
 
 def tuning_trials(
@@ -125,14 +137,19 @@ def _kind(value: Any) -> str:
 
 
 def _plan_of(
-    trace: Trace, graph: RecordedGraph, precision: str, machine: str = ""
+    trace: Trace,
+    graph: RecordedGraph,
+    precision: str,
+    machine: str = "",
+    checkpoint: bool = False,
 ) -> dict[str, Any]:
     from gradproof.runtime.compile import plan_graph
 
     device = next(iter(trace.calls[0].tensors.values())).device
     used = [c.binding.operator for c in trace.calls]
     machine = machine or vector_machine(device.info, graph.dtype)
-    return plan_graph(graph.data, used, precision, machine, tuned_choices(device.info))
+    choices = tuned_choices(device.info)
+    return plan_graph(graph.data, used, precision, machine, choices, checkpoint)
 
 
 # Processors, as LLVM calls them, for which it uses 32 registers of 512 bits.

@@ -3,15 +3,74 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from gradproof.runtime.device import Device
+from gradproof.runtime.device import Device, DeviceInfo
+from gradproof.runtime.errors import DeviceError
 from gradproof.runtime.layout import Layout
 from gradproof.runtime.recorded import RecordedGraph
 from gradproof.runtime.tensor import OVERHANG, Storage, Tensor, upload
 from gradproof.runtime.trace import Deferred
+
+AGAIN = ", again"  # ends what a launch of a plan computes, where it repeats another
+
+
+@dataclass(frozen=True)
+class StepMemory:
+    """What a planned step takes, in bytes.
+
+    temporaries: activations, gradients and whatever else lives only within a run; outside: all
+    tensors that it is given, keeps or returns, such as parameters, averages and batches; largest:
+    one allocation; recomputed: launches that repeat another, to save memory.
+    """
+
+    temporaries: int
+    outside: int
+    largest: int
+    recomputed: int
+
+    @classmethod
+    def of(cls, plan: Mapping[str, Any], graph: RecordedGraph) -> StepMemory:
+        """That of a plan."""
+        itemsizes = {"real": np.dtype(graph.dtype).itemsize, "int": 4}
+        own = [n * itemsizes[kind] + OVERHANG for kind, n in plan["sizes"].items()]
+        used = {b for x in plan["launches"] for b in x["buffers"]}
+        given = []
+        for b in used & graph.storages.keys() - plan["places"].keys():
+            x, t = plan["layouts"].get(b), graph.tensors[b]
+            given.append((t.size if x is None else layout_of(x).size) * t.dtype.itemsize)
+        texts = [x["what"] for x in plan["launches"]]
+        repeated = sum(t.endswith(AGAIN) and not t.startswith("border") for t in texts)
+        return cls(sum(own), sum(given), max([0, *own, *given]), repeated)
+
+    def check(self, device: DeviceInfo, recompute: bool) -> None:
+        """Errors: DeviceError where `device` has not that much memory; says what takes less."""
+        advice = "a smaller batch takes less"
+        if not recompute:
+            advice += "; so does checkpoint=True, which computes activations again"
+        if self.largest > device.max_alloc:
+            raise DeviceError(
+                f"planned step: needs {mib(self.largest)} in one allocation, but {device.name} "
+                f"allows at most {mib(device.max_alloc)}; {advice}"
+            )
+        if self.temporaries + self.outside > device.global_mem:
+            raise DeviceError(
+                f"planned step: needs {mib(self.temporaries + self.outside)}, of which "
+                f"{mib(self.temporaries)} are activations and other temporaries, but {device.name} "
+                f"has {mib(device.global_mem)}; {advice}"
+            )
+
+
+def mib(nbytes: int) -> str:
+    """A size for people.
+
+    >>> mib(3 * 2**19)
+    '1.5 MiB'
+    """
+    return f"{nbytes / 2**20:.1f} MiB"
 
 
 class PlannedMemory:

@@ -10,7 +10,7 @@ import numpy as np
 from gradproof.runtime.compilers import start_compilers
 from gradproof.runtime.dispatch import Launch, is_recording, reference_launch
 from gradproof.runtime.errors import GradproofError, ShapeError
-from gradproof.runtime.planned_memory import PlannedMemory, give_memory
+from gradproof.runtime.planned_memory import PlannedMemory, StepMemory, give_memory
 from gradproof.runtime.recorded import RecordedGraph
 from gradproof.runtime.tensor import Tensor
 from gradproof.runtime.trace import Trace, refuse
@@ -46,8 +46,8 @@ class _Changing:
 
 
 class PlannedStep:
-    """What `plan` returns. `launches`: kernels of one run; `bytes_planned`: memory of its
-    temporaries, in bytes."""
+    """What `plan` returns. `launches`: kernels of one run; `memory`: what it takes;
+    `bytes_planned`: memory of its temporaries, in bytes."""
 
     def __init__(
         self,
@@ -57,6 +57,7 @@ class PlannedStep:
         inputs: tuple[Tensor, ...],
         outputs: Outputs,
         single: bool,
+        recompute: bool = False,
     ) -> None:
         self.trace, self.inputs, self._single = trace, inputs, single
         self.device = next(iter(trace.calls[0].tensors.values())).device
@@ -64,6 +65,8 @@ class PlannedStep:
         self.graph, self.plan = graph, plan
         self.dtype, self._slots, self.written = graph.dtype, graph.slots, graph.written
         self._values: dict[str, float | int] = {}
+        self.memory = StepMemory.of(plan, graph)
+        self.memory.check(self.device.info, recompute)
         give_memory(self.outputs, self.plan, graph)
         self._memory = PlannedMemory(self.plan, graph, self.device)
         self._build()
@@ -202,5 +205,4 @@ class PlannedStep:
     @property
     def bytes_planned(self) -> int:
         """Memory of the temporaries, in bytes."""
-        nbytes: int = self._memory.nbytes
-        return nbytes
+        return self.memory.temporaries

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from gradproof.runtime.device import Device
 from gradproof.runtime.dispatch import Tape, record
 from gradproof.runtime.plan import plan
+from gradproof.runtime.planned_memory import StepMemory
 from gradproof.runtime.planned_step import PlannedStep
 from gradproof.runtime.tensor import Tensor, tensor
 
@@ -36,6 +37,7 @@ class Repeated:
 
     function: takes tensors and gives a tuple of them. device: where it runs. On simulators, or
     where `planned` is False, the first call is recorded while it runs, and replayed after that.
+    checkpoint: see `plan`.
 
     >>> import numpy as np, gradproof as gp
     >>> from gradproof.runtime.device import current_device
@@ -50,8 +52,9 @@ class Repeated:
         device: Device,
         planned: bool = True,
         precision: str = "fast",
+        checkpoint: bool = False,
     ) -> None:
-        self.function, self.precision = function, precision
+        self.function, self.precision, self.checkpoint = function, precision, checkpoint
         self.planned = planned and device.info.kind != "simulator"
         self._device = device
         self._known: dict[Hashable, _Recording] = {}
@@ -68,10 +71,18 @@ class Repeated:
             found.again()
         return found.outputs
 
+    @property
+    def memory(self) -> StepMemory | None:
+        """That of the largest plan so far."""
+        plans = (x.tape.memory for x in self._known.values() if isinstance(x.tape, PlannedStep))
+        return max(plans, key=lambda m: m.temporaries, default=None)
+
     def _first(self, arrays: tuple[NDArray[Any], ...]) -> _Recording:
         inputs = tuple(tensor(a, device=self._device) for a in arrays)
         if self.planned:
-            step = plan(self.function, *inputs, precision=self.precision)
+            step = plan(
+                self.function, *inputs, precision=self.precision, checkpoint=self.checkpoint
+            )
             step.run()
             return _Recording(inputs, step.outputs, step)
         with record() as tape:

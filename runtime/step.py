@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from gradproof.runtime.accumulation import Accumulator
 from gradproof.runtime.arguments import integer
 from gradproof.runtime.autograd import apply
-from gradproof.runtime.errors import RunError
+from gradproof.runtime.errors import ArgumentError, RunError
 from gradproof.runtime.manifest import operators
 from gradproof.runtime.nn import Module
 from gradproof.runtime.nn.utils import clip_grad_norm_
 from gradproof.runtime.optim import Optimizer
+from gradproof.runtime.planned_memory import StepMemory
 from gradproof.runtime.repeated import Repeated
 from gradproof.runtime.tensor import Tensor
 from gradproof.runtime.trace import Scalar
@@ -34,6 +35,8 @@ class TrainingStep:
     clip_grad_norm: the gradients' norm is limited to this, see `nn.utils.clip_grad_norm_`.
     accumulate: a batch is taken in so many parts, whose gradients are added up, which takes the
     memory of a part; the loss is the mean over the whole batch, and batch norm sees the parts.
+    checkpoint: activations are computed again in the backward pass, which takes less memory and
+    more time and gives the same bits; it needs a planned step, see `gradproof.plan`.
 
     >>> import numpy as np, gradproof as gp
     >>> model = gp.nn.Linear(2, 2)
@@ -55,13 +58,19 @@ class TrainingStep:
         precision: str = "fast",
         clip_grad_norm: float | None = None,
         accumulate: int = 1,
+        checkpoint: bool = False,
     ) -> None:
         self.model, self.optimizer, self.loss = model, optimizer, loss
         self.clip_grad_norm = clip_grad_norm
         self.accumulate = integer("TrainingStep", "accumulate", accumulate)
         first = optimizer.params[0]
         self._dtype = first.dtype
-        options = (first.device, planned, precision)
+        if checkpoint and not (planned and first.device.info.kind != "simulator"):
+            raise ArgumentError(
+                "TrainingStep: checkpoint=True needs a planned step, and this one is not planned; "
+                "gradproof.utils.checkpoint.checkpoint works without"
+            )
+        options = (first.device, planned, precision, checkpoint)
         self._whole = Repeated(self.run, *options)
         self._part, self._last = Repeated(self._add, *options), Repeated(self._finish, *options)
         self._sums = Accumulator(optimizer.params) if self.accumulate > 1 else None
@@ -78,6 +87,13 @@ class TrainingStep:
         loss, logits = self._whole(images, labels, variant=_ignoring(labels))
         # Read last: only now does the host wait for the device.
         return float(loss.item()), logits.numpy()
+
+    @property
+    def memory(self) -> StepMemory | None:
+        """What the largest of its plans takes; None before the first batch, or without a plan."""
+        found = [r.memory for r in (self._whole, self._part, self._last)]
+        known = (m for m in found if m is not None)
+        return max(known, key=lambda m: m.temporaries, default=None)
 
     def run(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """The step itself, as operators on tensors; returns the loss and the logits."""

@@ -21,6 +21,7 @@ from gradproof.runtime.metrics import Mean
 from gradproof.runtime.nn import Module
 from gradproof.runtime.optim import Optimizer
 from gradproof.runtime.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from gradproof.runtime.planned_memory import StepMemory
 from gradproof.runtime.step import TrainingStep
 
 
@@ -66,8 +67,8 @@ class EpochResult:
 @dataclass
 class Progress:
     """Where a run is: `batch` of the epoch after those of `history`, both counted from 0; `step`:
-    updates so far; `lr`: rate of the last one; `best`: lowest held-out loss; `waited`: epochs since.
-    """
+    updates so far; `lr`: rate of the last one; `best`: lowest held-out loss; `waited`: epochs
+    since."""
 
     history: list[EpochResult]
     mean: Mean
@@ -93,6 +94,7 @@ class Trainer:
             epoch, with the held-out loss.
         transform, test_transform: of the images in training and of held-out ones.
         clip_grad_norm, accumulate, precision: see `TrainingStep`.
+        checkpoint: recompute activations, for less memory and the same bits; see `TrainingStep`.
         early_stopping: epochs without a lower held-out loss after which `fit` ends.
         on_batch: called after each step.
         on_epoch: called after each epoch, when its held-out images are evaluated.
@@ -128,6 +130,7 @@ class Trainer:
         clip_grad_norm: float | None = None,
         accumulate: int = 1,
         precision: str = "fast",
+        checkpoint: bool = False,
         early_stopping: int | None = None,
         on_batch: Callable[[BatchResult], None] | None = None,
         on_epoch: Callable[[EpochResult], None] | None = None,
@@ -159,8 +162,10 @@ class Trainer:
             precision=precision,
             clip_grad_norm=clip_grad_norm,
             accumulate=accumulate,
+            checkpoint=checkpoint,
         )
         self._inference = Inference(model, self._check_stop)
+        self._training: TrainingStep | None = None
         self._clock = _Clock()
         self._stop = False
 
@@ -168,6 +173,11 @@ class Trainer:
     def history(self) -> list[EpochResult]:
         """The results of all complete epochs."""
         return self.progress.history
+
+    @property
+    def memory(self) -> StepMemory | None:
+        """What a planned training step takes; None before the first one."""
+        return None if self._training is None else self._training.memory
 
     def stop(self) -> None:
         """Let `fit` end after the step that runs now, in an evaluation after the batch; called
@@ -188,7 +198,7 @@ class Trainer:
         Raises:
             RunError: the loss became infinite or NaN; says where, and what to try.
         """
-        step = self._step()
+        step = self._training = self._step()
         last = len(self.history) + epochs
         try:
             while len(self.history) < last and not self.stopped_early and not self._stop:

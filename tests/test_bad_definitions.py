@@ -72,6 +72,52 @@ BAD: dict[str, tuple[str, dict[str, str], dict[str, Any], tuple[str, ...]]] = {
     "an index called like a function": (
         "y[get_global_id] = x[get_global_id]", V, {}, ("index 'get_global_id'", "function"),
     ),
+    "a recurrence through a sum": (
+        "h[t] = x[t] + sum[s](h[s], s < t)", V, {},
+        ("in 'h[s]'", "h is read before it is defined", "a recurrence is outside the language"),
+    ),
+    "a difference of two labels": (
+        "y[i,j] = x[t[i] - t[j]]", V | {"t": "M"}, {"labels": {"t": "N"}},
+        ("subscript t[i] - t[j] of x[t[i] - t[j]] may fall below 0", "t[i] = 0, t[j] = 1"),
+    ),
+    "a size that is never used": (
+        "y[i] = x[i]", V, {"integers": "P"}, ("size P is never used",),
+    ),
+    "a derived size that is never used": (
+        "y[i] = x[i]", V, {"sizes": {"Q": "2*N"}}, ("size Q is never used",),
+    ),
+    "a macro as a tensor": (
+        "y[i] = FLT_MAX[i]", {"FLT_MAX": "N"}, {}, ("tensor 'FLT_MAX'", "OpenCL's"),
+    ),
+    "a macro as a size": (
+        "y[i] = x[i]", {"x": "INT_MAX"}, {}, ("size 'INT_MAX'", "macro of OpenCL C"),
+    ),
+    "an operand called like a gradient": (
+        "y[i] = grad_x[i]**2", {"grad_x": "N"}, {}, ("'grad_x'", "gradients are called grad_"),
+    ),
+    "an unsigned number in a guard": (
+        "y[i] = sum[j](x[j], j - k <= i)", V | {"y": "N"}, {"scalars": {"k": "uint"}},
+        ("in y, ", "k is unsigned", "no part of a subscript, a guard"),
+    ),
+    "an unsigned number in a subscript": (
+        "y[i] = x[(i + k) % N]", V | {"y": "N"}, {"scalars": {"k": "uint"}}, ("k is unsigned",),
+    ),
+    "an unsigned number beside a negative one": (
+        "y[i] = where(k < -1, x[i], 0)", V, {"scalars": {"k": "uint"}}, ("in y, k < -1:",),
+    ),
+    "an unsigned number beside a sum": (
+        "y[i] = where(philox(k, 0, i, 0) > i - 3, x[i], 0)", V, {"scalars": {"k": "uint"}},
+        ("in y, ", "is unsigned"),
+    ),
+    "an unsigned number beside one that is larger than any": (
+        "y[i] = where(k < 4294967296, x[i], 0)", V, {"scalars": {"k": "uint"}}, ("k is unsigned",),
+    ),
+    "a line that would go on in a kernel's comment": (
+        "y[i] = x[i]", V, {"doc": "of x\\"}, ("doc is 'of x", "without a backslash at the end"),
+    ),
+    "a control character in a kernel's comment": (
+        "y[i] = x[i]", V, {"doc": "of\r#define x"}, ("doc is", "printable text"),
+    ),
     "an output that no equation defines": (
         "y[i] = x[i]", V, {"outputs": ["q"]}, ("no tensor 'q'",),
     ),
@@ -112,6 +158,15 @@ def test_names_of_operators(name: str) -> None:
 
 def test_what_is_beside_each_refusal_is_accepted() -> None:
     """The refusals do not come from something else in the definitions above."""
+    t, k = {"t": "N"}, {"scalars": {"k": "uint"}}
+    operator("my_op", "y[i,j] = x[t[i]] - x[t[j]]", V | {"t": "M"}, labels=t)
+    operator("my_op", "y[i] = sum[j:K](x[t[i] + j], t[i] + j < N)", V | {"t": "M"}, labels=t)
+    operator("my_op", "y[i] = sum[j](x[t[u[j]]], j <= i)", V | {"t": "M", "u": "L", "y": "L"},
+             labels={"t": "N", "u": "M"})  # fmt: skip
+    operator("my_op", "y[i] = x[i]", V, sizes={"Q": "2*N"}, requires={"Q >= 2": "too short"})
+    operator("my_op", "y[i] = where(k < 4294967295, (k - i)*x[i], k/3)", V, **k)
+    operator("my_op", "y[i] = where(philox(k, 1, i, 0) - 7 < k - 7, x[i], 0)", V, **k)
+    operator("my_op", "y[i] = x[i]", V, doc="of x \\ and\n\ty")
     operator("my_op", "y[i] = x[i] + w[i]", W, names={"x": "input", "w": "weight"})
     operator("my_op", "a[i] = x[i]\nb[i] = a[i]", V)
     operator("my_op", "y[i] = max[j:K](x[i + j])", V | {"y": "N"}, outside={"x": "skip"})

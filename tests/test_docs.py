@@ -1,5 +1,6 @@
 """What the pages say: their commands exist, their links hold, their examples run."""
 
+import doctest
 import json
 import re
 import subprocess
@@ -93,6 +94,12 @@ def test_the_config_of_the_training_page_is_one() -> None:
     assert Config.of(values).train.epochs == 160
     shown = {name for table in values.values() if isinstance(table, dict) for name in table}
     assert {"warmup", "no_decay", "early_stopping", "every", "crop_padding"} <= shown
+
+
+def test_the_session_of_the_training_page_is_true() -> None:
+    (text,) = blocks("training.md", "pycon")
+    examples = doctest.DocTestParser().get_doctest(text, {}, "training.md", None, 0)
+    assert doctest.DocTestRunner().run(examples).failed == 0
 
 
 @pytest.mark.slow

@@ -324,6 +324,15 @@ JOINED = operator(
 GAUSS = operator("gauss", "z[i] = exp(-Y[i]*Y[i]/2)*Y[i]", {"Y": "T", "z": "T"})
 
 
+HALF = operator(
+    "half_of_it",
+    "z[i] = where(philox(key, 0, i, 0) < 2147483648, Y[i]*philox(1, key, i, 0)/4294967296, key)",
+    {"Y": "T", "z": "T"},
+    scalars={"key": "uint"},
+)
+FAR = operator("far", "z[i] = 123456789012345678901.5*Y[i] - 1e-20", {"Y": "T", "z": "T"})
+
+
 def proved(d: Definition) -> dict[str, Any]:
     """The record of an operator of which everything is proved, checked again."""
     program = build_program(d)
@@ -336,7 +345,7 @@ def proved(d: Definition) -> dict[str, Any]:
     return record
 
 
-@pytest.mark.parametrize("d", [PADDED, JOINED, GAUSS], ids=lambda d: d.name)
+@pytest.mark.parametrize("d", [PADDED, JOINED, GAUSS, HALF, FAR], ids=lambda d: d.name)
 def test_definitions_of_a_user_are_proved(d: Definition) -> None:
     proved(d)
 
@@ -362,6 +371,31 @@ def test_a_wrong_gradient_of_the_padding_is_refused() -> None:
     record = {**statement(PADDED, program, wrong), "proofs": {}, "maps": {}, "cofactors": {}}
     with pytest.raises(Refused, match="padded_z"):
         Operator(record, program.entry, Source("padded.cl", wrong), Finder(record)).check(NAMED)
+
+
+@pytest.mark.parametrize(
+    ("d", "old", "new"),
+    [
+        (HALF, "< 2147483648", "< 2147483647"),
+        (HALF, "< 2147483648", "<= 2147483648"),
+        (HALF, "< 2147483648", "< -2147483648"),
+        (HALF, "< 2147483648", "< 2147483648 * 2147483648"),
+        (HALF, "< 2147483648", "< 6442450944"),
+        (HALF, "(REAL)4294967296", "(REAL)4294967295"),
+        (HALF, "(REAL)key", "(REAL)(key - 1)"),
+        (HALF, "(REAL)key", "(REAL)(-key)"),
+        (FAR, "(REAL)1000000000000000000)", "(REAL)100000000000000000)"),
+        (FAR, "(REAL)100 * (REAL)1000000000000000000", "(REAL)100000000000000000000"),
+    ],
+)
+def test_a_wrong_number_is_refused(d: Definition, old: str, new: str) -> None:
+    program = build_program(d)
+    source = program.files[program.entry["file"]]
+    wrong = source.replace(old, new)
+    assert wrong != source, source
+    record = {**statement(d, program, wrong), "proofs": {}, "maps": {}, "cofactors": {}}
+    with pytest.raises(Refused):
+        Operator(record, program.entry, Source("far.cl", wrong), Finder(record)).check(NAMED)
 
 
 def test_a_power_of_a_quotient_is_recorded_factor_by_factor() -> None:

@@ -227,6 +227,28 @@ def test_bounds_hold_for_float32_arithmetic_and_are_not_idle():
     assert worst > 0.5
 
 
+@pytest.mark.parametrize("p", [1, -1, -7, 10**15 + 1, -(2**40 + 1), 3 * 10**21 + 7, 2**32 - 1])
+@pytest.mark.parametrize("q", [1, 3, 10**20, 2**30, 10**25 + 1])
+def test_the_bound_of_a_number_holds_for_what_a_kernel_makes_of_it(p, q):
+    def converted(n):
+        """As the kernels write it: 18 digits at a time."""
+        if n < 2**63:
+            return np.float32(n)
+        high, low = divmod(n, 10**18)
+        return converted(high) * np.float32(10**18) + np.float32(low)
+
+    computed = np.sign(p) * (converted(abs(p)) / converted(q))
+    bounded = Bounds(SINGLE).element(Fraction(p, q))
+    assert 0 <= abs(HIGH.mpf(float(computed)) - bounded.value) <= bounded.error
+    assert bounded.error <= 40 * 2.0**-24 * abs(p / q) + 2 * SINGLE.tiny
+
+
+def test_small_integers_and_dyadic_fractions_have_no_error():
+    for x in (0, -3, 2**24, Fraction(-3, 4), 0.5, -(2**24), 2**40):
+        bound = Bounds(SINGLE).element(x).error
+        assert bound == 0 or x == 2**40
+
+
 def test_an_undecidable_comparison_is_an_error():
     third = Bounds(DOUBLE).constant(1, 3)[0]
     with pytest.raises(DefinitionError, match="closer than their rounding errors"):

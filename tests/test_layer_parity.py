@@ -88,6 +88,12 @@ CASES: list[tuple[Spec, tuple[int, ...]]] = [
     (("ReflectionPad2d", {"padding": 2}), IMAGE),
     (("ReplicationPad1d", {"padding": 2}), SIGNAL),
     (("ReplicationPad2d", {"padding": (0, 1, 2, 0)}), IMAGE),
+    (("ZeroPad1d", {"padding": (2, 0)}), SIGNAL),
+    (("ZeroPad3d", {"padding": (1, 0, 2, 1, 0, 1)}), VOLUME),
+    (("ConstantPad3d", {"padding": (1, -1, 0, 1, 2, 0), "value": 0.5}), VOLUME),
+    (("ReflectionPad3d", {"padding": 1}), VOLUME),
+    (("ReplicationPad3d", {"padding": (0, 1, 2, 0, 1, 1)}), VOLUME),
+    (("Unflatten", {"dim": 1, "unflattened_size": (2, -1)}), SIGNAL),
 ]
 EVALUATED = [
     (("InstanceNorm2d", {"num_features": 4, "track_running_stats": True, "affine": True}), IMAGE),
@@ -201,6 +207,12 @@ SHOWN = [
     ("ConstantPad2d", ((1, 2, 3, 4), 2.0), {}),
     ("ReflectionPad1d", ((1, 2),), {}),
     ("ReplicationPad2d", (1,), {}),
+    ("ZeroPad1d", (2,), {}),
+    ("ZeroPad3d", ((1, 2, 3, 4, 5, 6),), {}),
+    ("ConstantPad3d", (1, 2.0), {}),
+    ("ReflectionPad3d", (1,), {}),
+    ("ReplicationPad3d", (1,), {}),
+    ("Unflatten", (1, (2, 3)), {}),
 ]
 
 

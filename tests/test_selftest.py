@@ -116,7 +116,17 @@ def test_an_operator_that_rounds_says_how_far_the_identity_is_off():
 
 # --- random cases for any definition ---
 
+UNSIGNED = {"scalars": {"k": "uint"}}
 DEFINITIONS = {
+    "a negative third": (
+        "z[i] = x[i]*x[i-2]/(-3)",
+        {"x": "N", "z": "N"},
+        {"outside": {"x": "zero"}},
+    ),
+    "a third taken away": ("z[i] = 2 - 1/3 - x[i]", {"x": "N"}, {}),
+    "an unsigned factor": ("z[i] = k*x[i]", {"x": "N"}, UNSIGNED),
+    "uniform numbers": ("z[i] = x[i]*philox(k, 0, i, 0)/4294967296", {"x": "N"}, UNSIGNED),
+    "a number beyond C's": ("z[i] = x[i]/(x[i]**2 + 1e-45) + 1e20", {"x": "N"}, {}),
     "logarithms": ("z[i] = log(x[i]) + log(1 - x[i])", {"x": "N"}, {}),
     "a root of a product": ("z[i] = sqrt(x[i] * y[i])", {"x": "N", "y": "N"}, {}),
     "a quotient": ("z[i,j] = x[i] / y[j]", {"x": "N", "y": "M"}, {}),

@@ -256,6 +256,16 @@ ERRORS: list[tuple[Callable[[], Any], str]] = [
     (lambda: F.pad(ramp(2), (1, 1), value=float("nan")), "value=nan, expected a number"),
     (lambda: nn.ReflectionPad1d(-1), "ReflectionPad1d: padding=-1, expected an integer from 0"),
     (lambda: nn.ConstantPad2d((1, 2), 0.0), r"expected an integer or \(left, right, top, bottom\)"),
+    (lambda: nn.ReplicationPad3d((1, 2)), r"expected an integer from 0 or \(left, .*, back\)"),
+    (lambda: nn.Unflatten(1, (2, -1, -1)), "Unflatten: dim=1, .*one of which may be -1"),
+    (lambda: nn.Unflatten(1, ()), r"Unflatten: dim=1, unflattened_size=\(\), expected"),
+    (lambda: nn.Unflatten(1.5, (2, 2)), "Unflatten: dim=1.5, .*expected an integer"),
+    (
+        lambda: nn.Unflatten(2, (2, 2))(ramp(2, 2)),
+        r"Unflatten: dim=2, but input has shape \(2, 2\)",
+    ),
+    (lambda: nn.Unflatten(1, (3, -1))(ramp(2, 4)), r"has 4 elements, which do not make \(3, -1\)"),
+    (lambda: nn.Unflatten(1, (2, 3))(ramp(2, 4)), r"has 4 elements, which do not make \(2, 3\)"),
     (lambda: nn.ZeroPad2d(1)(ramp(2, 2)), r"ZeroPad2d: input .*expected \(N, C, H, W\) or"),
 ]
 

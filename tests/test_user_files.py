@@ -121,6 +121,14 @@ def test_what_is_no_file(place: Path) -> None:
         load(str(place / "folder.py"))
 
 
+def test_an_empty_name_is_no_folder(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place)
+    before = everything(place)
+    result = gradproof("generate", "scale.py", "--out", "")
+    assert result.exit_code == 2 and "the folder is empty" in result.stderr
+    assert everything(place) == before
+
+
 # -- derive and verify --------------------------------------------------------------------------
 def test_derive_shows_every_operator_of_the_file(place: Path) -> None:
     (place / "both.py").write_text(SCALE + "from dot import dot\n")

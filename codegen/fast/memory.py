@@ -43,8 +43,8 @@ class Memory:
     zeroed: frozenset[str]
 
 
-def share(needs: Mapping[str, Need]) -> Memory:
-    """A place for every buffer.
+def share(needs: Mapping[str, Need], tight: bool = False) -> Memory:
+    """A place for every buffer. tight: borders keep no place where less memory does without.
 
     Borders first: where most memory is needed, every buffer has a place of its own anyway, so those
     with a border that are needed there keep theirs for themselves and for later buffers of the same
@@ -61,13 +61,21 @@ def share(needs: Mapping[str, Need]) -> Memory:
     zeroed: set[str] = set()
     for dtype in sorted({n.dtype for n in needs.values()}):
         own = {b: n for b, n in needs.items() if n.dtype == dtype}
-        kept, end = _with_borders(own)
-        rest = {b: n for b, n in own.items() if b not in kept}
-        found, sizes[dtype] = _packed(rest, end)
+        kept, found, sizes[dtype] = _places(own, *_with_borders(own))
+        if tight and (other := _places(own, {}, 0))[2] < sizes[dtype]:
+            kept, found, sizes[dtype] = other
         places |= kept | found
-        zeroed |= {b for b in rest if own[b].key}
+        zeroed |= {b for b in found if own[b].key}
     rooms = {b: (places[b], room(needs[b])) for b in sorted(places)}
     return Memory(sizes, rooms, frozenset(zeroed))
+
+
+def _places(
+    needs: Mapping[str, Need], kept: dict[str, int], end: int
+) -> tuple[dict[str, int], dict[str, int], int]:
+    """The places that are `kept` up to `end`, those of all others, and the end of all."""
+    found, top = _packed({b: n for b, n in needs.items() if b not in kept}, end)
+    return kept, found, top
 
 
 def _with_borders(needs: Mapping[str, Need]) -> tuple[dict[str, int], int]:

@@ -7,10 +7,12 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from gradproof.codegen.fast.again import computed_again
+from gradproof.codegen.fast.early import early
 from gradproof.codegen.fast.emission import BASE, Program
 from gradproof.codegen.fast.layout import Layout
 from gradproof.codegen.fast.memory import Need, share
 from gradproof.codegen.fast.program import fast_options, fast_program
+from gradproof.codegen.fast.recompute import recomputed
 from gradproof.codegen.fast.tasks import Step
 from gradproof.codegen.fast.zeros import zero_kernel
 
@@ -21,11 +23,12 @@ def as_data(
     home: Mapping[str, Layout],
     whole: frozenset[str],
     vectors: bool,
+    recompute: bool = False,
 ) -> dict[str, Any]:
     """Launches, where their buffers lie, and the text of the program."""
-    _compute_again(program, step.external)
+    _compute_again(program, step.external, recompute)
     needs = _needs(program, step.external, whole)
-    memory = share(needs)
+    memory = share(needs, tight=recompute)
     _zero(program, memory.zeroed, needs, vectors)
     return {
         "source": fast_program(program.kernels.values(), vectors),
@@ -56,8 +59,8 @@ def as_data(
     }
 
 
-def _compute_again(program: Program, external: Collection[str]) -> None:
-    """Less memory for some launches more, see `again`."""
+def _compute_again(program: Program, external: Collection[str], recompute: bool) -> None:
+    """Less memory for some launches more, see `again` and `recompute`."""
 
     def size(b: str) -> int:
         layout = program.layouts.get(b)
@@ -65,7 +68,10 @@ def _compute_again(program: Program, external: Collection[str]) -> None:
 
     used = {b for x in program.launches for b in x.buffers}
     own = {b: size(b) for b in sorted(used - set(external))}
-    program.launches, copies = computed_again(program.launches, own, size)
+    if recompute:
+        program.launches, copies = recomputed(early(program.launches, external), own, size)
+    else:
+        program.launches, copies = computed_again(program.launches, own, size)
     for copy, b in copies.items():
         known: dict[str, Any] = program.layouts if b in program.layouts else program.sizes
         known[copy] = known[b]

@@ -42,11 +42,13 @@ def _what(graph: Graph, *tasks: Task) -> str:
 @dataclass(frozen=True)
 class Planner:
     """How to plan: `precision` "fast" or "accurate", `machine`: for which, see `schedules`;
-    `choices`: what a tuner found, by `Work.key`, see `choices`."""
+    `choices`: what a tuner found, by `Work.key`, see `choices`; `recompute`: memory matters more
+    than time, see `recompute`."""
 
     precision: str = "fast"
     machine: str = "avx2"
     choices: Mapping[str, str] = field(default_factory=dict)
+    recompute: bool = False
 
     @cached_property
     def schedules(self) -> Schedules:
@@ -68,7 +70,7 @@ class Planner:
         if program.stale:
             count, first = len(program.stale), next(iter(program.stale.values()))
             log.warning("%d tuned choices are ignored; tune again (%s)", count, first)
-        return as_data(program, step, home, whole, self.schedules.vectors)
+        return as_data(program, step, home, whole, self.schedules.vectors, self.recompute)
 
     def trials(
         self, data: Mapping[str, Any], definition: Callable[[str], Definition]
@@ -93,7 +95,7 @@ class Planner:
         asked = {id(w.task): w.layouts for w in wishes}
         program = Program(layouts=dict(home))
         emitter = Emitter(self.schedules, self.choices, self._key, program, step, home, whole)
-        late = sinks(step, home) if self.on_cpu else []
+        late = sinks(step, home, not self.recompute) if self.on_cpu else []
         tasks = without(step.tasks, late)
         tasks, chosen = with_chosen(step, tasks, emitter.may_select)
         for task, sums in sums_of_products(step.shapes, with_moments(tasks)):

@@ -31,8 +31,9 @@ class Sink:
     back: Mapping[str, str]
 
 
-def sinks(step: Step, home: Mapping[str, Layout]) -> list[list[Sink]]:
-    """The sinks of a step by form, the large ones first; each form has two or more."""
+def sinks(step: Step, home: Mapping[str, Layout], large_first: bool = True) -> list[list[Sink]]:
+    """The sinks of a step by form; each form has two or more. large_first: else in the order of
+    the step, so that those of one layer are done together."""
     forms: dict[tuple[Nest, ...], list[Sink]] = {}
     read: set[str] = set()  # by later tasks
     written: set[str] = set()
@@ -44,7 +45,7 @@ def sinks(step: Step, home: Mapping[str, Layout]) -> list[list[Sink]]:
         read |= t.reads
         written |= set(t.writes)
     groups = [g[::-1] for g in forms.values() if len(g) > 1]
-    return [sorted(g, key=lambda x: -x.size) for g in groups[::-1]]
+    return [sorted(g, key=lambda x: -x.size) if large_first else g for g in groups[::-1]]
 
 
 def _flat(t: Task, step: Step, home: Mapping[str, Layout]) -> Sink | None:

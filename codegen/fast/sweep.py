@@ -63,7 +63,7 @@ def add_sweeps(program: Program, group: Sequence[Sink], graph: Graph) -> None:
         names = {f"{t}.{p}": b for p, x in enumerate(padded) for t, b in x.back.items()}
         calls = [graph.calls[x.task.call] for x in chunk]
         program.what = ", ".join(dict.fromkeys(f"{c.operator} {c.target}" for c in calls))
-        groups = count * sweep_groups(sizes[0])
+        groups = count * sweep_groups(max(sizes))
         program.add((kernel,), names, groups, sizes, flops * sum(sizes))
 
 

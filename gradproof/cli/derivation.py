@@ -74,6 +74,13 @@ def _sections(d: Definition, letter: str | None, source: str) -> Iterator[Sectio
         raise GradproofError(f"not proved: {error}") from None
 
 
+def _folder(text: str) -> Path:
+    """A folder by its name. An empty one, of a variable that is not set, is not the current one."""
+    if not text.strip():
+        raise typer.BadParameter("the name of the folder is empty")
+    return Path(text)
+
+
 def generate(
     source: Annotated[
         str | None,
@@ -84,7 +91,11 @@ def generate(
     ] = False,
     out: Annotated[
         Path | None,
-        typer.Option(help="The folder to write; default, without a file: the package's own."),
+        typer.Option(
+            parser=_folder,
+            metavar="DIR",
+            help="The folder to write; default, without a file: the package's own.",
+        ),
     ] = None,
 ) -> None:
     """Derive operators and write their kernels, the manifest and the certificates.

@@ -16,7 +16,7 @@ import sympy as sp
 
 from gradproof.derive.adjoint import active
 from gradproof.derive.errors import DefinitionError
-from gradproof.derive.expr import Read, Reduce, reads
+from gradproof.derive.expr import Philox, Read, Reduce, reads
 from gradproof.derive.language import Definition
 from gradproof.derive.machine import Machine
 from gradproof.derive.system import derive
@@ -167,6 +167,8 @@ class _Walk:
             sides = [a for _, c in e.args if reads(c) for a in c.args]
             return self._union([*map(self.of, sides), *[self.of(value) for value, _ in e.args]])
         parts = [self.of(a) for a in e.args]
+        if isinstance(e, Philox):
+            return Span(Fraction(2**32 - 1))
         if e.is_Add:
             return Span(sum((p.largest for p in parts), Fraction(0)), self._union(parts).bits)
         if e.is_Pow:

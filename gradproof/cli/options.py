@@ -55,6 +55,14 @@ Image = Annotated[
     str | None, typer.Option(metavar="C,H,W", help="Shape of an image; by default the usual.")
 ]
 Classes = Annotated[int, typer.Option(min=1, help="Classes.")]
+Recompute = Annotated[
+    bool,
+    typer.Option(
+        "--recompute",
+        help="Keep only a part of the activations and compute the rest again in the backward pass:"
+        " less memory, more time, the same bits.",
+    ),
+]
 Precision = Annotated[
     str, typer.Option(help="fast (tiles of 4 in fused Winograd) or accurate (of 2).")
 ]

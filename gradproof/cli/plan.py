@@ -13,11 +13,13 @@ from rich.console import Console
 from rich.table import Table
 
 import gradproof as gp
-from gradproof.cli.options import Batch, Classes, Device, Image, Json, Precision
+from gradproof.cli.options import Batch, Classes, Device, Image, Json, Precision, Recompute
 from gradproof.runtime import models
 from gradproof.runtime.device import use_device
 from gradproof.runtime.errors import RunError
+from gradproof.runtime.meta import meta, unset
 from gradproof.runtime.plan import PRECISIONS, planned_data
+from gradproof.runtime.planned_memory import mib
 from gradproof.runtime.step import TrainingStep
 from gradproof.runtime.tensor import Tensor, tensor
 
@@ -28,28 +30,40 @@ def plan(
     image: Image = None,
     classes: Classes = 10,
     precision: Precision = "fast",
+    recompute: Recompute = False,
     source: Annotated[bool, typer.Option(help="Print the kernels' text instead.")] = False,
     device: Device = None,
     as_json: Json = False,
 ) -> None:
-    """Show how a training step is planned: kernels, what each computes, memory. Runs nothing.
+    """Show how a training step is planned: kernels, what each computes, memory. Runs nothing, and
+    takes no memory on the device.
 
-    Kernels of equal text are one; "copy for" names the work that wanted another layout.
+    Kernels of equal text are one; "copy for" names the work that wanted another layout. The memory
+    is that of activations, gradients and all else that lives only within a step, without and with
+    recomputed activations.
     """
     if precision not in PRECISIONS:
         raise RunError(f"--precision {precision}: expected one of {', '.join(PRECISIONS)}")
     use_device(device)
-    step = training_step(model, batch, image, classes)
-    found, nbytes = planned_data(*step, precision=precision)
+    with meta():
+        step = training_step(model, batch, image, classes)
+        plain, memory = planned_data(*step, precision=precision)
+        again, less = planned_data(*step, precision=precision, checkpoint=True)
+    found, shown = (again, less) if recompute else (plain, memory)
     if source:
         print(found["source"], end="")
         return
     console = Console(stderr=as_json)
     console.print(_table(found))
-    total = sum(x["flops"] for x in found["launches"])
+    total = _flops(found)
     console.print(
         f"{len(found['launches'])} launches of {len(found['kernels'])} kernels, "
-        f"{total / 1e9:.2f} GFLOP, {nbytes / 2**20:.1f} MiB of temporaries"
+        f"{total / 1e9:.2f} GFLOP, {mib(shown.temporaries)} of activations and other temporaries"
+    )
+    more = _flops(again) / max(1, _flops(plain)) - 1
+    console.print(
+        f"Memory {mib(memory.temporaries)}; {mib(less.temporaries)} with --recompute, whose"
+        f" {less.recomputed} launches that compute activations again are {more:.0%} more operations"
     )
     if as_json:
         print(
@@ -58,7 +72,11 @@ def plan(
                     "launches": len(found["launches"]),
                     "kernels": len(found["kernels"]),
                     "flops": total,
-                    "bytes": nbytes,
+                    "bytes": shown.temporaries,
+                    "bytes_plain": memory.temporaries,
+                    "bytes_recomputed": less.temporaries,
+                    "flops_plain": _flops(plain),
+                    "flops_recomputed": _flops(again),
                 }
             )
         )
@@ -75,8 +93,12 @@ def training_step(
     network = models.build_model(model, shape, classes)
     optimizer = gp.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
     step = TrainingStep(network, optimizer, gp.nn.CrossEntropyLoss())
-    x = tensor(np.zeros((batch, *shape), np.float32))
+    x = tensor(unset((batch, *shape), np.dtype(np.float32)))
     return step.run, x, tensor(np.zeros(batch, np.int32))
+
+
+def _flops(found: Mapping[str, Any]) -> int:
+    return sum(x["flops"] for x in found["launches"])
 
 
 def _image(model: str, given: str | None) -> tuple[int, int, int]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from gradproof.cli.screen import Screen
 from gradproof.runtime.metrics import TOP, confusion_matrix
 from gradproof.runtime.models import first_filters
+from gradproof.runtime.planned_memory import mib
 from gradproof.runtime.plots import plot_confusion, plot_curves, plot_filters
 from gradproof.runtime.run import (
     CONFUSION_PICTURE,
@@ -41,6 +42,12 @@ class Training:
             f" after {last.epoch} epochs in {self.seconds:.1f} s",
             style="bold",
         )
+        if (memory := self.trainer.memory) is not None:
+            again = ", activations recomputed" if memory.recomputed else ""
+            screen.line(
+                f"Memory of a step {mib(memory.temporaries)} and {mib(memory.outside)} for"
+                f" parameters and batches{again}"
+            )
         screen.line(f"Run folder {self.run.path}")
         screen.line("  config.json        what is needed to repeat the run")
         screen.line("  metrics.csv        one row for each epoch")
@@ -59,6 +66,7 @@ class Training:
                 "epochs": last.epoch,
                 "seconds": self.seconds,
                 "images_per_second": last.images_per_second,
+                "step_bytes": memory.temporaries if memory is not None else None,
                 "device": config.device,
                 "run": str(self.run.path),
             }

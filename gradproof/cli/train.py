@@ -110,6 +110,7 @@ def train(
     dtype: Annotated[
         DType | None, typer.Option(help="Of parameters and activations; default: float32.")
     ] = None,
+    recompute: options.Recompute = False,
     as_json: options.Json = False,
 ) -> None:
     """Train a network on DATASET, into a new run folder, or go on with a run.
@@ -131,6 +132,7 @@ def train(
             "batch_size": batch_size,
             "seed": seed,
             "dtype": None if dtype is None else dtype.value,
+            "recompute": recompute or None,
         },
     }
     if resume is not None:

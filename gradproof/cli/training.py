@@ -132,6 +132,7 @@ def make_trainer(
         clip_grad_norm=train.clip_grad_norm,
         accumulate=train.accumulate,
         precision=train.precision,
+        checkpoint=train.recompute,
         early_stopping=train.early_stopping,
     )
 

@@ -10,6 +10,7 @@ from gradproof.runtime.dispatch import host_effect
 from gradproof.runtime.errors import ShapeError
 from gradproof.runtime.manifest import operators
 from gradproof.runtime.random import next_dropout_key
+from gradproof.runtime.repeats import drawn
 from gradproof.runtime.tensor import Tensor
 from gradproof.runtime.trace import Scalar
 
@@ -31,7 +32,7 @@ def dropout(
         raise ShapeError(f"{label}: p={p}, expected 0 <= p < 1")
     if not training or p == 0.0:
         return input
-    state: dict[str, int] = {}
+    state = drawn()
 
     def draw() -> None:
         state["key0"], state["key1"], state["call"] = next_dropout_key()

@@ -11,6 +11,7 @@ from gradproof.runtime.binding import bind
 from gradproof.runtime.dispatch import execute
 from gradproof.runtime.errors import ShapeError
 from gradproof.runtime.manifest import operators
+from gradproof.runtime.repeats import is_repeat
 from gradproof.runtime.tensor import Tensor
 from gradproof.runtime.trace import Scalar
 
@@ -163,7 +164,10 @@ def _move(
     unbias: float,
     label: str,
 ) -> None:
-    """running <- (1 - momentum) * running + momentum * unbias * batch, in place."""
+    """running <- (1 - momentum) * running + momentum * unbias * batch, in place; once for each
+    batch, also where its forward pass is repeated."""
+    if is_repeat():
+        return
     op = operators()["running_average"]
     operands = {"old": running, "batch": batch}
     binding = bind(op, op.without(), {n: t.shape for n, t in operands.items()}, {}, label)

@@ -29,18 +29,23 @@ from gradproof.runtime.nn.dropout import Dropout
 from gradproof.runtime.nn.embedding import Embedding
 from gradproof.runtime.nn.instance_norm import InstanceNorm1d, InstanceNorm2d, InstanceNorm3d
 from gradproof.runtime.nn.layer_norm import GroupNorm, LayerNorm, LocalResponseNorm
-from gradproof.runtime.nn.linear import Flatten, Identity, Linear
+from gradproof.runtime.nn.linear import Flatten, Identity, Linear, Unflatten
 from gradproof.runtime.nn.loss import BCEWithLogitsLoss, CrossEntropyLoss, L1Loss, MSELoss, NLLLoss
 from gradproof.runtime.nn.module import Module
 from gradproof.runtime.nn.norm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from gradproof.runtime.nn.padding import (
     ConstantPad1d,
     ConstantPad2d,
+    ConstantPad3d,
     ReflectionPad1d,
     ReflectionPad2d,
+    ReflectionPad3d,
     ReplicationPad1d,
     ReplicationPad2d,
+    ReplicationPad3d,
+    ZeroPad1d,
     ZeroPad2d,
+    ZeroPad3d,
 )
 from gradproof.runtime.nn.pooling import (
     AdaptiveAvgPool1d,
@@ -70,6 +75,7 @@ __all__ = [
     "BatchNorm3d",
     "ConstantPad1d",
     "ConstantPad2d",
+    "ConstantPad3d",
     "Conv1d",
     "Conv2d",
     "Conv3d",
@@ -101,18 +107,23 @@ __all__ = [
     "ReLU",
     "ReflectionPad1d",
     "ReflectionPad2d",
+    "ReflectionPad3d",
     "ReplicationPad1d",
     "ReplicationPad2d",
+    "ReplicationPad3d",
     "Sequential",
     "SiLU",
     "Sigmoid",
     "Softmax",
     "Softplus",
     "Tanh",
+    "Unflatten",
     "Upsample",
     "UpsamplingBilinear2d",
     "UpsamplingNearest2d",
+    "ZeroPad1d",
     "ZeroPad2d",
+    "ZeroPad3d",
     "init",
     "utils",
 ]

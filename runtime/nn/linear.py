@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 from numpy.typing import DTypeLike
 
 from gradproof.runtime import functional as F
-from gradproof.runtime.arguments import float_dtype, integer
+from gradproof.runtime.arguments import float_dtype, integer, whole
 from gradproof.runtime.errors import ShapeError
 from gradproof.runtime.nn.init import kaiming_uniform
 from gradproof.runtime.nn.module import Module
@@ -102,3 +105,47 @@ class Flatten(Module):
     def extra_repr(self) -> str:
         """As torch.nn.Flatten."""
         return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
+
+
+class Unflatten(Module):
+    """Split dimension `dim` into several; one of them may be -1, and follows from the others.
+
+    Shapes: (N, C·H·W) -> (N, C, H, W) for dim=1. Copies nothing. PyTorch: torch.nn.Unflatten;
+    names in place of numbers are left out. Errors: ShapeError for sizes that do not fit.
+
+    >>> from gradproof.runtime.tensor import tensor
+    >>> Unflatten(1, (2, -1))(tensor([[1.0, 2.0, 3.0, 4.0]])).shape
+    (1, 2, 2)
+    """
+
+    def __init__(self, dim: int, unflattened_size: Sequence[int]) -> None:
+        super().__init__()
+        layer, sizes = type(self).__name__, unflattened_size
+        found = [whole(n) for n in sizes] if isinstance(sizes, tuple | list) else []
+        wrong = any(n is None or n < -1 for n in found) or found.count(-1) > 1
+        if whole(dim) is None or not found or wrong:
+            raise ShapeError(
+                f"{layer}: dim={dim!r}, unflattened_size={sizes!r}, expected an integer and a "
+                "tuple of sizes, one of which may be -1"
+            )
+        self.dim, self.unflattened_size = dim, tuple(sizes)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Split the dimension."""
+        label, sizes, rank = self._label(input=input), self.unflattened_size, input.ndim
+        if not -rank <= self.dim < rank:
+            raise ShapeError(f"{label}: dim={self.dim}, but input has shape {input.shape}")
+        at = self.dim % rank
+        known = math.prod(n for n in sizes if n != -1)
+        extent = input.shape[at]
+        if not (known and extent % known == 0 if -1 in sizes else known == extent):
+            raise ShapeError(
+                f"{label}: dimension {self.dim} of input {input.shape} has {extent} elements, "
+                f"which do not make {sizes}"
+            )
+        split = tuple(extent // known if n == -1 else n for n in sizes)
+        return input.reshape(*input.shape[:at], *split, *input.shape[at + 1 :])
+
+    def extra_repr(self) -> str:
+        """As torch.nn.Unflatten."""
+        return f"dim={self.dim}, unflattened_size={self.unflattened_size}"

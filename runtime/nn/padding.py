@@ -1,4 +1,4 @@
-"""Layers that pad signals and images."""
+"""Layers that pad signals, images and volumes."""
 
 from __future__ import annotations
 
@@ -11,8 +11,16 @@ from gradproof.runtime.errors import ShapeError
 from gradproof.runtime.nn.module import Module
 from gradproof.runtime.tensor import Tensor
 
-SIDES = {1: "(left, right)", 2: "(left, right, top, bottom)"}
-SHAPES = {1: "(N, C, L) or (C, L)", 2: "(N, C, H, W) or (C, H, W)"}
+SIDES = {
+    1: "(left, right)",
+    2: "(left, right, top, bottom)",
+    3: "(left, right, top, bottom, front, back)",
+}
+SHAPES = {
+    1: "(N, C, L) or (C, L)",
+    2: "(N, C, H, W) or (C, H, W)",
+    3: "(N, C, D, H, W) or (C, D, H, W)",
+}
 
 
 class _Pad(Module):
@@ -88,7 +96,39 @@ class ConstantPad2d(_ConstantPad):
     _axes: ClassVar[int] = 2
 
 
-class ZeroPad2d(_ConstantPad):
+class ConstantPad3d(_ConstantPad):
+    """`value` around a volume; a negative padding crops.
+
+    Shapes: input (N, C, D, H, W) or (C, D, H, W); padding one integer or (left, right, top,
+    bottom, front, back). PyTorch: torch.nn.ConstantPad3d. Errors: as `ConstantPad2d`.
+
+    >>> ConstantPad3d(1, 2.0)
+    ConstantPad3d(padding=(1, 1, 1, 1, 1, 1), value=2.0)
+    """
+
+    _axes: ClassVar[int] = 3
+
+
+class _ZeroPad(_ConstantPad):
+    def __init__(self, padding: int | Sequence[int]) -> None:
+        super().__init__(padding, 0.0)
+
+    def extra_repr(self) -> str:
+        """As torch.nn.ZeroPad2d."""
+        return f"{self.padding}"
+
+
+class ZeroPad1d(_ZeroPad):
+    """`ConstantPad1d` with zeros. PyTorch: torch.nn.ZeroPad1d.
+
+    >>> ZeroPad1d((0, 1))
+    ZeroPad1d((0, 1))
+    """
+
+    _axes: ClassVar[int] = 1
+
+
+class ZeroPad2d(_ZeroPad):
     """`ConstantPad2d` with zeros. PyTorch: torch.nn.ZeroPad2d.
 
     >>> import numpy as np, gradproof as gp
@@ -98,12 +138,15 @@ class ZeroPad2d(_ConstantPad):
 
     _axes: ClassVar[int] = 2
 
-    def __init__(self, padding: int | Sequence[int]) -> None:
-        super().__init__(padding, 0.0)
 
-    def extra_repr(self) -> str:
-        """As torch.nn.ZeroPad2d."""
-        return f"{self.padding}"
+class ZeroPad3d(_ZeroPad):
+    """`ConstantPad3d` with zeros. PyTorch: torch.nn.ZeroPad3d.
+
+    >>> ZeroPad3d(1)
+    ZeroPad3d((1, 1, 1, 1, 1, 1))
+    """
+
+    _axes: ClassVar[int] = 3
 
 
 class ReflectionPad1d(_Pad):
@@ -133,6 +176,20 @@ class ReflectionPad2d(_Pad):
     _mode: ClassVar[str] = "reflect"
 
 
+class ReflectionPad3d(_Pad):
+    """As `ReflectionPad1d`, for volumes. PyTorch: torch.nn.ReflectionPad3d.
+
+    Shapes: input (N, C, D, H, W) or (C, D, H, W); padding one integer or (left, right, top, bottom,
+    front, back).
+
+    >>> ReflectionPad3d((1, 1, 0, 0, 1, 0))
+    ReflectionPad3d((1, 1, 0, 0, 1, 0))
+    """
+
+    _axes: ClassVar[int] = 3
+    _mode: ClassVar[str] = "reflect"
+
+
 class ReplicationPad1d(_Pad):
     """A signal with its end elements repeated.
 
@@ -157,4 +214,18 @@ class ReplicationPad2d(_Pad):
     """
 
     _axes: ClassVar[int] = 2
+    _mode: ClassVar[str] = "replicate"
+
+
+class ReplicationPad3d(_Pad):
+    """As `ReplicationPad1d`, for volumes. PyTorch: torch.nn.ReplicationPad3d.
+
+    Shapes: input (N, C, D, H, W) or (C, D, H, W); padding one integer or (left, right, top, bottom,
+    front, back).
+
+    >>> ReplicationPad3d((1, 1, 0, 0, 1, 0))
+    ReplicationPad3d((1, 1, 0, 0, 1, 0))
+    """
+
+    _axes: ClassVar[int] = 3
     _mode: ClassVar[str] = "replicate"
