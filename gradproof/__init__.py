@@ -18,12 +18,15 @@ __version__ = "0.1.0"
 # public name -> where it lives: a module, or "module:attribute"; read by __getattr__
 _WHERE = {
     "Definition": "gradproof.derive.language:Definition",
+    "EpochResult": "gradproof.runtime.trainer:EpochResult",
     "Tensor": "gradproof.runtime.tensor:Tensor",
     "Trainer": "gradproof.runtime.trainer:Trainer",
     "check_gradients": "gradproof.runtime.check:check_gradients",
     "compile": "gradproof.runtime.compile:compile",
     "data": "gradproof.runtime.data",
     "devices": "gradproof.runtime.device:list_devices",
+    "errors": "gradproof.runtime.errors",
+    "evaluate": "gradproof.runtime.evaluation:evaluate",
     "export_c": "gradproof.runtime.export_c:export_c",
     "functional": "gradproof.runtime.functional",
     "grad": "gradproof.runtime.grad:grad",
@@ -45,6 +48,7 @@ _WHERE = {
 
 __all__ = [
     "Definition",
+    "EpochResult",
     "Tensor",
     "Trainer",
     "__version__",
@@ -52,6 +56,8 @@ __all__ = [
     "compile",
     "data",
     "devices",
+    "errors",
+    "evaluate",
     "export_c",
     "functional",
     "grad",
@@ -73,19 +79,20 @@ __all__ = [
 
 if TYPE_CHECKING:  # the same table for type checkers and editors
     from gradproof.derive.language import Definition, operator
-    from gradproof.runtime import data, functional, models, nn, onnx, optim, utils
+    from gradproof.runtime import data, errors, functional, models, nn, onnx, optim, utils
     from gradproof.runtime.check import check_gradients
     from gradproof.runtime.compile import compile
     from gradproof.runtime.device import list_devices as devices
     from gradproof.runtime.device import use_device
     from gradproof.runtime.dispatch import record
+    from gradproof.runtime.evaluation import evaluate
     from gradproof.runtime.export_c import export_c
     from gradproof.runtime.grad import grad
     from gradproof.runtime.plan import plan
     from gradproof.runtime.random import manual_seed
     from gradproof.runtime.serialization import load, save
     from gradproof.runtime.tensor import Tensor, no_grad, tensor
-    from gradproof.runtime.trainer import Trainer
+    from gradproof.runtime.trainer import EpochResult, Trainer
 else:  # hidden from type checkers: they would then accept any name
 
     def __getattr__(name: str) -> object:

@@ -42,5 +42,9 @@ class RunError(GradproofError, RuntimeError):
     """A run folder exists already, or lacks what is needed from it."""
 
 
+class DivergenceError(RunError):
+    """The loss became infinite or NaN: training cannot go on from there."""
+
+
 class GradientError(GradproofError, ArithmeticError):
     """A gradient that does not agree with its function, or a function that cannot be checked."""

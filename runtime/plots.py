@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure  # not pyplot, which keeps global state and may need a screen
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
@@ -31,17 +32,24 @@ def plot_curves(history: Sequence[EpochResult], path: Path, title: str = "") -> 
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     loss, accuracy = figure.subplots(1, 2)
     epochs = [result.epoch for result in history]
-    for part, label, color in (("train", "training", BLUE), ("test", "held-out", ORANGE)):
+    few = len(history) <= 50  # more marks would hide the lines
+    for part, label, color, dashes, marker in (
+        ("train", "training", BLUE, (0, (4, 1.5)), "s"),
+        ("test", "held-out", ORANGE, "-", "o"),
+    ):
+        style = {"linestyle": dashes, "marker": marker if few else "", "markersize": 4}
         for axes, quantity in ((loss, "loss"), (accuracy, "accuracy")):
             values = [getattr(result, f"{part}_{quantity}") for result in history]
-            axes.plot(epochs, values, color=color, label=label, marker=".")
+            axes.plot(epochs, values, color=color, label=label, **style)
     loss.set(title="Cross-entropy loss", xlabel="epoch", ylabel="mean per image", yscale="log")
     accuracy.set(title="Accuracy", xlabel="epoch", ylabel="images classified correctly")
-    accuracy.yaxis.set_major_formatter(PercentFormatter(xmax=1.0))
+    lowest = min(min(result.train_accuracy, result.test_accuracy) for result in history)
+    accuracy.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=int(lowest > 0.95)))
     for axes in (loss, accuracy):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.3)
-        axes.legend()
+        axes.legend(frameon=False)
     figure.suptitle(title)
     _save(figure, path)
 
@@ -82,8 +90,8 @@ def plot_confusion(
 ) -> None:
     """Draw how often each class (row) was taken for which (column), as a PNG file.
 
-    Shapes: (classes, classes). Colours are shares of a row; numbers are drawn for 20 classes or
-    fewer, names for 40 or fewer.
+    Shapes: (classes, classes). Colours are shares of a row, on a scale of square roots, on which
+    rare mistakes can be seen; numbers are drawn for 20 classes or fewer, names for 40 or fewer.
 
     Raises:
         ShapeError: the matrix is not as large as there are classes.
@@ -96,19 +104,24 @@ def plot_confusion(
             f" expected ({count}, {count})"
         )
     side = min(4.0 + 0.35 * count, 14.0)
-    figure = Figure(figsize=(side, side), layout="constrained")
+    figure = Figure(figsize=(side + 0.6, side), layout="constrained")
     axes = figure.subplots()
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0)
+    picture = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, 0.0, 1.0))
+    bar = figure.colorbar(picture, ax=axes, shrink=0.8, ticks=[0.0, 0.01, 0.05, 0.2, 0.5, 1.0])
+    bar.set_label("share of the class")
+    bar.ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     if count <= 20:
         for (i, j), number in np.ndenumerate(matrix):
             if number:
-                color = "white" if shares[i, j] > 0.5 else "black"
+                color = "white" if shares[i, j] > 0.3 else "black"
                 axes.text(j, i, str(number), ha="center", va="center", color=color, fontsize=8)
     if count <= 40:
-        axes.set_xticks(range(count), classes, rotation=90)
+        long = max(map(len, classes)) > 2
+        axes.set_xticks(range(count), classes, rotation=90 if long else 0)
         axes.set_yticks(range(count), classes)
-    axes.set(xlabel="taken for", ylabel="class", title=title)
+    told = f"{np.trace(matrix):,} of {matrix.sum():,} images classified correctly"
+    axes.set(xlabel="taken for", ylabel="class", title=f"{title}: {told}" if title else told)
     _save(figure, path)
 
 

@@ -15,7 +15,7 @@ from functools import partial
 
 from gradproof.runtime.data import DataLoader, Dataset
 from gradproof.runtime.data.transforms import Transform
-from gradproof.runtime.errors import RunError
+from gradproof.runtime.errors import DivergenceError, RunError
 from gradproof.runtime.evaluation import Evaluation, Inference, Loss, evaluate
 from gradproof.runtime.metrics import Mean
 from gradproof.runtime.nn import Module
@@ -196,7 +196,8 @@ class Trainer:
         held-out loss has not fallen for `early_stopping` epochs.
 
         Raises:
-            RunError: the loss became infinite or NaN; says where, and what to try.
+            DivergenceError: the loss became infinite or NaN; says where, and what to try.
+                `history` has the epochs before.
         """
         step = self._training = self._step()
         last = len(self.history) + epochs
@@ -281,7 +282,7 @@ class Trainer:
 
     def _check_finite(self, loss: float, where: str) -> None:
         if not math.isfinite(loss):
-            raise RunError(
+            raise DivergenceError(
                 f"training stopped: the loss is {loss} {where}. "
                 f"Try a lower learning rate than {self.optimizer.lr:g}"
             )

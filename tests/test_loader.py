@@ -343,6 +343,84 @@ def test_a_data_set_takes_a_source_in_place_of_an_array() -> None:
     assert data.image_shape == (2, 4, 4) and digits.image_shape == (1, 8, 8)
 
 
+# -- other sizes ------------------------------------------------------------------------------
+@pytest.mark.parametrize("size", [(32, 32), (8, 8), (3, 3), (5, 20), (1, 1)])
+def test_resize_is_what_pillow_computes(size: tuple[int, int]) -> None:
+    images = load_digits().x_train[:3]
+    found = transforms.Resize(size)(images, Draws(3, [0]))
+    assert found.shape == (3, 1, *size) and found.dtype == np.float32
+    for image, result in zip(images[:, 0], found[:, 0], strict=True):
+        wide = Image.fromarray(image, "F").resize(size[::-1], Image.Resampling.BILINEAR)
+        # Pillow rounds between its two passes, to float32; each sum has at most 8 terms up to 1
+        assert abs(np.asarray(wide) - result).max() < 32 * np.finfo(np.float32).eps
+
+
+def test_resize_keeps_constants_and_refuses_sizes_below_1() -> None:
+    flat = np.full((1, 2, 7, 5), 0.25, np.float32)
+    found = transforms.Resize(12)(flat, Draws(1, [0]))
+    assert abs(found - 0.25).max() < 16 * np.finfo(np.float32).eps
+    with pytest.raises(ShapeError, match="Resize: size"):
+        transforms.Resize(0)
+
+
+# -- turned, scaled, shifted ------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("turn", "shift", "factor"), [(0, (0, 0), 1), (17, (0, 0), 1), (-30, (0.2, 0.1), 1.25)]
+)
+def test_an_affine_change_is_what_pillow_computes(
+    turn: float, shift: tuple[float, float], factor: float
+) -> None:
+    """Away from the border, where Pillow repeats it."""
+    images = np.random.default_rng(0).random((4, 1, 24, 20), np.float32)
+    change = transforms.RandomAffine((turn, turn), shift, (factor, factor))
+    found = change(images, Draws(4, [3]))
+    draws = Draws(4, [3])
+    _, _, right, down = (draws.uniform() for _ in range(4))
+    inside = 0
+    for k, image in enumerate(images[:, 0]):
+        x, y = (
+            (2 * u[k] - 1) * s * n for u, s, n in zip((right, down), shift, (20, 24), strict=True)
+        )
+        a = np.deg2rad(turn)
+        matrix = np.array([[np.cos(a), np.sin(a)], [-np.sin(a), np.cos(a)]]) / factor
+        start = np.array([10, 12]) - matrix @ np.array([10 + x, 12 + y])
+        data = (*matrix[0], start[0], *matrix[1], start[1])
+        whole = Image.fromarray(image, "F")
+        method = Image.Transform.AFFINE, data, Image.Resampling.BILINEAR
+        expected = np.asarray(whole.transform((20, 24), *method))
+        grid = np.stack(np.meshgrid(np.arange(20), np.arange(24)), -1) + 0.5
+        places = grid @ matrix.T + start - 0.5
+        there = ((places >= 0) & (places <= [19, 23])).all(-1)
+        assert abs(expected - found[k, 0])[there].max() < 1e-5  # Pillow steps in float32
+        inside += int(there.sum())
+    assert inside > 4 * 200
+
+
+def test_quarter_turns_are_clockwise_and_bring_zeros_from_outside() -> None:
+    image = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4)
+    turned = transforms.RandomAffine((90, 90))(image, Draws(1, [0]))
+    assert abs(turned[0, 0] - np.rot90(image[0, 0], -1)).max() < 1e-5
+    wide = transforms.RandomAffine(0, scale=(0.5, 0.5))(image + 1, Draws(1, [0]))
+    assert wide[0, 0, 0].max() == 0 and wide[0, 0, 1:3, 1:3].min() > 0
+    same = transforms.RandomAffine(0)(image, Draws(1, [0]))
+    assert np.array_equal(same, image) and same is not image
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"degrees": (1, 0)},
+        {"degrees": (1, 2, 3)},
+        {"degrees": 1, "translate": (2.0, 0.0)},
+        {"degrees": 1, "scale": (0.0, 1.0)},
+        {"degrees": "a"},
+    ],
+)
+def test_wrong_affine_changes_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises((ArgumentError, GradproofError), match="RandomAffine: "):
+        transforms.RandomAffine(**options)
+
+
 # -- CIFAR-100 --------------------------------------------------------------------------------
 def cifar100(folder: Path, **changed: bytes) -> Path:
     rng = np.random.default_rng(0)

@@ -635,3 +635,24 @@ def test_initial_values_have_the_distribution_of_pytorch() -> None:
             expected = np.quantile(theirs[name].numpy(), quantiles)
             scale = expected[-1]
             np.testing.assert_allclose(np.quantile(array, quantiles), expected, 0, 0.06 * scale)
+
+
+@pytest.mark.parametrize("mode", ["fan_in", "fan_out"])
+@pytest.mark.parametrize("shape", [(400, 60), (64, 32, 3, 3)])
+def test_kaiming_normal_has_the_deviation_of_pytorch(mode: str, shape: tuple[int, ...]) -> None:
+    torch = pytest.importorskip("torch")
+    manual_seed(0)
+    torch.manual_seed(0)
+    weight = Parameter(np.zeros(shape, np.float32))
+    assert nn.init.kaiming_normal_(weight, a=0.5, mode=mode) is weight
+    theirs = torch.nn.init.kaiming_normal_(torch.zeros(shape), a=0.5, mode=mode)
+    # the deviation of n numbers is known to 1/sqrt(2 n), that of two such to sqrt(2) times as much
+    bound = 6 / np.sqrt(weight.size)
+    assert weight.numpy().std() == pytest.approx(theirs.std().item(), rel=bound)
+
+
+def test_kaiming_normal_refuses_what_has_no_fan() -> None:
+    with pytest.raises(ShapeError, match=r"tensor has shape \(3,\)"):
+        nn.init.kaiming_normal_(Parameter(np.zeros(3, np.float32)))
+    with pytest.raises(GradproofError, match="mode='fan'"):
+        nn.init.kaiming_normal_(Parameter(np.zeros((3, 2), np.float32)), mode="fan")

@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import gradproof as gp
 from gradproof.runtime.config import Config
 from gradproof.runtime.errors import DataError, RunError, ShapeError
 from gradproof.runtime.folders import locked, new_folder
 from gradproof.runtime.models import build_model
-from gradproof.runtime.plots import plot_curves, plot_filters
+from gradproof.runtime.plots import plot_confusion, plot_curves, plot_filters
 from gradproof.runtime.run import (
     CONFIG,
     METRICS,
@@ -274,3 +275,19 @@ def test_a_full_disk_leaves_config_and_metrics(
         run.go_on([])
     monkeypatch.undo()
     assert before == {p.name: p.read_bytes() for p in run.path.iterdir()}
+
+
+def test_a_rare_mistake_can_be_seen(tmp_path: Path) -> None:
+    """1 of 100 is darker than none, by more than the least that a screen shows."""
+    matrix = np.diag([100] * 21)
+    plot_confusion(matrix, [str(k) for k in range(21)], tmp_path / "none.png")
+    matrix[0, :2] = 99, 1
+    plot_confusion(matrix, [str(k) for k in range(21)], tmp_path / "one.png")
+    none, one = (
+        np.asarray(Image.open(tmp_path / f"{name}.png").convert("L"), np.int16)
+        for name in ("none", "one")
+    )
+    assert none.shape == one.shape
+    side = none.shape[0] // 30  # less than a cell
+    darker = (none - one) > 4
+    assert darker.sum() > side * side / 2

@@ -1,4 +1,4 @@
-"""Changes to a batch of images before training: crops, flips, normalisation.
+"""Changes to a batch of images before training: other sizes, crops, flips, normalisation.
 
 A transform takes images (N, C, H, W) and `Draws`, and gives new images; it leaves its input alone.
 Names and options are those of torchvision.transforms; here they act on whole batches.
@@ -14,9 +14,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradproof.runtime.arguments import integer, number
+from gradproof.runtime.arguments import integer, number, pair
+from gradproof.runtime.data.affine import RandomAffine
 from gradproof.runtime.data.draws import Draws
 from gradproof.runtime.errors import ArgumentError, ShapeError
+
+__all__ = [
+    "Compose",
+    "Normalize",
+    "RandomAffine",
+    "RandomCrop",
+    "RandomHorizontalFlip",
+    "Resize",
+    "Transform",
+    "channel_statistics",
+]
 
 Images = NDArray[np.float32]
 Transform = Callable[[Images, Draws], Images]
@@ -38,6 +50,32 @@ class Compose:
         for transform in self.transforms:
             images = transform(images, draws)
         return images
+
+
+class Resize:
+    """Images of `size` x `size` pixels, or (height, width), by bilinear interpolation.
+
+    Each axis has weights of its own: output pixel i lies at c = (i + 1/2) n / size - 1/2 of the n
+    input pixels and is the mean of pixels j weighed by max(0, 1 - |j - c| / s), s = max(1, n/size):
+    a smaller image averages what it leaves out. PyTorch: torchvision.transforms.Resize, and
+    torch.nn.functional.interpolate(mode="bilinear", antialias=True). Unlike torchvision's, a
+    single number is the size of both axes. Errors: ShapeError for a size below 1.
+
+    >>> edge = np.array([[[[0.0, 1.0], [0.0, 1.0]]]], np.float32)
+    >>> Resize(4)(edge, Draws(1, [0]))[0, 0, 0].tolist()
+    [0.0, 0.25, 0.75, 1.0]
+    """
+
+    def __init__(self, size: int | tuple[int, int]) -> None:
+        self.size = pair("Resize", "size", size)
+
+    def __call__(self, images: Images, draws: Draws) -> Images:
+        """(N, C, H, W) -> (N, C, *size)."""
+        rows, columns = (_axis(n, m) for n, m in zip(images.shape[2:], self.size, strict=True))
+        return np.ascontiguousarray(rows @ images @ columns.T)
+
+    def __repr__(self) -> str:
+        return f"Resize({self.size})"
 
 
 class RandomCrop:
@@ -147,6 +185,16 @@ def channel_statistics(images: Any, step: int = 1024) -> tuple[list[float], list
     mean = total(lambda part: part) / count
     deviation = np.sqrt(total(lambda part: (part - _column(mean)) ** 2) / count)
     return mean.tolist(), np.where(deviation > 0, deviation, 1.0).tolist()
+
+
+def _axis(before: int, after: int) -> NDArray[np.float32]:
+    """The weights (after, before) of `Resize`, for one axis."""
+    scale = before / after
+    centres = (np.arange(after) + 0.5) * scale - 0.5
+    distances = np.abs(np.arange(before) - centres[:, None]) / max(scale, 1.0)
+    weights = np.maximum(0.0, 1.0 - distances)
+    unit: NDArray[np.float32] = (weights / weights.sum(1, keepdims=True)).astype(np.float32)
+    return unit
 
 
 def _by_channel(values: Sequence[float]) -> NDArray[np.float32]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from gradproof.runtime.meta import is_meta
 from gradproof.runtime.nn import Conv2d, Module
+from gradproof.runtime.nn.init import kaiming_normal_
 from gradproof.runtime.random import generator
 from gradproof.runtime.tensor import Parameter
 
@@ -55,7 +54,6 @@ def draw_convolutions(model: Module) -> None:
     for module in model.modules():
         if not isinstance(module, Conv2d):
             continue
-        fan_out = module.out_channels * math.prod(module.kernel_size)
-        draw_normal(module.weight, math.sqrt(2 / fan_out))
+        kaiming_normal_(module.weight, mode="fan_out")
         if module.bias is not None:
             fill_zeros(module.bias)
