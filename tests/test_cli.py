@@ -89,9 +89,7 @@ def test_help_lists_every_command_and_imports_nothing_heavy() -> None:
         "import sys\nfrom gradproof.cli.main import app\n"
         "try: app(['--help'])\nfinally: print(*sys.modules, file=sys.stderr)"
     )
-    start = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert time.perf_counter() - start < 3.0
     assert done.returncode == 0
     assert all(f" {name} " in done.stdout for name in main.COMMANDS)
     assert not set(HEAVY) & set(done.stderr.split())
