@@ -10,8 +10,8 @@ In float32 it is the error against PyTorch's float64, as ours over PyTorch's: fo
 Euclidean norm of the gradient's error, ours over theirs on the same batch, and of these ratios the
 median over several batches. Now and then rounding puts an element on the other side of a ReLU, on
 either side of the comparison; then the norms differ by a factor of up to thousands, either way, and
-the median is what holds without it. From the second batch on, 131,072 elements drawn at random stand
-for a larger gradient. What is shown is the worst parameter and the median one.
+the median is what holds without it. From the second batch on, 131,072 elements drawn at random
+stand for a larger gradient. What is shown is the worst parameter and the median one.
 
 Each side runs in a process of its own. Its peak is the most memory that the process ever had when
 the first step has ended, everything included: interpreter, libraries, model, compiler.
