@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -42,6 +43,7 @@ from rich.table import Table  # noqa: E402
 
 import gradproof as gp  # noqa: E402
 from gradproof.cli import record  # noqa: E402
+from gradproof.runtime.device import current_device  # noqa: E402
 from gradproof.runtime.models import MODELS, find_model  # noqa: E402
 
 Array = np.ndarray[Any, Any]
@@ -136,7 +138,8 @@ def run_side(name: str, side: str, batch: int, draws: int, folder: Path) -> dict
     with these: for each result the norms of its error, and the largest relative difference."""
     dtype, precision = SIDES[side]
     if side == "initial":
-        np.savez(folder / "initial.npz", **_model(name).state_dict())
+        state: dict[str, Any] = _model(name).state_dict()
+        np.savez(folder / "initial.npz", **state)
         return {}
     start = time.perf_counter()
     draws = 1 if side == "ours64" else draws
@@ -188,27 +191,32 @@ def differences(found: Results, folder: Path, seed: int) -> dict[str, list[float
     return rows
 
 
-# -- a network ----------------------------------------------------------------------------------
-def compare(name: str, batch: int, draws: int, folder: Path) -> dict[str, Any]:
-    """The row of one network. A side whose report is in the folder is not run again."""
+# -- all sides ----------------------------------------------------------------------------------
+def reports(
+    name: str, batch: int, draws: int, folder: Path, sides: Sequence[str] = tuple(SIDES)
+) -> dict[str, Any]:
+    """What each side found. One whose report is in the folder is not run again."""
     folder.mkdir(parents=True, exist_ok=True)
-    sides = {}
-    for side in SIDES:
+    # PyTorch's sums then do not depend on the number of cores
+    variables = {**os.environ, "OMP_NUM_THREADS": "1"}
+    found = {}
+    for side in sides:
         path = folder / f"{side}.json"
         if not path.exists():
             command = [sys.executable, __file__, "--models", name, "--side", side]
             command += ["--batch", str(batch), "--draws", str(draws), "--folder", str(folder)]
-            subprocess.run(command, check=True)
-        sides[side] = json.loads(path.read_text("utf-8"))
-    return {"name": name, "batch": batch, "draws": draws} | row_of(sides)
+            subprocess.run(command, check=True, env=variables)
+        found[side] = json.loads(path.read_text("utf-8"))
+    return found
 
 
 def row_of(sides: Mapping[str, Any]) -> dict[str, Any]:
-    """What the reports of all sides come to."""
+    """What the reports come to: of each of our sides the worst result, and in float32 the median
+    parameter too; memory and time."""
     relative = sides["ours64"]["relative"]
     row: dict[str, Any] = {"float64": _worst({n: max(v) for n, v in relative.items()})}
     rounding = sides["torch32"]["norms"]
-    for side in ("fast", "accurate"):
+    for side in (s for s in ("fast", "accurate") if s in sides):
         ratios = {n: ratio(v, rounding[n]) for n, v in sides[side]["norms"].items()}
         outputs = {n: ratios.pop(n) for n in ("loss", "logits")}
         median = float(np.median([*ratios.values()]))
@@ -259,7 +267,7 @@ def main() -> None:
     options = parser.parse_args()
     names = options.models.split(",")
     if options.side:
-        report = run_side(*names, options.side, options.batch, options.draws, options.folder)
+        report = run_side(names[0], options.side, options.batch, options.draws, options.folder)
         (options.folder / f"{options.side}.json").write_text(json.dumps(report), "utf-8")
         return
     rows = []
@@ -267,12 +275,13 @@ def main() -> None:
         find_model(name)
         with tempfile.TemporaryDirectory() as temporary:
             folder = options.folder / name if options.folder else Path(temporary)
-            rows.append(compare(name, options.batch, options.draws, folder))
+            found = reports(name, options.batch, options.draws, folder)
+        rows.append({"name": name, "batch": options.batch, "draws": options.draws} | row_of(found))
         Console(stderr=True).print(table(rows[-1:]))
     Console().print(table(rows))
     if options.json:
         about = {"date": str(date.today()), "machine": record.machine([])}
-        about |= {"device": record.device(gp.get_device().info), "versions": record.versions()}
+        about |= {"device": record.device(current_device().info), "versions": record.versions()}
         options.json.write_text(json.dumps(about | {"rows": rows}, indent=1) + "\n", "utf-8")
 
 
