@@ -102,14 +102,17 @@ def model_dtype(model: Module) -> np.dtype[Any]:
 
 class Inference:
     """A model in evaluation mode. Where a shape of batch comes often, the forward pass is planned
-    (`gradproof.plan`) and the plan is kept; else the model is called."""
+    (`gradproof.plan`) and the plan is kept; else the model is called. before: called before each
+    batch; what it raises ends the evaluation."""
 
-    def __init__(self, model: Module) -> None:
-        self.model = model
+    def __init__(self, model: Module, before: Callable[[], None] | None = None) -> None:
+        self.model, self.before = model, before
         self._plans: dict[tuple[int, ...], PlannedStep] = {}
 
     def __call__(self, images: NDArray[Any], times: int = 1) -> Tensor:
         """The logits, valid until the next call; `times`: how often this shape comes."""
+        if self.before is not None:
+            self.before()
         known = self._plans.get(images.shape)
         if known is not None:
             known(images)

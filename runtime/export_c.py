@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from gradproof.runtime.compile import host_files
 from gradproof.runtime.errors import ArgumentError, DataError, DeviceError, RunError, ShapeError
 from gradproof.runtime.evaluation import model_dtype
+from gradproof.runtime.folders import check_free
 from gradproof.runtime.host_plan import HostPlan, host_plan
 from gradproof.runtime.nn import Module
 from gradproof.runtime.plan import plan_row_major
 from gradproof.runtime.planned_step import PlannedStep
-from gradproof.runtime.run import check_free
 from gradproof.runtime.schedule import REALS
 from gradproof.runtime.tensor import Tensor, no_grad, tensor
 

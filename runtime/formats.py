@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, deserialize, safe_open
 
-from gradproof.runtime.data.npz import DAMAGED, open_npz
+from gradproof.runtime.data.numpy_files import DAMAGED, first_line, open_npz
 from gradproof.runtime.errors import DataError
 
 # the name in a file's header -> the element type; no other is written
@@ -106,7 +106,7 @@ def read_npz(source: Path) -> dict[str, NDArray[Any]]:
             content = open_npz(file)
             arrays = {name: content[name] for name in content.files}
     except DAMAGED as error:
-        raise DataError(f"{source}: cannot be read as .npz file: {error}") from error
+        raise DataError(f"{source}: cannot be read as .npz file: {first_line(error)}") from error
     # NumPy hands over the raw bytes of a member that is no .npy file
     wrong = {n: type(a).__name__ for n, a in arrays.items() if not isinstance(a, np.ndarray)}
     accepted = (*DTYPES.values(), *HALF.values())

@@ -8,7 +8,7 @@ from typing import Any
 from gradproof.runtime import config
 from gradproof.runtime.data import Dataset, transforms
 from gradproof.runtime.data.transforms import Normalize, Transform, channel_statistics
-from gradproof.runtime.errors import RunError
+from gradproof.runtime.errors import DataError, GradproofError, RunError
 from gradproof.runtime.models import build_model, find_model
 from gradproof.runtime.nn import Dropout, Module
 from gradproof.runtime.optim import SGD, Adam, AdamW, Optimizer
@@ -21,6 +21,7 @@ from gradproof.runtime.optim.lr_scheduler import (
     SequentialLR,
     StepLR,
 )
+from gradproof.runtime.serialization import load
 from gradproof.runtime.tensor import Tensor
 
 # by the beginning of a network's name: without batch norm LeNet starts slowly at the demo's rate,
@@ -60,6 +61,34 @@ def make_model(table: config.Model, data: Dataset, dtype: str) -> Module:
         for layer in layers:
             layer.p = table.dropout
     return model
+
+
+def load_weights(model: Module, table: config.Model) -> None:
+    """Let the network begin with the parameters of a file, where the config names one.
+
+    Raises:
+        DataError: the file cannot be read, or does not fit the network.
+        RunError: a name in `new` is none of the network's.
+
+    >>> load_weights(build_model("demo", (1, 8, 8), 10), config.Model(weights="no-such.npz"))
+    Traceback (most recent call last):
+    gradproof.runtime.errors.DataError: no-such.npz: no such file
+    """
+    if table.weights is None:
+        return
+    own, given = model.state_dict(), load(table.weights)
+    for part in table.new:
+        names = [n for n in own if n == part or n.startswith(f"{part}.")]
+        if not names:
+            raise RunError(f"model.new: {part!r} is no layer or parameter of {table.name}")
+        given |= {name: own[name] for name in names}
+    try:
+        model.load_state_dict(given)
+    except GradproofError as error:
+        raise DataError(
+            f"{table.weights}: does not fit {table.name}: {error}\n(model.new names layers that"
+            " are not taken from the file)"
+        ) from error
 
 
 def make_optimizer(model: Module, table: config.Optimizer, rate: float) -> Optimizer:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import itertools
+import io
 import json
 import platform
 from collections.abc import Mapping, Sequence
@@ -25,13 +25,15 @@ from typing import Any
 import msgspec
 from numpy.typing import NDArray
 
-from gradproof.runtime.checkpoint import CheckpointFolder
+from gradproof.runtime.checkpoint import BEST, CheckpointFolder, read_checkpoint
+from gradproof.runtime.choices import with_choices
 from gradproof.runtime.config import Config
 from gradproof.runtime.data.transforms import Normalize, Transform
 from gradproof.runtime.errors import DataError, RunError, ShapeError
+from gradproof.runtime.folders import check_free
 from gradproof.runtime.models import build_model
 from gradproof.runtime.nn import Module
-from gradproof.runtime.serialization import load, save
+from gradproof.runtime.serialization import load, remove_unfinished, save, write_file
 from gradproof.runtime.trainer import EpochResult
 
 CONFIG, METRICS, MODEL = "config.json", "metrics.csv", "model.safetensors"
@@ -50,6 +52,7 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     classes: tuple[str, ...]
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    data_sha256: str = ""
     device: str
     versions: dict[str, str]
 
@@ -67,8 +70,8 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         """
         try:
             return msgspec.json.decode(text, type=cls)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise RunError(str(error)) from error
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise RunError(with_choices(cls, str(error))) from error
 
     def to_json(self) -> str:
         """The config as JSON for people."""
@@ -107,11 +110,9 @@ class RunFolder:
         run = cls(path, config)
         try:
             path.mkdir(parents=True, exist_ok=True)
-            (path / CONFIG).write_text(config.to_json(), "utf-8")
-            with (path / METRICS).open("x", newline="", encoding="utf-8") as file:
-                csv.writer(file).writerow(_COLUMNS)
         except OSError as error:
             raise RunError(f"run folder {path}: cannot be written: {error}") from error
+        run.go_on([])
         return run
 
     @classmethod
@@ -136,19 +137,24 @@ class RunFolder:
         """The run's checkpoints."""
         return CheckpointFolder(self.path / CHECKPOINTS, self.config.config.checkpoints.keep)
 
-    def rewrite_metrics(self, history: Sequence[EpochResult]) -> None:
-        """Let metrics.csv hold these epochs: those that a checkpoint knows.
+    def go_on(self, history: Sequence[EpochResult]) -> None:
+        """Let config.json hold the config and metrics.csv these epochs, those that a checkpoint
+        knows; remove what a process that was killed while it wrote a file has left.
 
         Raises:
             RunError: the folder cannot be written.
         """
+        text = io.StringIO(newline="")
+        rows = csv.writer(text)
+        rows.writerow(_COLUMNS)
+        rows.writerows(dataclasses.astuple(result) for result in history)
         try:
-            with (self.path / METRICS).open("w", newline="", encoding="utf-8") as file:
-                rows = csv.writer(file)
-                rows.writerow(_COLUMNS)
-                rows.writerows(dataclasses.astuple(result) for result in history)
-        except OSError as error:
-            raise RunError(f"run folder {self.path}: cannot be written: {error}") from error
+            write_file(self.path / CONFIG, self.config.to_json().encode())
+            write_file(self.path / METRICS, text.getvalue().encode())
+            for folder in (self.path, self.path / CHECKPOINTS):
+                remove_unfinished(folder)
+        except DataError as error:
+            raise RunError(f"run folder {self.path}: {error}") from error
 
     def save_filters(self, weight: NDArray[Any]) -> None:
         """Keep the first convolution's weight before training. Raises DataError."""
@@ -188,31 +194,37 @@ class RunFolder:
         except (OSError, DataError) as error:
             raise RunError(f"run folder {self.path}: cannot be written: {error}") from error
 
-    def load_state(self) -> dict[str, NDArray[Any]]:
-        """The parameters after the last complete epoch.
+    def load_state(self, best: bool = False) -> dict[str, NDArray[Any]]:
+        """The parameters after the last complete epoch; best: those with the lowest held-out loss.
 
         Raises:
             RunError: no epoch was completed.
             DataError: the file is damaged.
         """
-        file = self.path / MODEL
+        file = self._weights(best)
         if not file.is_file():
-            raise RunError(f"run folder {self.path}: has no {MODEL}: no epoch was completed")
-        return load(file)
+            raise RunError(
+                f"run folder {self.path}: has no {file.relative_to(self.path)}: no epoch was"
+                " completed"
+            )
+        return read_checkpoint(file).part("model") if best else load(file)
 
-    def load_model(self) -> Module:
-        """The run's network as it was after the last complete epoch, on the current device.
+    def _weights(self, best: bool) -> Path:
+        return self.path / CHECKPOINTS / BEST if best else self.path / MODEL
+
+    def load_model(self, best: bool = False) -> Module:
+        """The run's network with the parameters of `load_state`, on the current device.
 
         Raises:
             RunError: no epoch was completed, or config.json and the parameters do not fit.
             DataError: the file is damaged.
         """
-        state, run = self.load_state(), self.config
+        state, run = self.load_state(best), self.config
         try:
             model = build_model(run.config.model.name, run.image_shape, len(run.classes))
             model.to(run.config.train.dtype).load_state_dict(state)
         except (DataError, ShapeError) as error:
-            raise RunError(f"{self.path / MODEL}: does not fit {CONFIG}: {error}") from error
+            raise RunError(f"{self._weights(best)}: does not fit {CONFIG}: {error}") from error
         return model
 
     def history(self) -> list[EpochResult]:
@@ -233,28 +245,6 @@ class RunFolder:
 
 
 _COLUMNS = tuple(field.name for field in dataclasses.fields(EpochResult))
-
-
-def check_free(path: Path, label: str = "run folder") -> None:
-    """Raise RunError unless `path` is an empty folder, or there is nothing."""
-    try:
-        if path.is_dir():
-            if any(path.iterdir()):
-                raise RunError(f"{label} {path}: is not empty; nothing was changed in it")
-        elif path.exists():
-            raise RunError(f"{label} {path}: is a file")
-    except OSError as error:
-        raise RunError(f"{label} {path}: cannot be read: {error}") from error
-
-
-def next_free(parent: Path, name: str) -> Path:
-    """`parent/name-1`, or with the first higher number at which there is nothing.
-
-    >>> next_free(Path("no-such-folder"), "digits-demo").name
-    'digits-demo-1'
-    """
-    paths = (parent / f"{name}-{number}" for number in itertools.count(1))
-    return next(path for path in paths if not path.exists())
 
 
 def _floats(texts: list[str]) -> list[float]:

@@ -8,6 +8,7 @@ write the same format (https://huggingface.co/docs/safetensors).
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -86,6 +87,24 @@ def write_file(target: Path, content: bytes) -> None:
             _sync_folder(target.parent)
     except OSError as error:
         raise DataError(f"{target}: cannot be written: {error}") from error
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what `write_file` leaves in `folder` when its process is killed. Nobody else may write
+    there meanwhile. Errors: DataError where one cannot be removed.
+
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Path(folder, ".a.npz-x1y2z3w4").mkdir()
+    ...     remove_unfinished(Path(folder))
+    ...     os.listdir(folder)
+    []
+    """
+    try:
+        for left in folder.glob(".*.*-????????"):
+            if left.is_dir() and not left.is_symlink():
+                shutil.rmtree(left)
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be cleared: {error}") from error
 
 
 def load(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gradproof.runtime.accumulation import Accumulator
 from gradproof.runtime.arguments import integer
 from gradproof.runtime.autograd import apply
-from gradproof.runtime.errors import ArgumentError
+from gradproof.runtime.errors import ArgumentError, RunError
 from gradproof.runtime.manifest import operators
 from gradproof.runtime.nn import Module
 from gradproof.runtime.nn.utils import clip_grad_norm_
@@ -111,17 +111,29 @@ class TrainingStep:
 
     # -- in parts ---------------------------------------------------------------------------------
     def _in_parts(self, images: NDArray[Any], labels: NDArray[Any]) -> tuple[float, NDArray[Any]]:
-        """The gradient of the mean over N samples is the sum over parts of n/N of each one's."""
+        """The gradient of the mean over N samples is the sum over parts of n/N of each one's; where
+        the loss weights samples or ignores some, n and N are sums of weights."""
         total, rows = 0.0, []
         size = -(-len(images) // self.accumulate)
         for start in range(0, len(images), size):
             x, y = images[start : start + size], labels[start : start + size]
-            self._share, self._first = len(x) / len(images), int(start == 0)
+            self._share, self._first = self._weight(y) / self._weight(labels), int(start == 0)
+            if not self._share:
+                raise RunError(
+                    f"accumulate={self.accumulate}: every label of a part of {len(y)} is ignored,"
+                    " so it has no mean"
+                )
             loss, logits = self._part(x, y, variant=_ignoring(y))
             total += self._share * float(loss.item())
             rows.append(logits.numpy())
         self._last()
         return total, np.concatenate(rows)
+
+    def _weight(self, labels: NDArray[Any]) -> float:
+        """What the loss divides the sum over samples by."""
+        counted = labels[labels != getattr(self.loss, "ignore_index", None)]
+        weight = getattr(self.loss, "weight", None)
+        return float(len(counted) if weight is None else weight.numpy()[counted].sum())
 
     def _add(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """The gradients of one part, times its share, added to the sums."""

@@ -67,12 +67,14 @@ class EpochResult:
 @dataclass
 class Progress:
     """Where a run is: `batch` of the epoch after those of `history`, both counted from 0; `step`:
-    updates so far; `best`: lowest held-out loss; `waited`: epochs since."""
+    updates so far; `lr`: rate of the last one; `best`: lowest held-out loss; `waited`: epochs
+    since."""
 
     history: list[EpochResult]
     mean: Mean
     batch: int = 0
     step: int = 0
+    lr: float = 0.0
     best: float = math.inf
     waited: int = 0
 
@@ -86,6 +88,7 @@ class Trainer:
         loss: `loss(logits, labels)`, the mean over the batch as a tensor without dimensions.
         dataset: images and labels.
         batch_size: images of one step; the last batch of an epoch may be smaller.
+        drop_last: whether such a last batch is left out.
         seed: decides, with the number of the epoch, the order of the images.
         scheduler: its `step` is called after each update; that of `ReduceLROnPlateau` after each
             epoch, with the held-out loss.
@@ -119,6 +122,7 @@ class Trainer:
         dataset: Dataset,
         *,
         batch_size: int = 32,
+        drop_last: bool = False,
         seed: int = 0,
         scheduler: LRScheduler | None = None,
         transform: Transform | None = None,
@@ -145,6 +149,7 @@ class Trainer:
             batch_size,
             shuffle=True,
             seed=seed,
+            drop_last=drop_last,
             transform=transform,
         )
         self.progress = Progress([], Mean())
@@ -159,7 +164,7 @@ class Trainer:
             accumulate=accumulate,
             checkpoint=checkpoint,
         )
-        self._inference = Inference(model)
+        self._inference = Inference(model, self._check_stop)
         self._training: TrainingStep | None = None
         self._clock = _Clock()
         self._stop = False
@@ -175,7 +180,8 @@ class Trainer:
         return None if self._training is None else self._training.memory
 
     def stop(self) -> None:
-        """Let `fit` end after the step that runs now."""
+        """Let `fit` end after the step that runs now, in an evaluation after the batch; called
+        before `fit`, that one ends at once."""
         self._stop = True
 
     @property
@@ -193,12 +199,16 @@ class Trainer:
             DivergenceError: the loss became infinite or NaN; says where, and what to try.
                 `history` has the epochs before.
         """
-        self._stop = False
         step = self._training = self._step()
         last = len(self.history) + epochs
-        while len(self.history) < last and not self.stopped_early:
-            if not self._epoch(step):
-                break
+        try:
+            while len(self.history) < last and not self.stopped_early and not self._stop:
+                if not self._epoch(step):
+                    break
+        except _Stopped:
+            pass  # the epoch's batches are done: going on begins with the evaluation
+        finally:
+            self._stop = False
         return self.history
 
     def _epoch(self, step: TrainingStep) -> bool:
@@ -207,11 +217,10 @@ class Trainer:
         self.model.train()
         self._clock.start()
         epoch, number = len(now.history) + 1, len(self.loader)
-        lr = self.optimizer.lr
         for images, labels in self.loader.epoch(epoch, now.batch):
             if self._stop:
                 return False
-            lr = self.optimizer.lr
+            now.lr = self.optimizer.lr
             loss, logits = step(images, labels)
             self._check_finite(loss, f"in epoch {epoch}, batch {now.batch + 1} of {number}")
             now.mean.add(loss, logits, labels)
@@ -228,10 +237,10 @@ class Trainer:
                 self.on_step(self)
         if self._stop:
             return False
-        self._complete(epoch, lr, start)
+        self._complete(epoch, start)
         return True
 
-    def _complete(self, epoch: int, lr: float, start: float) -> None:
+    def _complete(self, epoch: int, start: float) -> None:
         """Evaluate, and begin the next epoch."""
         data, now = self.dataset, self.progress
         test = self.last_evaluation = evaluate(
@@ -246,7 +255,7 @@ class Trainer:
         mean = now.mean
         result = EpochResult(
             epoch,
-            lr,
+            now.lr,
             mean.loss,
             mean.accuracy,
             mean.top5,
@@ -267,12 +276,20 @@ class Trainer:
         if self.on_step:
             self.on_step(self)
 
+    def _check_stop(self) -> None:
+        if self._stop:
+            raise _Stopped
+
     def _check_finite(self, loss: float, where: str) -> None:
         if not math.isfinite(loss):
             raise DivergenceError(
                 f"training stopped: the loss is {loss} {where}. "
                 f"Try a lower learning rate than {self.optimizer.lr:g}"
             )
+
+
+class _Stopped(Exception):
+    """`stop` was called while held-out images are evaluated."""
 
 
 class _Clock:

@@ -31,6 +31,7 @@ def capture(trainer: Trainer) -> Checkpoint:
         "mean": now.mean.state_dict(),
         "batch": now.batch,
         "step": now.step,
+        "lr": now.lr,
         "best": None if math.isinf(now.best) else now.best,
         "waited": now.waited,
     }
@@ -68,7 +69,8 @@ def _progress(state: Any, batches: int) -> Progress:
     best = math.inf if state["best"] is None else float(state["best"])
     if not 0 <= state["batch"] <= batches:
         raise DataError(f"batch {state['batch']} of an epoch of {batches}")
-    return Progress(history, mean, state["batch"], state["step"], best, state["waited"])
+    place = state["batch"], state["step"], float(state["lr"])
+    return Progress(history, mean, *place, best, state["waited"])
 
 
 def _by_parameter(checkpoint: Checkpoint) -> dict[int, dict[str, NDArray[Any]]]:

@@ -231,6 +231,33 @@ def test_early_stopping_and_its_state() -> None:
     assert trainer.stopped_early
 
 
+def test_a_stop_before_fit_ends_it_at_once() -> None:
+    trainer = training()
+    trainer.stop()
+    assert trainer.fit(2) == [] and trainer.progress.step == 0
+    assert len(trainer.fit(1)) == 1  # it counted once
+
+
+def test_a_stop_while_held_out_images_are_evaluated(tmp_path: Path) -> None:
+    """The epoch's batches are not lost: going on begins with the evaluation."""
+    expected = fitted(training(), 2)
+    first, calls = training(), []
+
+    def evaluated() -> None:
+        calls.append(1)
+        if len(calls) == 2:  # the second of two batches
+            first.stop()
+        first._check_stop()
+
+    first._inference.before = evaluated
+    first.fit(2)
+    assert first.history == [] and (first.progress.batch, first.progress.step) == (4, 4)
+    write_checkpoint(capture(first), tmp_path / "a.safetensors")
+    second = training()
+    restore(second, read_checkpoint(tmp_path / "a.safetensors"))
+    assert fitted(second, 2) == expected
+
+
 # -- processes --------------------------------------------------------------------------------
 def bars(folder: Path) -> Path:
     rng = np.random.default_rng(0)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from gradproof.runtime.data import (
     ImageSource,
     MemoryMap,
     batches,
+    fingerprint,
     load_dataset,
     load_digits,
     transforms,
@@ -452,3 +455,130 @@ def test_wrong_cifar_100_files_are_named(
 ) -> None:
     with pytest.raises(DataError, match=message):
         load_dataset(cifar100(tmp_path, **changed))
+
+
+# -- files that are not what they say ---------------------------------------------------------
+def npy_with(shape: str, descr: str = "|u1") -> bytes:
+    header = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode()
+
+
+@pytest.mark.parametrize("name", ["x_train", "y_train"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\x93NUMPY\x01",
+        npy_with("(99999999999999, 8, 8)"),
+        npy_with(f"({'9' * 40}, 8, 8)"),
+        npy_with("(-6, 8, 8)"),
+        npy_with("(2,)", "|O"),
+        npy_with("__import__('os').getcwd()"),
+        b"\x93NUMPY\x01\x00\x60\xea" + b"(" * 60_000,
+        b"PK",  # stands for a .npz archive
+    ],
+)
+def test_a_malformed_npy_file_is_one_line_that_names_it(
+    tmp_path: Path, name: str, content: bytes
+) -> None:
+    folder = write_npy(tmp_path)
+    path = folder / f"{name}.npy"
+    path.write_bytes(content)
+    if content == b"PK":
+        np.savez(tmp_path / "a.npz", x=np.zeros(2))
+        path.write_bytes((tmp_path / "a.npz").read_bytes())
+    with pytest.raises(DataError, match=rf"^[^\n]*{name}\.npy: cannot be read[^\n]*$"):
+        load_dataset(folder)
+
+
+def test_class_names_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    folder = write_npy(tmp_path)
+    names = [f"n{k}" for k in range(len(load_dataset(folder).classes))]
+    (folder / "classes.txt").write_text("\ufeff" + "\n".join(names), "utf-8")
+    assert load_dataset(folder).classes == tuple(names)
+
+
+def one_picture(root: Path, picture: Image.Image, name: str = "0.png", **options: Any) -> Any:
+    (root / "only").mkdir()
+    picture.save(root / "only" / name, **options)
+    return ImageFolder(root, 4)[:][0]
+
+
+@pytest.mark.parametrize("level", [0, 128, 32768, 65535])
+def test_levels_of_16_bits_are_not_cut_off(tmp_path: Path, level: int) -> None:
+    found = one_picture(tmp_path, Image.fromarray(np.full((4, 4), level, np.uint16)))
+    assert abs(found - level / 65535).max() <= 0.5 / 255 + 1e-6
+
+
+def test_real_levels_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"0.tif: cannot be read .* expected 8 or 16 bits"):
+        one_picture(tmp_path, Image.fromarray(np.zeros((4, 4), np.float32)), "0.tif")
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "P", "1", "RGBA", "LA"])
+def test_pictures_of_every_mode_are_read(tmp_path: Path, mode: str) -> None:
+    white = Image.new("RGB", (4, 4), (255, 255, 255)).convert(mode)
+    assert one_picture(tmp_path, white, "0.tif" if mode == "CMYK" else "0.png").min() == 1
+
+
+def test_a_picture_is_turned_as_its_camera_was(tmp_path: Path) -> None:
+    levels = np.zeros((4, 4), np.uint8)
+    levels[:2] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the row 0 is the right side
+    found = one_picture(tmp_path, Image.fromarray(levels), exif=exif)
+    assert found[:, :, 2:].min() == 1 and found[:, :, :2].max() == 0
+
+
+def test_hidden_files_are_no_pictures(tmp_path: Path) -> None:
+    root = pictures(tmp_path / "photos")
+    (root / "train" / "red" / "._0.png").write_bytes(b"Mac OS X")
+    assert load_dataset(root, image_size=4).x_train[:].shape == (6, 3, 4, 4)
+
+
+# -- larger than memory -----------------------------------------------------------------------
+def test_statistics_hold_one_part_at_a_time() -> None:
+    class Counted(Slow):
+        alive = 0
+
+        def read(self, indices: Any) -> Any:
+            found = super().read(indices)
+            parts.append(weakref.ref(found))
+            Counted.alive = max(Counted.alive, sum(p() is not None for p in parts))
+            return found
+
+    parts: list[Any] = []
+    found = channel_statistics(Counted(), step=2)
+    assert Counted.alive <= 2 and len(parts) == 2 * 12
+    mean = X.mean(axis=(0, 2, 3), dtype=np.float64)
+    assert np.allclose(found[0], mean, rtol=1e-12)
+    assert np.allclose(found[1], X.astype(np.float64).std(axis=(0, 2, 3)), rtol=1e-12)
+
+
+def test_a_memory_map_larger_than_memory(tmp_path: Path) -> None:
+    """A file with a hole of 60 GB: what is read is what batches need."""
+    count = 60 * 10**9 // (3 * 64 * 64)
+    folder = write_npy(
+        tmp_path, x_test=np.zeros((4, 3, 64, 64), np.uint8), y_train=np.arange(count) % 2
+    )
+    header = npy_with(f"({count}, 3, 64, 64)")
+    with (folder / "x_train.npy").open("wb") as file:
+        file.write(header)
+        try:
+            file.truncate(len(header) + count * 3 * 64 * 64)
+        except OSError as error:
+            pytest.skip(f"no file with holes here: {error}")
+    data = load_dataset(folder)
+    assert len(data.x_train) == count and len(fingerprint(data)) == 64
+    images, labels = next(DataLoader(data.x_train, data.y_train, 8, shuffle=True).epoch(0))
+    assert images.shape == (8, 3, 64, 64) and images.max() == 0 and labels.shape == (8,)
+
+
+def test_a_fingerprint_sees_every_part() -> None:
+    data = load_digits()
+    known = fingerprint(data)
+    for field in ("x_train", "y_train", "x_test", "y_test"):
+        changed = getattr(data, field).copy()
+        changed[7] = 1 - changed[7] if field[0] == "x" else (changed[7] + 1) % 10
+        assert fingerprint(dataclasses.replace(data, **{field: changed})) != known
+    assert fingerprint(dataclasses.replace(data, classes=tuple("abcdefghij"))) != known

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -273,6 +274,32 @@ def test_without_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(GradproofError, match="pip install onnx"):
         gp.onnx.export(small(), X, tmp_path / "m.onnx")
+
+
+def test_a_model_larger_than_a_file_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    onnx_export = import_module("gradproof.runtime.onnx.export")
+    model = small()
+    size = sum(p.numpy().nbytes for p in model.parameters())
+    monkeypatch.setattr(onnx_export, "LARGEST", size)
+    gp.onnx.export(model, X, tmp_path / "m.onnx")
+    monkeypatch.setattr(onnx_export, "LARGEST", size - 1)
+    with pytest.raises(GradproofError, match=r"an ONNX file holds less than .*; export the model"):
+        gp.onnx.export(model, X, tmp_path / "larger.onnx")
+    assert not (tmp_path / "larger.onnx").exists()
+
+
+def test_what_protobuf_refuses_is_one_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise ValueError("Message onnx.ModelProto exceeds maximum protobuf size of 2GB")
+
+    monkeypatch.setattr("onnx.checker.check_model", refuse)
+    with pytest.raises(GradproofError, match=r"onnx does not take the model: .*2GB"):
+        gp.onnx.export(small(), X, tmp_path / "m.onnx")
+    assert not (tmp_path / "m.onnx").exists()
 
 
 def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:

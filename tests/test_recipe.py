@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+import gradproof as gp
 from gradproof.runtime import config, recipe
 from gradproof.runtime.config import Config, load_config
 from gradproof.runtime.data import load_digits
 from gradproof.runtime.data.draws import Draws
-from gradproof.runtime.errors import RunError
+from gradproof.runtime.errors import DataError, RunError
 from gradproof.runtime.metrics import Mean, among_largest, confusion_matrix
 from gradproof.runtime.models import MODELS
 from gradproof.runtime.optim import SGD, Adam, AdamW
@@ -159,3 +160,65 @@ def test_top_5_counts_labels_among_the_five_largest() -> None:
 def test_a_confusion_matrix_has_labels_by_rows() -> None:
     found = confusion_matrix(np.array([0, 0, 2]), np.array([1, 0, 2]), 4)
     assert found.tolist() == [[1, 1, 0, 0], [0, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0]]
+
+
+# -- what a file may hold ---------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "[optimizer]\nname = 'lion'",
+            r"at `\$.optimizer.name`; expected adam, adamw, sgd",
+        ),
+        ("[optimizer]\nno_decay = ['bia']", r"no_decay\[0\]`; expected bias, norm"),
+        ("[schedule]\nname = 'cosin'", "expected constant, cosine, multi-step, plateau, step"),
+        ("[trian]\nepochs = 1", "`trian`; expected checkpoints, data, model, optimizer, schedule"),
+        ("[train]\nepoch = 1", "`epoch` .*; expected accumulate, batch_size"),
+        ("[optimizer]\nname = 'adam'\nmomentum = 0.5", "momentum has no effect .* only with 'sgd'"),
+        ("[optimizer]\neps = 1e-3", "eps has no effect .* only with 'adam' and 'adamw'"),
+        ("[schedule]\nname = 'cosine'\npatience = 3", "patience has no effect"),
+        ("[schedule]\nname = 'multi-step'", "milestones are missing"),
+        ("[model]\nnew = ['fc']", "new has no effect without weights"),
+        ("[optimizer]\nlr = nan", ">= 0.0"),
+        ("[train]\nclip_grad_norm = inf", "clip_grad_norm is inf, expected a finite number"),
+        ("[train]\nepochs = -1", ">= 1"),
+        ("train = 3", "Expected `object`, got `int`"),
+        ("a = " + "[" * 100_000, "nested too deeply"),
+        ("\0", "no TOML"),
+    ],
+)
+def test_a_wrong_config_is_one_error_that_lists_what_may_be(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text(text)
+    with pytest.raises(RunError, match=rf"run\.toml: (.|\n)*{message}"):
+        load_config(path)
+
+
+@pytest.mark.parametrize("text", ["", "# " + "x" * 10_000_000, "\ufeff[train]\nepochs = 10\n"])
+def test_nothing_a_long_comment_or_a_byte_order_mark_are_the_defaults(
+    tmp_path: Path, text: str
+) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text(text, "utf-8")
+    assert load_config(path) == Config()
+
+
+def test_training_begins_with_the_weights_of_a_file(tmp_path: Path) -> None:
+    gp.manual_seed(1)
+    theirs = recipe.make_model(config.Model(), load_digits(), "float32").state_dict()
+    for name in ("a.npz", "a.safetensors"):
+        gp.save(theirs, tmp_path / name)
+        table = config.Model(weights=str(tmp_path / name), new=("8",))
+        model = recipe.make_model(table, load_digits(), "float32")
+        before = model.state_dict()
+        recipe.load_weights(model, table)
+        for key, value in model.state_dict().items():
+            expected = before[key] if key.startswith("8.") else theirs[key]
+            assert np.array_equal(value, expected)
+    lenet = recipe.make_model(config.Model(name="resnet20"), load_digits(), "float32")
+    with pytest.raises(DataError, match=r"(?s)a\.npz: does not fit resnet20.*model\.new"):
+        recipe.load_weights(lenet, config.Model(name="resnet20", weights=str(tmp_path / "a.npz")))
+    with pytest.raises(RunError, match="'9' is no layer or parameter of demo"):
+        recipe.load_weights(model, config.Model(weights=str(tmp_path / "a.npz"), new=("9",)))

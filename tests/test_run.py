@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ from PIL import Image
 import gradproof as gp
 from gradproof.runtime.config import Config
 from gradproof.runtime.errors import DataError, RunError, ShapeError
+from gradproof.runtime.folders import locked, new_folder
 from gradproof.runtime.models import build_model
 from gradproof.runtime.plots import plot_confusion, plot_curves, plot_filters
 from gradproof.runtime.run import (
@@ -23,11 +27,11 @@ from gradproof.runtime.run import (
     MODEL,
     RunConfig,
     RunFolder,
-    next_free,
     versions,
 )
 from gradproof.runtime.trainer import EpochResult
 
+ROOT = Path(__file__).resolve().parent.parent
 CLASSES = ("zero", "one", "two")
 CONFIGURATION = RunConfig(
     config=Config().changed("train", epochs=3).changed("optimizer", lr=0.01),
@@ -105,7 +109,7 @@ def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
 def test_the_next_free_name(tmp_path: Path) -> None:
     (tmp_path / "a-1").mkdir()
     (tmp_path / "a-2").write_text("")
-    assert next_free(tmp_path, "a") == tmp_path / "a-3"
+    assert new_folder(tmp_path, "a") == tmp_path / "a-3"
 
 
 def test_no_run(tmp_path: Path) -> None:
@@ -226,6 +230,51 @@ def test_the_filters_are_drawn(tmp_path: Path, shape: tuple[int, ...], scale: fl
 def test_filters_of_two_shapes_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ShapeError, match="expected one shape"):
         plot_filters(np.zeros((1, 1, 3, 3)), np.zeros((2, 1, 3, 3)), tmp_path / "filters.png")
+
+
+# -- one process at a time, and what a killed one leaves --------------------------------------
+def test_a_folder_is_held_by_one_process(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from gradproof.runtime.folders import locked\n"
+        "from gradproof.runtime.errors import RunError\n"
+        "try:\n  with locked(Path(sys.argv[1])): print('free')\n"
+        "except RunError as error: print(error)"
+    )
+
+    def other() -> str:
+        command = [sys.executable, "-c", code, str(tmp_path)]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout
+
+    with locked(tmp_path):
+        assert "in use by another process; nothing was changed" in other()
+    assert other() == "free\n"
+
+
+def test_what_a_killed_process_left_is_removed(run: RunFolder) -> None:
+    (run.path / "checkpoints").mkdir()
+    for left in (".model.safetensors-a1b2c3d4", "checkpoints/.step-00000001.safetensors-x_y_z_1_"):
+        (run.path / left).mkdir()
+        (run.path / left / "part").write_bytes(b"half")
+    (run.path / ".mine").mkdir()
+    run.go_on([FIRST])
+    assert not [p for p in run.path.rglob(".*") if p.name != ".mine"]
+    assert run.history() == [FIRST]
+
+
+def test_a_full_disk_leaves_config_and_metrics(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run.go_on([FIRST])
+    before = {p.name: p.read_bytes() for p in run.path.iterdir()}
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(RunError, match="No space left"):
+        run.go_on([])
+    monkeypatch.undo()
+    assert before == {p.name: p.read_bytes() for p in run.path.iterdir()}
 
 
 def test_a_rare_mistake_can_be_seen(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 import gradproof as gp
 from gradproof.runtime import nn
-from gradproof.runtime.errors import ShapeError
+from gradproof.runtime.errors import RunError, ShapeError
 from gradproof.runtime.step import TrainingStep
 
 PLANNED = [False, True]
@@ -92,3 +92,31 @@ def test_a_parameter_that_is_not_used_stays(planned: bool) -> None:
 def test_parts_are_a_number_from_1() -> None:
     with pytest.raises(ShapeError, match="TrainingStep: accumulate=0"):
         linear(True, 0)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_parts_count_by_what_the_loss_counts(weighted: bool) -> None:
+    """Ignored labels and weights of classes: the mean is that over the whole batch."""
+    x = np.random.default_rng(0).normal(size=(7, 4)).astype(np.float32)
+    y = np.array([0, 1, -100, 2, -100, -100, 1], np.int32)
+    weight = gp.tensor([0.5, 2.0, 3.0]) if weighted else None
+    found = []
+    for parts in (1, 3):
+        gp.manual_seed(0)
+        model = nn.Linear(4, 3)
+        optimizer = gp.optim.SGD(model.parameters(), lr=0.5)
+        loss = nn.CrossEntropyLoss(weight=weight)
+        step = TrainingStep(model, optimizer, loss, accumulate=parts)
+        found.append((step(x, y)[0], model.state_dict()))
+    (a, whole), (b, inside) = found
+    assert a == pytest.approx(b, rel=1e-5)
+    for name in whole:
+        assert whole[name] == pytest.approx(inside[name], rel=1e-4, abs=1e-6)
+
+
+def test_a_part_without_a_label_is_an_error() -> None:
+    model = nn.Linear(4, 3)
+    optimizer = gp.optim.SGD(model.parameters(), lr=0.5)
+    step = TrainingStep(model, optimizer, nn.CrossEntropyLoss(), accumulate=2)
+    with pytest.raises(RunError, match="accumulate=2: every label of a part of 1 is ignored"):
+        step(np.ones((2, 4), np.float32), np.array([1, -100], np.int32))

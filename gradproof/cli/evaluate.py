@@ -6,6 +6,8 @@ from typing import Annotated
 
 import numpy as np
 import typer
+from numpy.typing import NDArray
+from rich import box
 from rich.table import Table
 
 from gradproof.cli import options
@@ -13,10 +15,12 @@ from gradproof.cli.screen import Screen
 from gradproof.runtime.data import Dataset, load_dataset
 from gradproof.runtime.device import use_device
 from gradproof.runtime.errors import DataError, RunError
-from gradproof.runtime.evaluation import Evaluation
 from gradproof.runtime.evaluation import evaluate as evaluate_model
+from gradproof.runtime.metrics import TOP, confusion_matrix
 from gradproof.runtime.nn import CrossEntropyLoss
 from gradproof.runtime.run import RunConfig, RunFolder
+
+SHOWN = 20  # classes of a confusion matrix that fits a terminal
 
 
 def evaluate(
@@ -25,16 +29,18 @@ def evaluate(
         str | None,
         typer.Option(metavar="DATASET", help="As for train; without it the data set of the run."),
     ] = None,
+    best: options.Best = False,
     device: options.Device = None,
     as_json: options.Json = False,
 ) -> None:
-    """Measure the network of RUN on the held-out images of a data set."""
+    """Measure the network of RUN on the held-out images of a data set: accuracy, loss, each class,
+    and which class was taken for which."""
     screen = Screen(as_json=as_json)
     folder = RunFolder.open(run)
     data = _dataset(dataset, folder)
     info = use_device(device).info
     screen.device(info)
-    model = folder.load_model()
+    model = folder.load_model(best)
     result = evaluate_model(
         model,
         CrossEntropyLoss(),
@@ -43,9 +49,17 @@ def evaluate(
         folder.config.config.train.batch_size,
         folder.config.test_transform,
     )
-    screen.table(_by_class(data, result))
+    matrix = confusion_matrix(data.y_test, result.predicted, len(data.classes))
+    screen.table(_by_class(data.classes, matrix))
+    if len(data.classes) <= SHOWN:
+        screen.line("Images of each class (row) by the class they were taken for (column)")
+        screen.table(_confusion(data.classes, matrix))
+    else:
+        screen.line("What each class was taken for is in the confusion matrix of --json")
+    top5 = f", top-5 {result.top5:.2%}" if len(data.classes) > TOP else ""
+    smoothed = " without label smoothing" if folder.config.config.train.label_smoothing else ""
     screen.line(
-        f"Held-out accuracy {result.accuracy:.2%}, loss {result.loss:.4f}"
+        f"Held-out accuracy {result.accuracy:.2%}{top5}, loss {result.loss:.4f}{smoothed}"
         f" on {len(data.y_test):,} images of {data.name}",
         style="bold",
     )
@@ -54,6 +68,8 @@ def evaluate(
             "test_accuracy": result.accuracy,
             "test_top5": result.top5,
             "test_loss": result.loss,
+            "classes": data.classes,
+            "confusion": matrix.tolist(),
             "images": len(data.y_test),
             "device": info.describe(),
             "run": str(run),
@@ -86,16 +102,25 @@ def _check_fits(data: Dataset, config: RunConfig) -> None:
         )
 
 
-def _by_class(data: Dataset, result: Evaluation) -> Table:
+def _by_class(classes: tuple[str, ...], matrix: NDArray[np.int64]) -> Table:
     """Images and correct ones of each class, and the class most often taken for it."""
     table = Table("class", "images", "correct", "accuracy", "most often taken for")
-    for label, name in enumerate(data.classes):
-        predicted = result.predicted[data.y_test == label]
-        if not len(predicted):
-            continue
-        counts = np.bincount(predicted, minlength=len(data.classes))
-        correct, counts[label] = int(counts[label]), 0
-        other = f"{data.classes[counts.argmax()]} ({counts.max()})" if counts.any() else ""
-        share = f"{correct / len(predicted):.1%}"
-        table.add_row(name, str(len(predicted)), str(correct), share, other)
+    for label, (name, row) in enumerate(zip(classes, matrix, strict=True)):
+        total, correct, counts = int(row.sum()), int(row[label]), row.copy()
+        counts[label] = 0
+        other = f"{classes[counts.argmax()]} ({counts.max()})" if counts.any() else ""
+        share = f"{correct / total:.1%}" if total else ""
+        table.add_row(name, str(total), str(correct), share, other)
+    return table
+
+
+def _confusion(classes: tuple[str, ...], matrix: NDArray[np.int64]) -> Table:
+    """The matrix, its columns by number where the names are longer than the counts."""
+    wide = max(map(len, classes)) > max(len(str(matrix.max())), 4)
+    table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0))
+    table.add_column("")
+    for label, name in enumerate(classes):
+        table.add_column(str(label) if wide else name, justify="right", no_wrap=True)
+    for label, (name, row) in enumerate(zip(classes, matrix, strict=True)):
+        table.add_row(f"{label} {name}" if wide else name, *(str(n) if n else "." for n in row))
     return table

@@ -35,6 +35,9 @@ COMMANDS = {
 }
 
 
+INTERRUPTED = 130  # 128 + SIGINT, the shell's convention
+
+
 class LazyCommand(TyperCommand):
     """A command of which only the name and one line of help are known until it runs."""
 
@@ -61,6 +64,11 @@ class Commands(TyperGroup):
         except GradproofError as error:
             report(error)
             raise typer.Exit(2) from error
+        except MemoryError as error:
+            report(GradproofError(f"not enough memory: {error}"))
+            raise typer.Exit(2) from error
+        except KeyboardInterrupt:
+            raise typer.Exit(INTERRUPTED) from None
 
 
 def report(error: GradproofError) -> None:

@@ -43,6 +43,13 @@ MaybeSeed = Annotated[
     ),
 ]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
+Best = Annotated[
+    bool,
+    typer.Option(
+        "--best",
+        help="The parameters with the lowest held-out loss in place of those of the last epoch.",
+    ),
+]
 Batch = Annotated[int, typer.Option(min=1, help="Images of a step.")]
 Image = Annotated[
     str | None, typer.Option(metavar="C,H,W", help="Shape of an image; by default the usual.")

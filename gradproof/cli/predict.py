@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import lzma
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +13,7 @@ from gradproof.cli import options
 from gradproof.cli.screen import Screen
 from gradproof.runtime.data.dataset import Images, check_finite, to_unit_range
 from gradproof.runtime.data.idx import read_idx
+from gradproof.runtime.data.numpy_files import DAMAGED, first_line
 from gradproof.runtime.device import use_device
 from gradproof.runtime.errors import DataError
 from gradproof.runtime.evaluation import probabilities
@@ -34,6 +32,7 @@ def predict(
             " file. Levels of 8 bits are divided by 255, real numbers are taken as they are.",
         ),
     ],
+    best: options.Best = False,
     device: options.Device = None,
     as_json: options.Json = False,
 ) -> None:
@@ -51,12 +50,12 @@ def predict(
     if array.dtype == np.uint8:
         screen.note("Images   levels of 8 bits, divided by 255; for other scales give real numbers")
     rows = probabilities(
-        folder.load_model(), batch, config.config.train.batch_size, config.test_transform
+        folder.load_model(best), batch, config.config.train.batch_size, config.test_transform
     )
-    best = rows.argmax(axis=1)
+    labels = rows.argmax(axis=1)
     results: list[dict[str, Any]] = [
         {"image": k, "class": config.classes[label], "probability": float(rows[k, label])}
-        for k, label in enumerate(best)
+        for k, label in enumerate(labels)
     ]
     for result in results:
         screen.line(f"image {result['image']}: {result['class']} ({result['probability']:.2%})")
@@ -81,11 +80,8 @@ def read_images(path: Path) -> NDArray[Any]:
         with path.open("rb") as file:
             content = np.load(file, allow_pickle=False)
             return content if isinstance(content, np.ndarray) else _member(path, content)
-    # all that zipfile, its decompressors and NumPy's header parser raise for a damaged file
-    except (OSError, EOFError, ValueError, KeyError, RuntimeError, MemoryError) as error:
-        raise _unreadable(path, error) from error
-    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError) as error:
-        raise _unreadable(path, error) from error
+    except DAMAGED as error:
+        raise DataError(f"{path}: cannot be read as NumPy file: {first_line(error)}") from error
 
 
 def as_batch(path: Path, array: NDArray[Any], image_shape: tuple[int, int, int]) -> Images:
@@ -131,7 +127,3 @@ def _member(path: Path, archive: Any) -> NDArray[Any]:
     if not isinstance(member, np.ndarray):
         raise DataError(f"{path}: {name} is not stored as a NumPy array")
     return member
-
-
-def _unreadable(path: Path, error: Exception) -> DataError:
-    return DataError(f"{path}: cannot be read as NumPy file: {error}")

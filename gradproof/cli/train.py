@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from gradproof.cli import options
+from gradproof.cli.resuming import resume_training
 from gradproof.cli.screen import Screen
-from gradproof.cli.training import resume_training, run_training
+from gradproof.cli.training import run_training
 from gradproof.runtime.config import Config, load_config
 from gradproof.runtime.errors import RunError
 from gradproof.runtime.recipe import LEARNING_RATES
@@ -44,7 +45,8 @@ def train(
         Path | None,
         typer.Option(
             metavar="RUN",
-            help="Go on with a run from its newest checkpoint; only --epochs changes.",
+            help="Go on with a run from its newest checkpoint; only --epochs changes, and DATASET"
+            " where the same data lie elsewhere now.",
         ),
     ] = None,
     model: Annotated[
@@ -52,6 +54,22 @@ def train(
         typer.Option(
             help="demo: two 3x3 convolutions with batch norm; lenet: LeNet-5; the others are"
             " listed by: gradproof models. Default: demo."
+        ),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Begin with a state dict of PyTorch or of `gradproof export --state-dict`,"
+            " .safetensors or .npz.",
+        ),
+    ] = None,
+    new: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LAYER",
+            help="A layer that is not taken from --weights, such as fc where the classes are"
+            " others; may be given several times.",
         ),
     ] = None,
     epochs: options.MaybeEpochs = None,
@@ -102,7 +120,7 @@ def train(
     screen = Screen(as_json=as_json)
     chosen: dict[str, dict[str, Any]] = {
         "data": {"dataset": dataset, "image_size": image_size},
-        "model": {"name": model},
+        "model": {"name": model, "weights": weights, "new": new or None},
         "optimizer": {
             "name": optimizer,
             "lr": lr,
@@ -118,11 +136,13 @@ def train(
         },
     }
     if resume is not None:
+        del chosen["data"]["dataset"]  # the same data may lie elsewhere now
         given = [n for table in chosen.values() for n, v in table.items() if v is not None]
-        others = {"--config": config, "--out": out} | {f"--{n}": 1 for n in given}
+        others = {"--config": config, "--out": out}
+        others |= {f"--{n.replace('_', '-')}": Path() for n in given}
         if extra := [name for name, value in others.items() if value is not None]:
             raise RunError(f"--resume: {', '.join(extra)} cannot change in a run that goes on")
-        resume_training(resume, screen, device, epochs).show(screen)
+        resume_training(resume, screen, device, epochs, dataset).show(screen)
         return
     if dataset is None and config is None:
         raise RunError("train: which data set? gradproof train DATASET, or --config FILE")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gradproof.runtime.data import transforms
 from gradproof.runtime.data.cifar import load_cifar10, load_cifar100, read_cifar_batch
-from gradproof.runtime.data.dataset import Dataset
+from gradproof.runtime.data.dataset import Dataset, fingerprint
 from gradproof.runtime.data.digits import load_digits
 from gradproof.runtime.data.folder import ImageFolder, load_folder
 from gradproof.runtime.data.idx import load_idx, read_idx
@@ -21,6 +21,7 @@ __all__ = [
     "ImageSource",
     "MemoryMap",
     "batches",
+    "fingerprint",
     "load_cifar10",
     "load_cifar100",
     "load_dataset",

@@ -131,7 +131,7 @@ def read_class_names(path: Path, number: int = NUM_CLASSES) -> tuple[str, ...]:
 def read_lines(path: Path) -> tuple[str, ...]:
     """The lines of a text that are not blank. Errors: ``DataError``."""
     try:
-        lines = _read_bytes(path).decode("utf-8").splitlines()
+        lines = _read_bytes(path).decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8 text: {error}") from error
     return tuple(line.strip() for line in lines if line.strip())

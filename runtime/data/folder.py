@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from gradproof.runtime.arguments import integer
 from gradproof.runtime.data.dataset import Dataset
@@ -22,8 +22,10 @@ class ImageFolder(ImageSource):
     """The pictures below `root`, one folder for each class, read when they are wanted.
 
     size: pictures are scaled, with their proportions, until the shorter side is `size`, and cut to
-    size x size around the middle. mode: "RGB" or "L" (grey). Levels are divided by 255. Labels are
-    the positions of the folders in alphabetical order; within a class files come by name.
+    size x size around the middle. mode: "RGB" or "L" (grey). Levels are divided by 255, those of
+    16 bits by 65535; pictures are turned as their EXIF data say; transparency is left out, as are
+    files whose names begin with a dot. Labels are the positions of the folders in alphabetical
+    order; within a class files come by name.
     PyTorch: torchvision.datasets.ImageFolder with Resize and CenterCrop.
 
     Errors: DataError for a folder that is missing or has no classes, for a class without pictures,
@@ -57,7 +59,7 @@ class ImageFolder(ImageSource):
             with Image.open(path) as file:
                 if file.width * file.height > LARGEST:
                     raise DataError(f"{path}: {file.width} x {file.height} pixels are too many")
-                picture = _fitted(file.convert(self.mode), self.size)
+                picture = _fitted(_levels(file).convert(self.mode), self.size)
         except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError) as error:
             raise DataError(f"{path}: cannot be read as a picture: {error}") from error
         except SyntaxError as error:  # Pillow's, for a broken PNG
@@ -86,10 +88,28 @@ def _part(root: Path, names: tuple[str, ...]) -> Path:
 
 
 def _pictures(folder: Path) -> list[Path]:
-    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+    files = (p for p in folder.rglob("*") if p.name[0] != ".")  # macOS puts ._1.png beside 1.png
+    found = sorted(p for p in files if p.suffix.lower() in SUFFIXES)
     if not found:
         raise DataError(f"{folder}: has no pictures ({', '.join(SUFFIXES)})")
     return found
+
+
+def _levels(file: Image.Image) -> Image.Image:
+    """The picture upright, with levels of 8 bits: Pillow cuts larger ones off at 255.
+
+    >>> _levels(Image.fromarray(np.full((1, 1), 32768, np.uint16))).getpixel((0, 0))
+    128
+    """
+    upright = ImageOps.exif_transpose(file)
+    if upright.mode == "F":
+        raise ValueError("its levels are real numbers, expected 8 or 16 bits")
+    if not upright.mode.startswith("I"):
+        return upright
+    levels = np.asarray(upright.convert("I"))
+    if levels.min() < 0 or levels.max() > 65535:
+        raise ValueError("its levels are of 32 bits, expected 8 or 16")
+    return Image.fromarray(((levels + 128) // 257).astype(np.uint8))
 
 
 def _fitted(picture: Image.Image, size: int) -> Image.Image:

@@ -9,7 +9,8 @@ import numpy as np
 from gradproof.runtime.data.cifar import read_lines
 from gradproof.runtime.data.dataset import Dataset, Labels, check_labels
 from gradproof.runtime.data.npz import MAX_UNNAMED_CLASSES
-from gradproof.runtime.data.source import MemoryMap, read_npy
+from gradproof.runtime.data.numpy_files import read_npy
+from gradproof.runtime.data.source import MemoryMap
 from gradproof.runtime.errors import DataError, GradproofError
 
 ALL_NPY_NAMES = ("x_train.npy", "y_train.npy", "x_test.npy", "y_test.npy")

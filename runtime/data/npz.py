@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import lzma
-import zipfile
-import zlib
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,24 +17,13 @@ from gradproof.runtime.data.dataset import (
     dataset_from_file,
     to_unit_range,
 )
+from gradproof.runtime.data.numpy_files import DAMAGED, first_line, open_npz
 from gradproof.runtime.errors import DataError
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 CHANNELS = (1, 3)
 # Without names in the file the largest label gives their number; this bounds the list of names.
 MAX_UNNAMED_CLASSES = 65_536
-# All that zipfile, its decompressors and NumPy's header parser raise for a damaged archive.
-DAMAGED = (
-    OSError,
-    EOFError,
-    ValueError,
-    KeyError,
-    RuntimeError,
-    MemoryError,
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-)
 
 
 def load_npz(path: Path) -> Dataset:
@@ -74,15 +60,6 @@ def load_npz(path: Path) -> Dataset:
     return dataset_from_file(path, path.stem, (x_train, y_train), (x_test, y_test), classes)
 
 
-def open_npz(file: BinaryIO) -> np.lib.npyio.NpzFile:
-    """The archive in an open file, whose arrays are read on access. What a damaged one raises is in
-    `DAMAGED`."""
-    content = np.load(file, allow_pickle=False)
-    if not isinstance(content, np.lib.npyio.NpzFile):
-        raise ValueError("one .npy array, not a .npz archive")
-    return content
-
-
 def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     try:
         # Opened here, for np.load(path) leaves the file open when the archive is damaged.
@@ -95,7 +72,7 @@ def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
             wanted = [key for key in (*KEYS, "classes") if key in archive.files]
             arrays = {key: archive[key] for key in wanted}
     except DAMAGED as error:
-        raise DataError(f"{path}: cannot be read as .npz data set: {error}") from error
+        raise DataError(f"{path}: cannot be read as .npz data set: {first_line(error)}") from error
     for key, array in arrays.items():
         # NumPy hands over the raw bytes of a member that is no .npy file.
         if not isinstance(array, np.ndarray):

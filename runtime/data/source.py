@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gradproof.runtime.data.numpy_files import read_npy
 from gradproof.runtime.errors import DataError
 
 Images = NDArray[np.float32]
@@ -76,12 +76,3 @@ class MemoryMap(ImageSource):
             wrong = indices[~np.isfinite(levels).all(axis=(1, 2, 3))][0]
             raise DataError(f"{self.path}: image {wrong} has a number that is not finite")
         return np.asarray(levels, np.float32)
-
-
-def read_npy(path: Path, mmap_mode: Literal["r"] | None = None) -> NDArray[Any]:
-    """The array of a .npy file, of any shape; on disk with mmap_mode "r". Errors: DataError."""
-    try:
-        content: NDArray[Any] = np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
-    except (OSError, EOFError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as NumPy file: {error}") from error
-    return content

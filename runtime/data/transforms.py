@@ -6,6 +6,7 @@ Names and options are those of torchvision.transforms; here they act on whole ba
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -173,12 +174,16 @@ def channel_statistics(images: Any, step: int = 1024) -> tuple[list[float], list
     >>> channel_statistics(np.array([[[[1.0, 3.0]]]], np.float32))
     ([2.0], [1.0])
     """
-    parts = [np.asarray(images[k : k + step], np.float64) for k in range(0, len(images), step)]
-    counts = np.array([part[:, 0].size for part in parts])
-    means = np.stack([part.mean(axis=(0, 2, 3)) for part in parts])
-    mean = counts @ means / counts.sum()
-    squares = np.stack([((part - _column(mean)) ** 2).sum(axis=(0, 2, 3)) for part in parts])
-    deviation = np.sqrt(squares.sum(axis=0) / counts.sum())
+    starts = range(0, len(images), step)
+
+    def total(function: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Any:
+        """Of each channel, over all images; one part is in memory at a time."""
+        parts = (np.asarray(images[k : k + step], np.float64) for k in starts)
+        return sum(function(part).sum(axis=(0, 2, 3)) for part in parts)
+
+    count = len(images) * math.prod(images.shape[2:])
+    mean = total(lambda part: part) / count
+    deviation = np.sqrt(total(lambda part: (part - _column(mean)) ** 2) / count)
     return mean.tolist(), np.where(deviation > 0, deviation, 1.0).tolist()
 
 

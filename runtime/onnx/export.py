@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
@@ -36,6 +37,7 @@ BUILDERS: Mapping[str, Callable[[Step], Made]] = {
     **moves.BUILDERS,
 }
 OLDEST, USUAL = 17, 17  # opsets; 17 is the first with LayerNormalization
+LARGEST = 2**31 - 1  # bytes: a message of protobuf is no longer
 BATCH = "batch"  # the name of the free extent in the file
 
 
@@ -61,10 +63,11 @@ def export(
     negative_slope, LRN's alpha, beta, k) are float32, also for a float64 model. `f` is complete or
     still the old file; the model is as it was.
 
-    Errors: GradproofError where onnx is not installed, where an operator has no ONNX form, as a
-    user's own (naming the layer and the operator), or where what the model does depends on the
-    batch in another way than by extents; ArgumentError and DTypeError for other arguments;
-    ShapeError where the model does not take such an input; DataError where `f` cannot be written.
+    Errors: GradproofError where onnx is not installed, where the parameters take 2 GiB or more,
+    where an operator has no ONNX form, as a user's own (naming the layer and the operator), or
+    where what the model does depends on the batch in another way than by extents; ArgumentError
+    and DTypeError for other arguments; ShapeError where the model does not take such an input;
+    DataError where `f` cannot be written.
 
     >>> import tempfile, gradproof as gp
     >>> model = gp.nn.Sequential(gp.nn.Linear(3, 2), gp.nn.ReLU())
@@ -81,6 +84,7 @@ def export(
             f"onnx.export: opset_version={opset_version!r}, expected an integer from {OLDEST} to "
             f"{newest}"
         )
+    _check_size(model)
     examples = _examples(model, args)
     recording = record_forward(model, examples, dynamic_batch)
     inputs = _names("input", input_names, len(recording.inputs))
@@ -108,6 +112,18 @@ def _onnx() -> Any:
         raise GradproofError(
             "onnx.export needs the package onnx, which is not installed: pip install onnx"
         ) from error
+
+
+def _check_size(model: Module) -> None:
+    """Errors: GradproofError where the parameters alone are more than a file holds."""
+    tensors = [t for module in model.modules() for t in module.parameters(recurse=False)]
+    total = sum(math.prod(t.shape) * t.dtype.itemsize for t in {id(t): t for t in tensors}.values())
+    if total > LARGEST:
+        raise GradproofError(
+            f"onnx.export: the parameters take {total / 2**30:.3g} GiB, an ONNX file holds less"
+            f" than {(LARGEST + 1) / 2**30:.3g}; export the model in parts"
+            + (", or as float32" if "float64" in {str(t.dtype) for t in tensors} else "")
+        )
 
 
 def _examples(model: Module, args: Any) -> list[Example]:
