@@ -292,12 +292,12 @@ class Trainer:
         if self._stop:
             raise _Stopped
 
-    def diverged(self, where: str, what: str) -> str:
-        """That training stopped, where, why, and what to try; for errors."""
+    def diverged(self, why: str) -> str:
+        """That training stopped, why, and what to try; for errors."""
         watched = active_watch() is not None
         given = self.clip_grad_norm, self.scheduler, watched
         ways = advice(self.model, self.optimizer.lr, self.progress.step, *given)
-        return f"training stopped {where}: {what}. {ways}"
+        return f"training stopped: {why}. {ways}"
 
     @contextmanager
     def _finite(self, where: str) -> Iterator[Callable[[float], None]]:
@@ -306,12 +306,12 @@ class Trainer:
 
         def check(loss: float) -> None:
             if not math.isfinite(loss):
-                raise DivergenceError(self.diverged(where, f"the loss is {loss}"))
+                raise DivergenceError(self.diverged(f"the loss is {loss} {where}"))
 
         try:
             yield check
         except AnomalyError as error:
-            raise AnomalyError(self.diverged(where, str(error))) from error
+            raise AnomalyError(self.diverged(f"{where}, {error}")) from error
 
 
 class _Stopped(Exception):

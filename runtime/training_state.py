@@ -53,9 +53,9 @@ def _check_finite(trainer: Trainer, arrays: Mapping[str, NDArray[Any]]) -> None:
         if name in trained or name.startswith("optimizer/"):
             finite = np.isfinite(value)
             if not finite.all():
-                what = f"{name}: {counted(value, ~finite)}; no checkpoint is made of it"
-                where = f"after step {trainer.progress.step}"
-                raise DivergenceError(trainer.diverged(where, what))
+                after = f"after step {trainer.progress.step}, {name}: {counted(value, ~finite)}"
+                why = f"{after}; no checkpoint is made of it"
+                raise DivergenceError(trainer.diverged(why))
 
 
 def restore(trainer: Trainer, checkpoint: Checkpoint) -> None:
