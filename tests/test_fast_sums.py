@@ -156,16 +156,18 @@ def within_bounds(job: Job, level: float) -> bool:
     """Let D be the range of a channel's values, s the number of shares, n <= 4096 of values in one.
     A share takes d = z - b, |d| <= D, with one rounding, in a chain of at most c = min(n, 64 + n/4)
     additions: S = sum d is off by (c + 1)*u*nD, Q = sum d^2 by (c + 3)*u*nD^2, so Q - S^2/n by
-    (3c + 7)*u*nD^2. Merging rounds each running number a few times for each share: the mean by
-    4s*u*D, the squares by 8s*u*N*D^2. At last the mean is added to the first b."""
+    (3c + 7)*u*nD^2. Its at most r = n/32 runs round the mean by 4r*u*D, the squares by 8r*u*nD^2.
+    Merging adds shares in chains of p = 16 + s/16: the mean is off by (p + 4)*u*D, the squares by
+    (p + 9)*u*N*D^2. At last the mean is added to the first b."""
     z = job.get("z").astype(np.float64)
     height = 4
     size = next(n for k in job.kernels for t, n in k.scratch if t.endswith("_shares"))
     slots = size // (height * 16 * -(-z.shape[1] // 16))
-    chain = 64 + z[:, 0].size / slots / 4 + 16
+    values = z[:, 0].size / slots
+    chain, runs, merged = 64 + values / 4 + 16, values / 32, 16 + slots / 16
     wide = z.max((0, 2, 3)) - z.min((0, 2, 3))
-    mean = U * ((chain + 4 * slots + 4) * wide + 2 * abs(level) + 10)
-    var = U * (3 * chain + 8 * slots + 7) * wide**2
+    mean = U * ((chain + 4 * runs + merged + 4) * wide + 2 * abs(level) + 10)
+    var = U * (3 * chain + 7 + 8 * runs + merged + 9) * wide**2
     near = np.abs(job.get("mean") - z.mean((0, 2, 3))) <= mean
     return bool(near.all() and (np.abs(job.get("var") - z.var((0, 2, 3))) <= var).all())
 
@@ -173,7 +175,7 @@ def within_bounds(job: Job, level: float) -> bool:
 def without_base(kernels: Kernels | None) -> Kernels:
     """Sums of z and z^2 themselves."""
     assert kernels is not None
-    first = re.compile(r"^.*if \((t|shares_.*) == 0.*\) .*$", re.MULTILINE)
+    first = re.compile(r"^.*if \((t|tiles_.*) == 0.*\) .*$", re.MULTILINE)
     cut = tuple(replace(k, text=first.sub("", k.text)) for k in kernels)
     assert cut != kernels
     return cut

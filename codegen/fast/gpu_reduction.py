@@ -15,8 +15,9 @@ from gradproof.codegen.fast.gpu_elements import Elements, Scratch
 from gradproof.codegen.fast.gpu_matrix import digits
 from gradproof.codegen.fast.kernel import FastKernel
 from gradproof.codegen.fast.nest import Reduction
-from gradproof.codegen.fast.vector_sums import PIECE, Set, Sums, reduce_set
+from gradproof.codegen.fast.vector_sums import Set, Sums, reduce_set
 
+RUN = 256  # terms that a work-item adds up one by one
 BASE, CENTER = sp.Symbol("base_", real=True), sp.Symbol("center_", real=True)
 
 
@@ -55,7 +56,7 @@ class Tree(Elements):
 
     def _terms(self, own: Sums, found: Set, terms: int) -> None:
         """Every `local`-th term, in runs that are added up one by one."""
-        w, run = self.w, PIECE * self.local
+        w, run = self.w, RUN * self.local
         names, (begin, end, most) = own.names, self._range_of(terms)
         first = "item_" if begin == "0" else f"{begin} + item_"
         runs = most > run

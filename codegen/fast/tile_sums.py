@@ -8,8 +8,9 @@ of its elements while they are in registers. Each work-group leaves its share in
 
 and a last kernel adds the slots up. Of a mean and variance a share is the first value b, the sums
 S of d = x - b and Q of d^2, and the number n of values: relative to b nothing large cancels. Its
-mean is b + S/n and its squared deviations are Q - S^2/n; shares are merged by the formula of Chan,
-Golub and LeVeque (see moments.py), their means taken relative to the first b.
+mean is b + S/n and its squared deviations are Q - S^2/n. Relative to the first b, the mean of all
+is the sum of n (b + S/n) over that of n; the squared deviations add up those of the shares and
+n times the square of the distance of a share's mean from that of all.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from gradproof.codegen.fast.vector import vector_kernel
 from gradproof.codegen.fast.vector_group import grouped
 from gradproof.codegen.render import environment
 
+PART = 16  # shares that are added up one by one
 _MARK = "~"  # begins the names of the terms' targets, which are no tensors
 
 
@@ -216,7 +218,7 @@ def _moments(
     value = value_text(var.value, {"a0": "squares_"}, frozenset({"a0"}))
     text = environment().get_template("fast_shares.cl.j2").render(
         name=name, slots=slots, blocks=s.blocks, height=s.height, base=s.rows[term].first,
-        count=s.height - 1, places=places, value=value,
+        count=s.height - 1, places=places, value=value, part=PART,
     )  # fmt: skip
     tensors = ((shares, False), (mean.out.tensor, True), (var.out.tensor, True))
-    return FastKernel(name, text, tensors, s.blocks, flops=12 * slots * s.channels)
+    return FastKernel(name, text, tensors, s.blocks, flops=20 * slots * s.channels)

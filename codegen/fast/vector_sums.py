@@ -1,8 +1,9 @@
 """Reductions in a kernel's text: loops, guards, accumulators, horizontal sums.
 
-Sums add up each step of an outer loop on its own, and cut a long loop in pieces, so that the error
-grows like the sum of the extents; the innermost loop has several accumulators, since an addition
-waits for the one before.
+Sums add up each step of an outer loop on its own, and cut a long loop in pieces and these again, so
+that no term is added to more than a few others one after another: n equal terms, added up by one
+accumulator, would lose n times as much. The innermost loop has several accumulators, since an
+addition waits for the one before.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from gradproof.codegen.fast.affine import Affine
 from gradproof.codegen.fast.nest import Loop, Reduction
 from gradproof.codegen.fast.vector_scope import Writer
 
-PIECE = 256  # terms in one run of an accumulator
-FEW = 32  # terms that need no partial sums
+PIECES = (512, 32)  # terms that are summed on their own, in a longer loop
+FEW = 8  # terms that need no partial sums
 ACCUMULATORS = {1: 4, 2: 2, 3: 2}  # by the number of reductions in a loop
 
 
@@ -158,18 +159,33 @@ class Sums:
 
     def _inner(self, loop: Loop, names: list[str], guards: tuple[Affine, ...]) -> None:
         v, n = loop
-        if n <= 2 * PIECE:
-            self._run(v, str(self.start.get(v, 0)), str(n), n, names, guards)
+        lengths = [k for k in PIECES if k < n - self.start.get(v, 0)] if self._adds() else []
+        self._pieces(loop, (str(self.start.get(v, 0)), str(n)), lengths, names, guards)
+
+    def _pieces(
+        self, loop: Loop, ends: tuple[str, str], lengths: Sequence[int], names: list[str],
+        guards: tuple[Affine, ...],
+    ) -> None:  # fmt: skip
+        """A loop, in pieces of the first length, these in pieces of the next."""
+        v, n = loop
+        if not lengths:
+            self._run(v, *ends, n, names, guards)
             return
-        piece = f"{v}_c"
-        header = f"for (int {piece} = {self.start.get(v, 0)}; {piece} < {n}; {piece} += {PIECE})"
+        length, *rest = lengths
+        piece = f"{v}_c{length}"
+        end, begin = f"{piece}_end", ends[0]
+        header = f"for (int {piece} = {begin}; {piece} < {ends[1]}; {piece} += {length})"
         self.w.open(header, frozenset({piece}))
-        end = f"{piece}_end"
-        self.w.line(f"const int {end} = {n} - {piece} < {PIECE} ? {n} : {piece} + {PIECE};")
-        parts = self.partial(names, [loop])
-        self._run(v, piece, end, n, parts, guards)
+        last = f"{ends[1]} - {piece} < {length}"
+        self.w.line(f"const int {end} = {last} ? {ends[1]} : {piece} + {length};")
+        parts = self.partial(names, [(v, length)])
+        self._pieces((v, length), (piece, end), rest, parts, guards)
         self.add(names, parts)
         self.w.close()
+
+    def _adds(self) -> bool:
+        """Whether there is a sum among the reductions: only sums lose by a long loop."""
+        return any(r.kind == "sum" for _, r in self.s.members)
 
     def _run(
         self, v: str, start: str, end: str, n: int, names: list[str], guards: tuple[Affine, ...]

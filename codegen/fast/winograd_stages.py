@@ -30,6 +30,7 @@ from gradproof.codegen.fast.winograd_tiles import (
 )
 
 SOON_BYTES = 192_000  # that a work-group asks for before its products; more would not stay
+PART = 4  # blocks of 16 channels whose products are summed on their own
 _VECTOR = 4 * LANES
 
 
@@ -131,7 +132,7 @@ def _tiles_kernel(
     text = render_part(
         "tiles", name=name, arguments=out.arguments, products=count, near=near,
         lane_blocks=t.extents["lane"], tiles=t.tiles, columns=b.columns, lanes=b.lanes,
-        together=b.together, column_row=column_row, sum_row=sum_row, weights_row=row,
+        together=b.together, chain=PART, column_row=column_row, sum_row=sum_row, weights_row=row,
         decode=t.decode(), base=base, into=into, back=back, pointers=out.pointers, unroll=4,
         before=out.before, after=out.after, soon=_soon(t, b, out),
         pieces=machine.pieces, piece=piece_type(machine.pieces), LANES=LANES,
