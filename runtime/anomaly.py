@@ -73,8 +73,9 @@ def detect_anomaly(check_nan: bool = True, check_inf: bool = True) -> Iterator[N
     >>> with gp.autograd.detect_anomaly():
     ...     gp.functional.div(x, y)
     Traceback (most recent call last):
-    gradproof.runtime.errors.AnomalyError: div: forward of operator div, kernel div_z, wrote output: \
-1 of 2 elements not finite (1 Inf), the first at (1,): inf; it read input: finite, other: finite
+    gradproof.runtime.errors.AnomalyError: div: forward of operator div, kernel div_z, wrote \
+output: 1 of 2 elements not finite (1 Inf), the first at (1,): inf; it read input: finite, other: \
+finite
     """
     token = _watch.set(_watch_of(True, check_nan, check_inf))
     try:
@@ -83,7 +84,7 @@ def detect_anomaly(check_nan: bool = True, check_inf: bool = True) -> Iterator[N
         _watch.reset(token)
 
 
-class set_detect_anomaly:  # noqa: N801 - PyTorch's name; a function that can be a block too
+class set_detect_anomaly:
     """Check from now on, or no longer; as a block, until its end. See `detect_anomaly`.
 
     >>> with set_detect_anomaly(True), set_detect_anomaly(False):

@@ -186,8 +186,8 @@ class Config(Table, frozen=True):
     >>> Config.of({"train": {"epoch": 3}})
     Traceback (most recent call last):
     gradproof.runtime.errors.RunError: Object contains unknown field `epoch` - at `$.train`; \
-expected accumulate, batch_size, clip_grad_norm, drop_last, dtype, early_stopping, epochs, \
-label_smoothing, precision, recompute, seed
+expected accumulate, batch_size, clip_grad_norm, detect_anomaly, drop_last, dtype, early_stopping, \
+epochs, label_smoothing, precision, recompute, seed
     """
 
     data: Data = Data()

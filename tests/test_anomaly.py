@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -267,7 +266,7 @@ def test_infinities_can_be_meant() -> None:
             F.mul(gp.tensor([[1.0, 0.0]]), mask)
     with detect_anomaly(check_nan=False):
         F.mul(gp.tensor([[1.0, 0.0]]), gp.tensor([[1.0, np.nan]]))
-    with detect_anomaly(), pytest.raises(AnomalyError, match="^add: .*other: 1 of 2"):
+    with detect_anomaly(), pytest.raises(AnomalyError, match=r"^add: .*other: 1 of 2"):
         F.add(scores, mask)
 
 

@@ -92,7 +92,7 @@ class Expected:
 
 def expected(kind: str, d: Data, training: bool, planned: bool) -> Expected:
     """The mean m is off by e: where terms are summed as they are, in N chains of L and one of N,
-    by (N + L + 2)*u*max|z|; a planned kernel sums z - z0, |z - z0| <= D, in chains of c <= n/4 + 80,
+    by (N + L + 2)*u*max|z|; a planned kernel sums z - z0, |z - z0| <= D, in chains c <= n/4 + 80,
     and rounds m twice. z - m is exact but for one rounding, so the variance is off by
     e^2 + (c + 4)*u*(var + e^2), whatever the level is, and r = 1/sqrt(var + eps) by half of that,
     relatively, and 3u. With h = (z - m)*r, off by H = e*r + |h|*(rel(r) + 2u):
