@@ -116,7 +116,7 @@ class Node:
             operands,
             {n: v for n, v in binding.sizes.items() if n not in binding.operator.derived},
             {n: self.scalars[n] for n in operator.scalars},
-            label=f"gradient of {self.label}",
+            label=f"gradient of {self.place or self.label}",
             wanted=frozenset(names.values()),
         )
         return {n: out[bar] for n, bar in names.items()}

@@ -73,9 +73,7 @@ class Tape:
     actions: list[Callable[[], None]] = field(default_factory=list)
     gradients: list[Tensor] = field(default_factory=list)  # those that the recorded step made
     bound: dict[Storage, tuple[Tensor, Any]] = field(default_factory=dict)  # with its buffer
-    checks: dict[int, Applied] = field(
-        default_factory=dict
-    )  # operators, by the number of actions at their end
+    checks: dict[int, Applied] = field(default_factory=dict)  # by the actions until then
 
     def add(self, launch: Launch) -> None:
         """Record a launch."""
@@ -236,7 +234,7 @@ def _check(
 ) -> None:
     """Errors: AnomalyError, see `detect_anomaly`; the replays of a recording check the same."""
     watch = active_watch()
-    if watch is None and not _tapes:
+    if (watch is None and not _tapes) or not computed:
         return
     written = {id(t.storage) for t in computed.values()}
     replaced = frozenset(n for n, t in operands.items() if id(t.storage) in written)
