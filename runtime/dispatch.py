@@ -21,7 +21,7 @@ from gradproof.runtime.binding import Binding
 from gradproof.runtime.errors import DeviceError, DTypeError, GradproofError
 from gradproof.runtime.manifest import Argument, KernelSpec, Operator
 from gradproof.runtime.repeats import is_repeat
-from gradproof.runtime.schedule import REALS, Plan, choose_phases, plan_tiles
+from gradproof.runtime.schedule import REALS, Plan, choose_phases, constants, plan_tiles
 from gradproof.runtime.trace import Scalar, active_trace
 
 if TYPE_CHECKING:
@@ -374,7 +374,7 @@ def _reference(
 def reference_options(op: Operator, dtype: str) -> list[str]:
     """How reference kernels are built: each size is a place in their last argument."""
     sizes = [f"-DSIZE_{s}=sizes[{k}]" for k, s in enumerate(op.sizes)]
-    return [f"-DREAL={REALS[dtype]}", *sizes]
+    return [f"-DREAL={REALS[dtype]}", *constants(dtype), *sizes]
 
 
 @lru_cache(maxsize=4096)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from math import prod
 from typing import Any
 
 from gradproof.codegen.fast.again import computed_again
@@ -56,6 +57,10 @@ def as_data(
         "inside": _layouts(inside),
         "sizes": dict(memory.sizes),
         "places": {b: [needs[b].dtype, *place] for b, place in memory.places.items()},
+        "elements": {
+            b: [memory.places[b][1] if n.key else n.elements, _has_gaps(program, b)]
+            for b, n in needs.items()
+        },
     }
 
 
@@ -104,6 +109,12 @@ def _needs(program: Program, external: Collection[str], whole: Collection[str]) 
         kind = "int" if re.split("[~^]", b)[0] in whole else "real"
         needs[b] = Need(size, kind, first[b], last[b], key)
     return needs
+
+
+def _has_gaps(program: Program, b: str) -> bool:
+    """Whether a buffer has places that no element lies at: a border, a block that is not full."""
+    layout = program.layouts.get(b)
+    return layout is not None and layout.size > prod(layout.shape)
 
 
 def _zero(
