@@ -31,6 +31,8 @@ def as_data(
     needs = _needs(program, step.external, whole)
     memory = share(needs, tight=recompute)
     _zero(program, memory.zeroed, needs, vectors)
+    outside = {b: x for b, x in home.items() if b in step.external}
+    inside = {b: x for b, x in program.layouts.items() if b in memory.places}
     return {
         "source": fast_program(program.kernels.values(), vectors),
         "options": {d: list(fast_options(d)) for d in ("float32", "float64")},
@@ -39,6 +41,7 @@ def as_data(
             {
                 "kernel": x.kernel,
                 "buffers": list(x.buffers),
+                "writes": list(x.writes),
                 "scalars": [list(s) for s in x.scalars],
                 "sizes": list(x.sizes),
                 "groups": x.groups,
@@ -50,17 +53,23 @@ def as_data(
             }
             for x in program.launches
         ],
-        "layouts": {
-            b: {"shape": x.shape, "axes": x.axes, "low": x.low}
-            for b, x in home.items()
-            if b in step.external and x.axes != Layout.row_major(x.shape).axes
-        },
+        "layouts": _layouts(outside),
+        "inside": _layouts(inside),
         "sizes": dict(memory.sizes),
         "places": {b: [needs[b].dtype, *place] for b, place in memory.places.items()},
         "elements": {
             b: [memory.places[b][1] if n.key else n.elements, _has_gaps(program, b)]
             for b, n in needs.items()
         },
+    }
+
+
+def _layouts(known: Mapping[str, Layout]) -> dict[str, Any]:
+    """Those that are not row-major."""
+    return {
+        b: {"shape": x.shape, "axes": x.axes, "low": x.low}
+        for b, x in known.items()
+        if x.axes != Layout.row_major(x.shape).axes
     }
 
 
