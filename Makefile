@@ -3,6 +3,7 @@
 #   make test            the tests (make test-all: the slow ones too)
 #   make check           ruff and mypy
 #   make bench           timings, beside PyTorch where .venv has it (ARGS=layers: a part)
+#   make matrix          every OpenCL driver here: kernels compiled, self-test, training, memory
 #   make generate        rewrite generated/ from the definitions
 #   make clean           remove what these targets wrote, .venv included
 # PYTHON chooses the interpreter of a new .venv; ARGS is handed to the command that runs.
@@ -18,7 +19,7 @@ PYTEST := $(BIN)/python -m pytest -rs -n 2
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all check bench generate clean
+.PHONY: help demo test test-all check bench matrix generate clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
@@ -39,6 +40,9 @@ check: .venv/stamp-dev
 
 bench: .venv/stamp-run
 	$(BIN)/python benchmarks/vs_torch.py $(ARGS)
+
+matrix: .venv/stamp-dev
+	$(BIN)/python benchmarks/matrix.py $(ARGS)
 
 generate: .venv/stamp-dev
 	$(BIN)/gradproof generate $(ARGS)

@@ -14,107 +14,37 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
-import shutil
-import subprocess
 import sys
-import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+if __name__ == "__main__":  # run as a file: what is imported lies beside it
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 import gradproof as gp
+from benchmarks.portability.offline import TARGETS, Report, compiled, versions
 from gradproof.runtime.models import resnet20
 from gradproof.runtime.plan import planned_data
 from gradproof.runtime.step import TrainingStep
 from gradproof.runtime.tensor import tensor
 
-CLANG = "clang-15"
-LIBRARY = Path("/usr/lib/clc")
-PTX, SASS, AMD = "sm_75", ("sm_75", "sm_90"), "gfx1030"
-COMMON = ("-x", "cl", "-cl-std=CL1.2", "-Werror", "-Wno-linker-warnings", "-O3", "-S")
-HEADER = ("-Xclang", "-finclude-default-header", "-Xclang", "-mlink-builtin-bitcode", "-Xclang")
 BATCH = 32
-Report = dict[str, dict[str, int]]  # kernel -> what it needs
+AMD = "gfx1030"
+NAMES = (AMD, "sm_75", "sm_90")
 
 
 def missing() -> str:
-    """What must be installed, empty where nothing is."""
-    if shutil.which(CLANG) is None:
-        return f"{CLANG} is not installed (Debian: clang-15 libclc-15 libclc-15-dev)"
-    names = ("nvptx64--nvidiacl.bc", "amdgcn--amdhsa.bc")
-    absent = [n for n in names if not (LIBRARY / n).is_file()]
-    return f"{LIBRARY}: no {', '.join(absent)} (Debian: libclc-15)" if absent else ""
+    """What must be installed for AMD's target, empty where nothing is."""
+    return next(t for t in TARGETS if t.name == AMD).missing()
 
 
 def reports(source: str, options: Sequence[str]) -> dict[str, Report]:
-    """What each kernel of a program needs, by target. Errors: CalledProcessError."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        (folder / "k.cl").write_text(source, "utf-8")
-        _clang(
-            folder,
-            options,
-            "k.ptx",
-            "nvptx64--nvidiacl",
-            ("-Xclang", "-target-cpu", "-Xclang", PTX),
-        )
-        _clang(folder, options, "k.s", "amdgcn--amdhsa", (f"-mcpu={AMD}", "-nogpulib"))
-        found = {AMD: dict(amd_report((folder / "k.s").read_text("utf-8")))}
-        for arch in SASS if shutil.which("ptxas") else ():
-            command = ["ptxas", f"-arch={arch}", "-v", str(folder / "k.ptx"), "-o", "/dev/null"]
-            done = subprocess.run(command, check=True, capture_output=True, text=True)
-            found[arch] = dict(nvidia_report(done.stderr))
-    return found
-
-
-def _clang(
-    folder: Path, options: Sequence[str], out: str, library: str, target: Sequence[str]
-) -> None:
-    triple = "amdgcn-amd-amdhsa" if library.startswith("amd") else library
-    files = (str(LIBRARY / f"{library}.bc"), "-o", str(folder / out), str(folder / "k.cl"))
-    command = [CLANG, *COMMON, *options, "-target", triple, *target, *HEADER, *files]
-    subprocess.run(command, check=True)
-
-
-def nvidia_report(text: str) -> Iterator[tuple[str, dict[str, int]]]:
-    """Out of what `ptxas -v` says.
-
-    >>> text = '''Compiling entry function 'k' for 'sm_75'
-    ... 0 bytes stack frame, 4 bytes spill stores, 8 bytes spill loads
-    ... Used 96 registers, used 1 barriers, 9216 bytes smem'''
-    >>> dict(nvidia_report(text))
-    {'k': {'registers': 96, 'spilled': 12, 'local': 9216}}
-    """
-    for part in text.split("Compiling entry function '")[1:]:
-        numbers = {
-            "registers": _first(r"Used (\d+) registers", part),
-            "spilled": _first(r"(\d+) bytes spill stores", part)
-            + _first(r"(\d+) bytes spill loads", part),
-            "local": _first(r"(\d+) bytes smem", part),
-        }
-        yield part.split("'")[0], numbers
-
-
-def amd_report(text: str) -> Iterator[tuple[str, dict[str, int]]]:
-    """Out of the notes at the end of the assembly. spilled: registers, of vectors and scalars."""
-    for part in text.split(".amdhsa_kernel")[-1].split("  - .args:")[1:]:
-        numbers = {
-            "registers": _first(r"\.vgpr_count:\s+(\d+)", part),
-            "scalars": _first(r"\.sgpr_count:\s+(\d+)", part),
-            "spilled": _first(r"\.vgpr_spill_count:\s+(\d+)", part)
-            + _first(r"\.sgpr_spill_count:\s+(\d+)", part),
-            "local": _first(r"\.group_segment_fixed_size:\s+(\d+)", part),
-        }
-        yield re.search(r"\.name:\s+(\w+)", part)[1], numbers  # type: ignore[index]
-
-
-def _first(pattern: str, text: str) -> int:
-    found = re.search(pattern, text)
-    return int(found[1]) if found else 0
+    """What each kernel of a program needs, by target. Errors: CompileError."""
+    return compiled(source, options, [t for t in TARGETS if t.name in NAMES and not t.missing()])
 
 
 def resnet20_plan() -> Mapping[str, Any]:
@@ -164,23 +94,15 @@ def main() -> int:
     listed = rows(plan, found)
     print(table(listed, sorted(found)))
     spilled = {t: sum(r[t]["spilled"] > 0 for r in listed) for t in found}
-    print(f"kernels that spill: {spilled}; without ptxas: {not shutil.which('ptxas')}")
+    print(f"kernels that spill: {spilled}; compiled for {sorted(found)}")
     if arguments.json:
         record: dict[str, Any] = {
             "work": f"ResNet-20, batch {BATCH}, training step, float32",
             "kernels": listed,
         }
-        record |= {"compilers": _versions(), "kernels_that_spill": spilled}
+        record |= {"compilers": versions(), "kernels_that_spill": spilled}
         arguments.json.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
     return 0
-
-
-def _versions() -> dict[str, str]:
-    tools = [t for t in (CLANG, "ptxas") if shutil.which(t)]
-    said = {t: subprocess.run([t, "--version"], capture_output=True, text=True, check=True).stdout
-            for t in tools}  # fmt: skip
-    return {t: next(x for x in text.splitlines() if "ersion" in x or "release" in x)
-            for t, text in said.items()}  # fmt: skip
 
 
 if __name__ == "__main__":

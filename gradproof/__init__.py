@@ -21,6 +21,7 @@ _WHERE = {
     "EpochResult": "gradproof.runtime.trainer:EpochResult",
     "Tensor": "gradproof.runtime.tensor:Tensor",
     "Trainer": "gradproof.runtime.trainer:Trainer",
+    "autograd": "gradproof.runtime.autograd",
     "check_gradients": "gradproof.runtime.check:check_gradients",
     "compile": "gradproof.runtime.compile:compile",
     "data": "gradproof.runtime.data",
@@ -52,6 +53,7 @@ __all__ = [
     "Tensor",
     "Trainer",
     "__version__",
+    "autograd",
     "check_gradients",
     "compile",
     "data",
@@ -79,7 +81,17 @@ __all__ = [
 
 if TYPE_CHECKING:  # the same table for type checkers and editors
     from gradproof.derive.language import Definition, operator
-    from gradproof.runtime import data, errors, functional, models, nn, onnx, optim, utils
+    from gradproof.runtime import (
+        autograd,
+        data,
+        errors,
+        functional,
+        models,
+        nn,
+        onnx,
+        optim,
+        utils,
+    )
     from gradproof.runtime.check import check_gradients
     from gradproof.runtime.compile import compile
     from gradproof.runtime.device import list_devices as devices

@@ -15,13 +15,16 @@ from functools import cache
 
 import numpy as np
 
+from gradproof.runtime.anomaly import active_watch, place_of_call
+from gradproof.runtime.anomaly import detect_anomaly as detect_anomaly
+from gradproof.runtime.anomaly import set_detect_anomaly as set_detect_anomaly
 from gradproof.runtime.binding import Binding, bind
-from gradproof.runtime.dispatch import execute
+from gradproof.runtime.dispatch import execute, is_recording
 from gradproof.runtime.errors import DTypeError, GradproofError
 from gradproof.runtime.manifest import Operator, operators
 from gradproof.runtime.sizes import size_expression
 from gradproof.runtime.tensor import Tensor, is_grad_enabled, tensor
-from gradproof.runtime.trace import Scalar
+from gradproof.runtime.trace import Scalar, active_trace
 
 PREFIX = "grad_"
 BACKWARD = "_backward"
@@ -54,6 +57,7 @@ class Node:
     versions: Mapping[str, int] = field(default_factory=dict)  # of operands and saved tensors
     scalars: Mapping[str, Scalar] = field(default_factory=dict)
     again: Callable[[], Node] | None = None  # gives such a node with tensors, where it has none
+    place: str = ""  # the layer, where it was asked for
 
     def __post_init__(self) -> None:
         if (made := _made.get()) is not None:
@@ -68,7 +72,9 @@ class Node:
         they are computed from was changed since.
         """
         if self.again is not None:
-            return self.again().pull(cotangents, wanted, create_graph)
+            node = self.again()
+            node.place = self.place  # it was made outside of the layers around it
+            return node.pull(cotangents, wanted, create_graph)
         if self.binding is None:
             (name, source), (gradient,) = *self.inputs.items(), cotangents.values()
             return {name: view(gradient, source.shape)}
@@ -82,7 +88,8 @@ class Node:
             if n in cotangents or PREFIX + n in read:
                 known[PREFIX + n] = self._cotangent(self.binding, n, cotangents)
         operands = {n: t for n, t in known.items() if n in read}
-        out = execute(self.binding, kernels, operands, self.scalars, label=self.label)
+        scalars, place = self.scalars, self.place
+        out = execute(self.binding, kernels, operands, scalars, label=self.label, place=place)
         return {n: out[PREFIX + n] for n in wanted}
 
     def _apply_backward(
@@ -109,7 +116,7 @@ class Node:
             operands,
             {n: v for n, v in binding.sizes.items() if n not in binding.operator.derived},
             {n: self.scalars[n] for n in operator.scalars},
-            label=f"gradient of {self.label}",
+            label=f"gradient of {self.place or self.label}",
             wanted=frozenset(names.values()),
         )
         return {n: out[bar] for n, bar in names.items()}
@@ -182,7 +189,8 @@ def apply(
     saved = read & set(variant.saved)
     outputs = [n for n in variant.outputs if wanted is None or n in wanted]
     kernels = binding.forward(frozenset({*outputs, *also, *saved} - set(given)))
-    computed = execute(binding, kernels, given, scalars or {}, label=label)
+    place = place_of_call(label) if _places_matter() else ""
+    computed = execute(binding, kernels, given, scalars or {}, label=label, place=place)
     if recording:
         known = given | computed
         node = Node(
@@ -194,12 +202,18 @@ def apply(
             saved={n: known[n] for n in saved},
             versions={n: known[n].storage.version for n in {*given, *saved}},
             scalars=dict(scalars or {}),
+            place=place,
         )
         for name in outputs:
             computed[name].output = name
             if PREFIX + name in read:  # else it depends on no operand that requires a gradient
                 computed[name].node = node
     return computed
+
+
+def _places_matter() -> bool:
+    """Whether what is computed now is, or may later be, checked for anomalies."""
+    return active_watch() is not None or active_trace() is not None or is_recording()
 
 
 def view(source: Tensor, shape: tuple[int, ...]) -> Tensor:

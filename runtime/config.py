@@ -165,6 +165,7 @@ class Train(Table, frozen=True):
     accumulate: Count = 1
     clip_grad_norm: Annotated[float, Meta(gt=0.0)] | None = None
     recompute: bool = False
+    detect_anomaly: bool = False
     label_smoothing: Part = 0.0
     early_stopping: Count | None = None
 
@@ -185,8 +186,8 @@ class Config(Table, frozen=True):
     >>> Config.of({"train": {"epoch": 3}})
     Traceback (most recent call last):
     gradproof.runtime.errors.RunError: Object contains unknown field `epoch` - at `$.train`; \
-expected accumulate, batch_size, clip_grad_norm, drop_last, dtype, early_stopping, epochs, \
-label_smoothing, precision, recompute, seed
+expected accumulate, batch_size, clip_grad_norm, detect_anomaly, drop_last, dtype, early_stopping, \
+epochs, label_smoothing, precision, recompute, seed
     """
 
     data: Data = Data()
@@ -213,6 +214,7 @@ label_smoothing, precision, recompute, seed
         ['model.name', 'model.dropout']
         """
         free = {"epochs", "early_stopping", "recompute", "dataset", "weights", "new"}
+        free |= {"detect_anomaly"}
         tables = {t: v for t, v in msgspec.to_builtins(self).items() if isinstance(v, dict)}
         del tables["checkpoints"]
         return {

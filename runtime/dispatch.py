@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gradproof.runtime.anomaly import Applied, active_watch
 from gradproof.runtime.binding import Binding
 from gradproof.runtime.errors import DeviceError, DTypeError, GradproofError
 from gradproof.runtime.manifest import Argument, KernelSpec, Operator
 from gradproof.runtime.repeats import is_repeat
-from gradproof.runtime.schedule import REALS, Plan, choose_phases, plan_tiles
+from gradproof.runtime.schedule import REALS, Plan, choose_phases, constants, plan_tiles
 from gradproof.runtime.trace import Scalar, active_trace
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class Tape:
     actions: list[Callable[[], None]] = field(default_factory=list)
     gradients: list[Tensor] = field(default_factory=list)  # those that the recorded step made
     bound: dict[Storage, tuple[Tensor, Any]] = field(default_factory=dict)  # with its buffer
+    checks: dict[int, Applied] = field(default_factory=dict)  # by the actions until then
 
     def add(self, launch: Launch) -> None:
         """Record a launch."""
@@ -83,8 +85,11 @@ class Tape:
         """Do everything again, on the same tensors."""
         if any(storage.buffer is not b for storage, (_, b) in self.bound.items()):
             self._bind()  # a planned step has moved some of them
-        for action in self.actions:
+        watch = active_watch()
+        for k, action in enumerate(self.actions, 1):
             action()
+            if watch is not None and k in self.checks:
+                self.checks[k].check(watch)
 
     def _bind(self) -> None:
         for action in self.actions:
@@ -176,11 +181,13 @@ def execute(
     *,
     into: Mapping[str, Tensor] | None = None,
     label: str,
+    place: str = "",
 ) -> dict[str, Tensor]:
     """Run kernels in order on operands; every tensor that they compute is returned by name.
 
     into: target -> tensor to write to, in place of a new one. scalars: a function is asked at
-    every launch. Errors: DTypeError and DeviceError where operands do not go together.
+    every launch. place: the layer, where it is known better than `label` says. Errors: DTypeError
+    and DeviceError where operands do not go together; AnomalyError, see `detect_anomaly`.
     """
     from gradproof.runtime.tensor import Tensor
 
@@ -188,7 +195,9 @@ def execute(
     dtype, device = _common(binding, operands, label)
     trace = active_trace()
     if trace is not None:
-        return trace.defer(binding, specs, operands, scalars, into or {}, dtype, device, label)
+        return trace.defer(
+            binding, specs, operands, scalars, into or {}, dtype, device, label, place
+        )
     run = _Run(binding, dict(operands), scalars, dtype, device, label)
     plans = {spec.name: plan_tiles(binding, spec, dtype, device) for spec in specs}
     forms = {s.name: choose_phases(binding, s) for s in specs if plans[s.name] is None}
@@ -196,6 +205,7 @@ def execute(
     together = tuple(binding.operator.kernels) if _whole else plain
     built = _objects(_reference, binding.operator, together, dtype, device) if plain else {}
     computed: dict[str, Tensor] = {}
+    names: dict[str, str] = {}
     for spec in specs:
         target = (into or {}).get(spec.target)
         if target is None:
@@ -210,7 +220,29 @@ def execute(
         else:
             _launch_tiled(run, plan)
         target.storage.version += 1
+        names[spec.target] = plan.spec.kernel if plan else forms[spec.name].name
+    _check(binding, names, operands, computed, place or label)
     return computed
+
+
+def _check(
+    binding: Binding,
+    kernels: Mapping[str, str],
+    operands: Mapping[str, Tensor],
+    computed: Mapping[str, Tensor],
+    where: str,
+) -> None:
+    """Errors: AnomalyError, see `detect_anomaly`; the replays of a recording check the same."""
+    watch = active_watch()
+    if (watch is None and not _tapes) or not computed:
+        return
+    written = {id(t.storage) for t in computed.values()}
+    replaced = frozenset(n for n, t in operands.items() if id(t.storage) in written)
+    done = Applied(binding, kernels, dict(operands), dict(computed), replaced, where)
+    for tape in _tapes:
+        tape.checks[len(tape.actions)] = done
+    if watch is not None:
+        done.check(watch)
 
 
 @dataclass(frozen=True)
@@ -342,7 +374,7 @@ def _reference(
 def reference_options(op: Operator, dtype: str) -> list[str]:
     """How reference kernels are built: each size is a place in their last argument."""
     sizes = [f"-DSIZE_{s}=sizes[{k}]" for k, s in enumerate(op.sizes)]
-    return [f"-DREAL={REALS[dtype]}", *sizes]
+    return [f"-DREAL={REALS[dtype]}", *constants(dtype), *sizes]
 
 
 @lru_cache(maxsize=4096)

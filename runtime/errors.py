@@ -46,5 +46,9 @@ class DivergenceError(RunError):
     """The loss became infinite or NaN: training cannot go on from there."""
 
 
+class AnomalyError(GradproofError, ArithmeticError):
+    """An operator has computed a NaN or an infinity, while `detect_anomaly` was on."""
+
+
 class GradientError(GradproofError, ArithmeticError):
     """A gradient that does not agree with its function, or a function that cannot be checked."""

@@ -84,6 +84,8 @@ class PlannedMemory:
         self._layouts = {b: layout_of(x) for b, x in plan["layouts"].items()}
         self._itemsizes = {"real": np.dtype(graph.dtype).itemsize, "int": 4}
         nbytes = {kind: n * self._itemsizes[kind] + OVERHANG for kind, n in plan["sizes"].items()}
+        self._apart, self._pool = device.info.kind == "simulator", device.pool
+        self._elements, self._alone = plan["elements"], dict[str, Any]()
         self._whole = {kind: device.pool.zeros(n, "planned step") for kind, n in nbytes.items()}
         self.nbytes = sum(nbytes.values())
         used = {b for x in plan["launches"] for b in x["buffers"]}
@@ -129,8 +131,18 @@ class PlannedMemory:
         if name in self._places:
             kind, place, room = self._places[name]
             size = self._itemsizes[kind]
+            if self._apart:
+                return self._own_buffer(name, size)
             return self._whole[kind].get_sub_region(place * size, room * size)
         return self._graph.storages[name].buffer
+
+    def _own_buffer(self, name: str, itemsize: int) -> Any:
+        """A simulator sees an access outside of a buffer, and not one outside of a part."""
+        if name not in self._alone:
+            elements, gaps = self._elements[name]
+            take = self._pool.zeros if gaps else self._pool.allocate
+            self._alone[name] = take(elements * itemsize, "planned step")
+        return self._alone[name]
 
 
 def layout_of(data: Mapping[str, Any]) -> Layout:

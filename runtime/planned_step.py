@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from gradproof.runtime.anomaly import Watch, active_watch
+from gradproof.runtime.checked_step import CheckedStep
 from gradproof.runtime.compilers import start_compilers
 from gradproof.runtime.dispatch import Launch, is_recording, reference_launch
 from gradproof.runtime.errors import GradproofError, ShapeError
@@ -69,6 +71,7 @@ class PlannedStep:
         self.memory.check(self.device.info, recompute)
         give_memory(self.outputs, self.plan, graph)
         self._memory = PlannedMemory(self.plan, graph, self.device)
+        self._checked: CheckedStep | None = None
         self._build()
         self._bind_all()
 
@@ -98,7 +101,8 @@ class PlannedStep:
     def run(self) -> None:
         """Run the step on what its inputs hold now; does not wait for the device.
 
-        Errors: GradproofError inside another plan or a recording.
+        Errors: GradproofError inside another plan or a recording; AnomalyError inside
+        `detect_anomaly`, where the step is run launch by launch.
         """
         refuse("planned step", "plans do not nest")
         if is_recording():
@@ -108,9 +112,20 @@ class PlannedStep:
         self._ask()
         for changing in self._changing:
             changing.refresh(self._values)
-        self.device.launch_all(self._launches)
-        for storage in self.written:
-            storage.version += 1
+        watch = active_watch()
+        try:
+            if watch is None:
+                self.device.launch_all(self._launches)
+            else:
+                self._run_checked(watch)
+        finally:
+            for storage in self.written:
+                storage.version += 1
+
+    def _run_checked(self, watch: Watch) -> None:
+        if self._checked is None:
+            self._checked = CheckedStep(self.trace, self.graph, self.plan, self._memory)
+        self._checked.run(self._bound, self._values, watch)
 
     def _ask(self) -> None:
         """Host effects and changing scalars, in the order in which they were recorded."""

@@ -168,7 +168,10 @@ class BufferPool:
         if self.flags & cl.mem_flags.ALLOC_HOST_PTR and not self._exact:
             return self._allocate_or_trim(partial(LastingBuffer, self), size, label)
         buffer: ExactBuffer = self._allocate_or_trim(partial(ExactBuffer, self), size, label)
-        cl.enqueue_fill_buffer(self.queue, buffer, np.zeros(1, np.uint8), 0, size)
+        if self._exact:  # Oclgrind takes what a fill has written for uninitialised
+            cl.enqueue_copy(self.queue, buffer, np.zeros(size, np.uint8))
+        else:
+            cl.enqueue_fill_buffer(self.queue, buffer, np.zeros(1, np.uint8), 0, size)
         return buffer
 
     def has_large_pages(self, nbytes: int) -> bool:

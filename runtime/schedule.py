@@ -164,4 +164,14 @@ def _options(macros: Mapping[str, str], lanes: int, dtype: str, device: Device) 
     pocl = "Portable Computing Language" in device.info.platform
     unroll = "__attribute__((opencl_unroll_hint))" if pocl else ""
     given = {"REAL": real, "REALV": f"{real}{lanes}", "UNROLL": unroll, **macros}
-    return tuple(f"-D{name}={value}" for name, value in given.items())
+    return (*constants(dtype), *(f"-D{name}={value}" for name, value in given.items()))
+
+
+def constants(dtype: str) -> tuple[str, ...]:
+    """The build option for numbers in a program's text: `(REAL)0.1` is a number in double, which a
+    device may lack, before it is one in float. In double there is none.
+
+    >>> constants("float32")
+    ('-cl-single-precision-constant',)
+    """
+    return ("-cl-single-precision-constant",) if dtype == "float32" else ()

@@ -55,13 +55,14 @@ class Deferred(Storage):
 
 @dataclass(frozen=True)
 class TracedCall:
-    """One kernel that would be launched, with its tensors and scalars by name."""
+    """One kernel that would be launched, with its tensors and scalars by name; place: the layer."""
 
     binding: Binding
     spec: KernelSpec
     tensors: Mapping[str, Tensor]
     scalars: Mapping[str, Scalar]
     label: str
+    place: str = ""
 
 
 @dataclass
@@ -86,6 +87,7 @@ class Trace:
         dtype: str,
         device: Device,
         label: str,
+        place: str = "",
     ) -> dict[str, Tensor]:
         """Note the kernels of one operator; their targets by name, without memory.
 
@@ -111,6 +113,7 @@ class Trace:
                 used | {spec.target: target},
                 {n: scalars[n] for n in names},
                 label,
+                place or label,
             )
             if spec.target in used and used[spec.target] is not target:
                 raise GradproofError(f"{label}: {spec.target} is read and written under one name")

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 
+from gradproof.runtime.anomaly import active_watch, set_detect_anomaly
 from gradproof.runtime.data import DataLoader, Dataset
 from gradproof.runtime.data.transforms import Transform
-from gradproof.runtime.errors import DivergenceError, RunError
+from gradproof.runtime.divergence import advice
+from gradproof.runtime.errors import AnomalyError, DivergenceError, RunError
 from gradproof.runtime.evaluation import Evaluation, Inference, Loss, evaluate
 from gradproof.runtime.metrics import Mean
 from gradproof.runtime.nn import Module
@@ -95,6 +98,8 @@ class Trainer:
         transform, test_transform: of the images in training and of held-out ones.
         clip_grad_norm, accumulate, precision: see `TrainingStep`.
         checkpoint: recompute activations, for less memory and the same bits; see `TrainingStep`.
+        detect_anomaly: the first layer that computes a NaN or an infinity is an error; slow, see
+            `gradproof.autograd.detect_anomaly`.
         early_stopping: epochs without a lower held-out loss after which `fit` ends.
         on_batch: called after each step.
         on_epoch: called after each epoch, when its held-out images are evaluated.
@@ -131,6 +136,7 @@ class Trainer:
         accumulate: int = 1,
         precision: str = "fast",
         checkpoint: bool = False,
+        detect_anomaly: bool = False,
         early_stopping: int | None = None,
         on_batch: Callable[[BatchResult], None] | None = None,
         on_epoch: Callable[[EpochResult], None] | None = None,
@@ -141,7 +147,8 @@ class Trainer:
         self.model, self.optimizer, self.loss, self.dataset = model, optimizer, loss, dataset
         self.batch_size, self.seed = batch_size, seed
         self.scheduler, self.early_stopping = scheduler, early_stopping
-        self.test_transform = test_transform
+        self.test_transform, self.clip_grad_norm = test_transform, clip_grad_norm
+        self.detect_anomaly = detect_anomaly
         self.on_batch, self.on_epoch, self.on_step = on_batch, on_epoch, on_step
         self.loader = DataLoader(
             dataset.x_train,
@@ -198,13 +205,16 @@ class Trainer:
         Raises:
             DivergenceError: the loss became infinite or NaN; says where, and what to try.
                 `history` has the epochs before.
+            AnomalyError: with `detect_anomaly`, what was the first to be infinite or NaN.
         """
         step = self._training = self._step()
         last = len(self.history) + epochs
+        watch = set_detect_anomaly(True) if self.detect_anomaly else nullcontext()
         try:
-            while len(self.history) < last and not self.stopped_early and not self._stop:
-                if not self._epoch(step):
-                    break
+            with watch:
+                while len(self.history) < last and not self.stopped_early and not self._stop:
+                    if not self._epoch(step):
+                        break
         except _Stopped:
             pass  # the epoch's batches are done: going on begins with the evaluation
         finally:
@@ -221,8 +231,9 @@ class Trainer:
             if self._stop:
                 return False
             now.lr = self.optimizer.lr
-            loss, logits = step(images, labels)
-            self._check_finite(loss, f"in epoch {epoch}, batch {now.batch + 1} of {number}")
+            with self._finite(f"in epoch {epoch}, batch {now.batch + 1} of {number}") as check:
+                loss, logits = step(images, labels)
+                check(loss)
             now.mean.add(loss, logits, labels)
             now.batch, now.step = now.batch + 1, now.step + 1
             self._clock.tick(len(labels))
@@ -243,15 +254,16 @@ class Trainer:
     def _complete(self, epoch: int, start: float) -> None:
         """Evaluate, and begin the next epoch."""
         data, now = self.dataset, self.progress
-        test = self.last_evaluation = evaluate(
-            self._inference,
-            self.loss,
-            data.x_test,
-            data.y_test,
-            self.batch_size,
-            self.test_transform,
-        )
-        self._check_finite(test.loss, f"on the held-out images after epoch {epoch}")
+        with self._finite(f"on the held-out images after epoch {epoch}") as check:
+            test = self.last_evaluation = evaluate(
+                self._inference,
+                self.loss,
+                data.x_test,
+                data.y_test,
+                self.batch_size,
+                self.test_transform,
+            )
+            check(test.loss)
         mean = now.mean
         result = EpochResult(
             epoch,
@@ -280,12 +292,26 @@ class Trainer:
         if self._stop:
             raise _Stopped
 
-    def _check_finite(self, loss: float, where: str) -> None:
-        if not math.isfinite(loss):
-            raise DivergenceError(
-                f"training stopped: the loss is {loss} {where}. "
-                f"Try a lower learning rate than {self.optimizer.lr:g}"
-            )
+    def diverged(self, why: str) -> str:
+        """That training stopped, why, and what to try; for errors."""
+        watched = active_watch() is not None
+        given = self.clip_grad_norm, self.scheduler, watched
+        ways = advice(self.model, self.optimizer.lr, self.progress.step, *given)
+        return f"training stopped: {why}. {ways}"
+
+    @contextmanager
+    def _finite(self, where: str) -> Iterator[Callable[[float], None]]:
+        """Gives what raises DivergenceError for a loss that is not finite; an AnomalyError inside
+        gets to know where it was."""
+
+        def check(loss: float) -> None:
+            if not math.isfinite(loss):
+                raise DivergenceError(self.diverged(f"the loss is {loss} {where}"))
+
+        try:
+            yield check
+        except AnomalyError as error:
+            raise AnomalyError(self.diverged(f"{where}, {error}")) from error
 
 
 class _Stopped(Exception):

@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gradproof.runtime.anomaly import counted
 from gradproof.runtime.checkpoint import Checkpoint
-from gradproof.runtime.errors import DataError, GradproofError
+from gradproof.runtime.errors import DataError, DivergenceError, GradproofError
 from gradproof.runtime.metrics import Mean
 from gradproof.runtime.random import get_rng_state, set_rng_state
 from gradproof.runtime.trainer import EpochResult, Progress, Trainer
 
 
 def capture(trainer: Trainer) -> Checkpoint:
-    """Everything that decides how a training goes on, but for its data set and its options."""
+    """Everything that decides how a training goes on, but for its data set and its options.
+
+    Raises:
+        DivergenceError: a parameter, or what the optimizer keeps of it, is infinite or NaN: there
+            is nothing to go on from. A loss shows it only one step later.
+    """
     optimizer, now = trainer.optimizer.state_dict(), trainer.progress
     arrays = {f"model/{name}": value for name, value in trainer.model.state_dict().items()}
     for k, kept in optimizer["state"].items():
         arrays |= {f"optimizer/{k}/{name}": np.asarray(value) for name, value in kept.items()}
+    _check_finite(trainer, arrays)
     state = {
         "groups": optimizer["param_groups"],
         "scheduler": None if trainer.scheduler is None else trainer.scheduler.state_dict(),
@@ -36,6 +44,18 @@ def capture(trainer: Trainer) -> Checkpoint:
         "waited": now.waited,
     }
     return Checkpoint(arrays, state)
+
+
+def _check_finite(trainer: Trainer, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Buffers are not looked at: a mask may hold infinities."""
+    trained = {f"model/{name}" for name, _ in trainer.model.named_parameters()}
+    for name, value in arrays.items():
+        if name in trained or name.startswith("optimizer/"):
+            finite = np.isfinite(value)
+            if not finite.all():
+                after = f"after step {trainer.progress.step}, {name}: {counted(value, ~finite)}"
+                why = f"{after}; no checkpoint is made of it"
+                raise DivergenceError(trainer.diverged(why))
 
 
 def restore(trainer: Trainer, checkpoint: Checkpoint) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -26,10 +27,12 @@ from gradproof.cli.devices import _choice
 from gradproof.cli.screen import TrainingProgress
 from gradproof.cli.train import DType
 from gradproof.runtime.arguments import FLOATS
+from gradproof.runtime.checkpoint import read_checkpoint
 from gradproof.runtime.device import DEVICE_VARIABLE, choose, list_devices
 from gradproof.runtime.folders import locked
 from gradproof.runtime.models import MODELS
 from gradproof.runtime.recipe import usual_rate
+from gradproof.runtime.run import RunFolder
 from gradproof.runtime.trainer import BatchResult
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -236,6 +239,28 @@ def test_a_loss_that_explodes_stops_and_keeps_the_run(data: Path, tmp_path: Path
     assert result.stderr.startswith("error: training stopped: the loss is nan")
     assert "lower learning rate than 1e+38" in result.stderr
     assert (out / "config.json").is_file()
+
+
+def test_a_run_that_diverges_keeps_and_names_its_last_good_checkpoint(
+    data: Path, tmp_path: Path
+) -> None:
+    out, file = tmp_path / "run", tmp_path / "run.toml"
+    file.write_text("[checkpoints]\nevery = 1\n")
+    options = ("--config", file, "--lr", 1e30, "--device", "cpu", "--out", out)
+    result = invoke("train", data, *options, code=2)
+    newest = RunFolder.open(out).checkpoints.steps()[-1]
+    assert f"Last checkpoint before it: {newest}\n" in result.stdout
+    assert f"train --resume {out} --detect-anomaly\n" in result.stdout
+    kept = read_checkpoint(newest)  # its state is one to go on from
+    assert all(np.isfinite(a).all() for a in kept.arrays.values())
+    for part in ("lower learning rate", "clip_grad_norm", "warm-up", "--detect-anomaly"):
+        assert part in result.stderr
+    assert "Traceback" not in result.output
+    before = (out / "config.json").read_bytes()
+    result = invoke("train", "--resume", out, "--device", "cpu", "--detect-anomaly", code=2)
+    assert re.search(r"error: training stopped: .*\(\w+\): forward of operator ", result.stderr)
+    assert "--resume" not in result.stdout
+    assert (out / "config.json").read_bytes() == before
 
 
 def test_double_precision_needs_a_device_that_has_it(

@@ -96,9 +96,11 @@ def test_the_config_of_the_training_page_is_one() -> None:
     assert {"warmup", "no_decay", "early_stopping", "every", "crop_padding"} <= shown
 
 
-def test_the_session_of_the_training_page_is_true() -> None:
-    (text,) = blocks("training.md", "pycon")
-    examples = doctest.DocTestParser().get_doctest(text, {}, "training.md", None, 0)
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_sessions_of_the_training_page_are_true(number: int) -> None:
+    texts = blocks("training.md", "pycon")
+    assert len(texts) == 2
+    examples = doctest.DocTestParser().get_doctest(texts[number], {}, "training.md", None, 0)
     assert doctest.DocTestRunner().run(examples).failed == 0
 
 

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -178,10 +179,25 @@ def test_the_kept_networks_are_above_the_bar(name: str, bar: float) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["LeNet", "residual network"])
 def test_the_networks_learn_here(name: str, script: Callable[[str], Any]) -> None:
+    """Three parts are held out in turn, the first of them the usual one: on 355 digits alone a
+    single digit, which rounding may decide, would be the whole margin."""
     digits, data = script("digits"), script("digits").gp.data.load_digits()
-    epochs = record("digits")["epochs"]
-    last = [digits.fit(name, data, seed, epochs).history[-1].test_accuracy for seed in range(3)]
-    assert sorted(last)[1] >= digits.NETWORKS[name].bar
+    images = np.concatenate([data.x_test, data.x_train])
+    labels = np.concatenate([data.y_test, data.y_train])
+    wrong, size = 0.0, len(data.y_test)
+    for part in range(3):
+        held = np.zeros(len(labels), bool)
+        held[part * size : (part + 1) * size] = True
+        split = replace(
+            data,
+            x_train=images[~held],
+            y_train=labels[~held],
+            x_test=images[held],
+            y_test=labels[held],
+        )
+        history = digits.fit(name, split, part, record("digits")["epochs"]).history
+        wrong += size * (1 - history[-1].test_accuracy)
+    assert wrong <= 3 * size * (1 - digits.NETWORKS[name].bar)
 
 
 # -- the commands ----------------------------------------------------------------------------

@@ -14,6 +14,8 @@ import sympy as sp
 from gradproof.codegen.fast.affine import Affine
 from gradproof.codegen.fast.nest import Access, Nest, Reduction
 
+NO_NUMBERS = (sp.zoo, sp.oo, -sp.oo, sp.nan)
+
 
 def elementwise(n: Nest) -> bool:
     """Whether the nest computes every element by itself, from reads that are inside.
@@ -30,7 +32,8 @@ def elementwise(n: Nest) -> bool:
 
 def inlined(producer: Nest, consumer: Nest) -> Nest | None:
     """The consumer with every read of the producer's target replaced by its value; None where a
-    read may lie outside."""
+    read may lie outside, or a constant of the producer makes the value infinite: that of 1/y, y a
+    ReLU's result, at its 0. The kernels compute an infinity then, and expressions have no such."""
     places = [k for k, r in enumerate(consumer.reads) if r.tensor == producer.out.tensor]
     if any(consumer.reads[k].outside != "never" for k in places):
         return None
@@ -42,7 +45,10 @@ def inlined(producer: Nest, consumer: Nest) -> Nest | None:
         moved[f"r{k}"] = value
     mapping = {_name(int(old[1:])): new for old, new in moved.items()}
     scalars = tuple(dict.fromkeys((*consumer.scalars, *producer.scalars)))
-    return replace(_with(consumer, mapping), reads=tuple(reads), scalars=scalars)
+    found = replace(_with(consumer, mapping), reads=tuple(reads), scalars=scalars)
+    values = (found.value, *(r.term for r in found.reductions))
+    infinite = any(e.has(*NO_NUMBERS) for e in values)
+    return None if infinite else found
 
 
 def _value_at(p: Nest, at: Access, reads: list[Access]) -> tuple[sp.Expr, list[Access]]:

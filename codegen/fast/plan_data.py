@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from math import prod
 from typing import Any
 
 from gradproof.codegen.fast.again import computed_again
@@ -30,6 +31,8 @@ def as_data(
     needs = _needs(program, step.external, whole)
     memory = share(needs, tight=recompute)
     _zero(program, memory.zeroed, needs, vectors)
+    outside = {b: x for b, x in home.items() if b in step.external}
+    inside = {b: x for b, x in program.layouts.items() if b in memory.places}
     return {
         "source": fast_program(program.kernels.values(), vectors),
         "options": {d: list(fast_options(d)) for d in ("float32", "float64")},
@@ -38,6 +41,7 @@ def as_data(
             {
                 "kernel": x.kernel,
                 "buffers": list(x.buffers),
+                "writes": list(x.writes),
                 "scalars": [list(s) for s in x.scalars],
                 "sizes": list(x.sizes),
                 "groups": x.groups,
@@ -49,13 +53,23 @@ def as_data(
             }
             for x in program.launches
         ],
-        "layouts": {
-            b: {"shape": x.shape, "axes": x.axes, "low": x.low}
-            for b, x in home.items()
-            if b in step.external and x.axes != Layout.row_major(x.shape).axes
-        },
+        "layouts": _layouts(outside),
+        "inside": _layouts(inside),
         "sizes": dict(memory.sizes),
         "places": {b: [needs[b].dtype, *place] for b, place in memory.places.items()},
+        "elements": {
+            b: [memory.places[b][1] if n.key else n.elements, _has_gaps(program, b)]
+            for b, n in needs.items()
+        },
+    }
+
+
+def _layouts(known: Mapping[str, Layout]) -> dict[str, Any]:
+    """Those that are not row-major."""
+    return {
+        b: {"shape": x.shape, "axes": x.axes, "low": x.low}
+        for b, x in known.items()
+        if x.axes != Layout.row_major(x.shape).axes
     }
 
 
@@ -95,6 +109,12 @@ def _needs(program: Program, external: Collection[str], whole: Collection[str]) 
         kind = "int" if re.split("[~^]", b)[0] in whole else "real"
         needs[b] = Need(size, kind, first[b], last[b], key)
     return needs
+
+
+def _has_gaps(program: Program, b: str) -> bool:
+    """Whether a buffer has places that no element lies at: a border, a block that is not full."""
+    layout = program.layouts.get(b)
+    return layout is not None and layout.size > prod(layout.shape)
 
 
 def _zero(

@@ -54,6 +54,8 @@ def fast_program(kernels: Iterable[FastKernel], vectors: bool = True) -> str:
 
 
 def fast_options(dtype: str) -> tuple[str, ...]:
-    """The build options for float32 or float64."""
+    """The build options for float32 or float64. In float32 a number in the text is one at once:
+    `(REAL)0.1` would be in double first, which a device may lack."""
     real, mask = {"float32": ("float", "int"), "float64": ("double", "long")}[dtype]
-    return (f"-DREAL={real}", f"-DMASK={mask}")
+    constants = ("-cl-single-precision-constant",) if dtype == "float32" else ()
+    return (f"-DREAL={real}", f"-DMASK={mask}", *constants)

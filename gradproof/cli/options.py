@@ -63,6 +63,14 @@ Recompute = Annotated[
         " less memory, more time, the same bits.",
     ),
 ]
+DetectAnomaly = Annotated[
+    bool,
+    typer.Option(
+        "--detect-anomaly",
+        help="Check what every kernel writes, and name the first layer that computes a NaN or an"
+        " infinity. Several times slower; the same numbers.",
+    ),
+]
 Precision = Annotated[
     str, typer.Option(help="fast (tiles of 4 in fused Winograd) or accurate (of 2).")
 ]

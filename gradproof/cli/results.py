@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from gradproof.cli.screen import Screen
+from gradproof.cli.screen import Screen, command_name
 from gradproof.runtime.metrics import TOP, confusion_matrix
 from gradproof.runtime.models import first_filters
 from gradproof.runtime.planned_memory import mib
@@ -78,6 +78,16 @@ def say_kept(run: RunFolder, trainer: Trainer, how: str, screen: Screen) -> None
     done = len(trainer.history)
     kept = f"epochs 1 to {done} are" if done else "no epoch was completed; its settings are"
     screen.line(f"{how}: {kept} kept in {run.path}")
+
+
+def say_where_from(run: RunFolder, screen: Screen, watched: bool) -> None:
+    """The last checkpoint of a run that diverged, which is from before that."""
+    steps = run.checkpoints.steps()
+    if steps:
+        screen.line(f"Last checkpoint before it: {steps[-1]}")
+    if steps and not watched:
+        command = f"{command_name()} train --resume {run.path} --detect-anomaly"
+        screen.line(f"To see the first layer at fault from there: {command}")
 
 
 def draw(run: RunFolder, trainer: Trainer) -> None:

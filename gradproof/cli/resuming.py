@@ -29,11 +29,12 @@ def resume_training(
     device: str | None = None,
     epochs: int | None = None,
     dataset: str | None = None,
+    detect_anomaly: bool = False,
 ) -> Training:
     """Go on with the run in `path` from its newest checkpoint, until its epochs are complete.
 
     epochs: in place of those of the run, where more or fewer are wanted; dataset: where its data
-    are now.
+    are now; detect_anomaly: this time, see `Trainer`.
 
     Raises:
         GradproofError: whatever is wrong; nothing in the run folder was changed then.
@@ -44,6 +45,7 @@ def resume_training(
         config = run.config.config.changed("train", epochs=epochs)
         config = config.changed("data", dataset=absolute(dataset))
         trainer, run = _resumed(run, config, screen, device)
+        trainer.detect_anomaly = trainer.detect_anomaly or detect_anomaly
         now = trainer.progress
         screen.line(
             f"Resumed  after {len(now.history)} epochs and {now.batch} batches, step {now.step}"

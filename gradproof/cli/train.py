@@ -46,7 +46,7 @@ def train(
         typer.Option(
             metavar="RUN",
             help="Go on with a run from its newest checkpoint; only --epochs changes, and DATASET"
-            " where the same data lie elsewhere now.",
+            " where the same data lie elsewhere now; --detect-anomaly may be added.",
         ),
     ] = None,
     model: Annotated[
@@ -111,6 +111,7 @@ def train(
         DType | None, typer.Option(help="Of parameters and activations; default: float32.")
     ] = None,
     recompute: options.Recompute = False,
+    detect_anomaly: options.DetectAnomaly = False,
     as_json: options.Json = False,
 ) -> None:
     """Train a network on DATASET, into a new run folder, or go on with a run.
@@ -142,12 +143,12 @@ def train(
         others |= {f"--{n.replace('_', '-')}": Path() for n in given}
         if extra := [name for name, value in others.items() if value is not None]:
             raise RunError(f"--resume: {', '.join(extra)} cannot change in a run that goes on")
-        resume_training(resume, screen, device, epochs, dataset).show(screen)
+        resume_training(resume, screen, device, epochs, dataset, detect_anomaly).show(screen)
         return
     if dataset is None and config is None:
         raise RunError("train: which data set? gradproof train DATASET, or --config FILE")
     settings = Config() if config is None else load_config(config)
     for table, values in chosen.items():
         settings = settings.changed(table, **values)
-    settings = settings.changed("train", epochs=epochs)
+    settings = settings.changed("train", epochs=epochs, detect_anomaly=detect_anomaly or None)
     run_training(settings, screen, device, out).show(screen)

@@ -13,7 +13,7 @@ from pathlib import Path
 import typer
 
 from gradproof import __version__
-from gradproof.cli.results import Training, draw, say_kept
+from gradproof.cli.results import Training, draw, say_kept, say_where_from
 from gradproof.cli.screen import Screen, TrainingProgress, command_name
 from gradproof.cli.stopping import stopping
 from gradproof.runtime import recipe
@@ -21,7 +21,7 @@ from gradproof.runtime.checkpoint import Checkpoint
 from gradproof.runtime.config import Config
 from gradproof.runtime.data import Dataset, fingerprint, load_dataset
 from gradproof.runtime.device import DeviceInfo, use_device
-from gradproof.runtime.errors import DeviceError, GradproofError
+from gradproof.runtime.errors import AnomalyError, DeviceError, DivergenceError, GradproofError
 from gradproof.runtime.folders import check_free, locked, new_folder
 from gradproof.runtime.models import first_filters
 from gradproof.runtime.nn import CrossEntropyLoss
@@ -133,6 +133,7 @@ def make_trainer(
         accumulate=train.accumulate,
         precision=train.precision,
         checkpoint=train.recompute,
+        detect_anomaly=train.detect_anomaly,
         early_stopping=train.early_stopping,
     )
 
@@ -179,8 +180,10 @@ def fit_run(trainer: Trainer, run: RunFolder, screen: Screen, came: list[int]) -
         missing = len(trainer.history) < config.train.epochs and not trainer.stopped_early
         if came and missing:
             run.checkpoints.add(_captured(trainer, run), trainer.progress.step)
-    except GradproofError:
+    except GradproofError as error:
         say_kept(run, trainer, "Stopped", screen)
+        if isinstance(error, AnomalyError | DivergenceError):
+            say_where_from(run, screen, trainer.detect_anomaly)
         with contextlib.suppress(GradproofError):  # the first error counts
             draw(run, trainer)
         raise

@@ -1,0 +1,1 @@
+"""Which devices the kernels compile on, run on and are memory-safe on: what `make matrix` runs."""
