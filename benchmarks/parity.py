@@ -58,7 +58,7 @@ SIDES = {
     "fast": ("float32", "fast"),
     "accurate": ("float32", "accurate"),
 }
-DRAWS = 9
+DRAWS, DRAWS_SMALL = 9, 51  # batches; small images have fewer ReLUs: their sides vary more
 SAMPLE = 1 << 17  # elements that stand for a larger gradient, but for the first batch
 MIB = 1024.0
 
@@ -124,8 +124,10 @@ def theirs(name: str, batch: int, draws: int, dtype: str, initial: Path) -> Iter
 
 def _model(name: str) -> gp.nn.Module:
     gp.manual_seed(0)
-    classes = find_model(name).num_classes
-    model: gp.nn.Module = getattr(gp.models, name)(classes, **_without_dropout(name))
+    entry, options = find_model(name), _without_dropout(name)
+    if not options:
+        return entry.build(entry.image_shape, entry.num_classes)
+    model: gp.nn.Module = getattr(gp.models, name)(entry.num_classes, **options)
     return model
 
 
@@ -257,10 +259,10 @@ def table(rows: list[dict[str, Any]]) -> Table:
 def main() -> None:
     """Every side of every network in a process of its own, which gives its memory back."""
     parser = argparse.ArgumentParser(description="Compare one step of each network with PyTorch's")
-    known = [name for name in MODELS if name not in ("demo", "lenet")]
+    known = [name for name in MODELS if name != "demo"]
     parser.add_argument("--models", default=",".join(known), help="names with commas between")
     parser.add_argument("--batch", type=int, default=2)
-    parser.add_argument("--draws", type=int, default=DRAWS, help="batches that are compared")
+    parser.add_argument("--draws", type=int, help="batches: 9, or 51 of small images")
     parser.add_argument("--folder", type=Path, help="keep what each side found, and go on from it")
     parser.add_argument("--json", type=Path, help="write a record")
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
@@ -272,13 +274,15 @@ def main() -> None:
         return
     rows = []
     for name in names:
-        find_model(name)
+        small = max(find_model(name).image_shape) < 64
+        draws = options.draws or (DRAWS_SMALL if small else DRAWS)
         with tempfile.TemporaryDirectory() as temporary:
             folder = options.folder / name if options.folder else Path(temporary)
-            found = reports(name, options.batch, options.draws, folder)
-        rows.append({"name": name, "batch": options.batch, "draws": options.draws} | row_of(found))
-        Console(stderr=True).print(table(rows[-1:]))
-    Console().print(table(rows))
+            found = reports(name, options.batch, draws, folder)
+        draws = len(found["torch32"]["norms"]["loss"])  # a report in the folder may have others
+        rows.append({"name": name, "batch": options.batch, "draws": draws} | row_of(found))
+        Console(stderr=True, width=130).print(table(rows[-1:]))
+    Console(width=130).print(table(rows))
     if options.json:
         about = {"date": str(date.today()), "machine": record.machine([])}
         about |= {"device": record.device(current_device().info), "versions": record.versions()}

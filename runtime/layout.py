@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Axis = tuple[int, int, int]  # dimension, divisor, count
+KEPT = 1 << 20  # elements of a layout whose addresses are kept; those of more take too much memory
 
 
 @dataclass(frozen=True)
@@ -54,16 +55,25 @@ def row_major(shape: Sequence[int]) -> Layout:
     return Layout(tuple(shape), tuple((d, 1, n) for d, n in enumerate(shape)), (0,) * len(shape))
 
 
-@lru_cache(maxsize=64)
 def addresses(layout: Layout) -> NDArray[np.int64]:
     """The address of every element, in row-major order of the shape."""
+    return _kept(layout) if layout.size <= KEPT else _addresses(layout)
+
+
+def _addresses(layout: Layout) -> NDArray[np.int64]:
+    """Each dimension adds its own part."""
     places = np.zeros(layout.shape, np.int64)
-    for d, divisor, count in layout.axes:
+    stride = 1
+    for d, divisor, count in reversed(layout.axes):
         digits = (np.arange(layout.shape[d]) + layout.low[d]) // divisor % count
         along = [1] * len(layout.shape)
         along[d] = -1
-        places = places * count + digits.reshape(along)
+        places += digits.reshape(along) * stride
+        stride *= count
     return places.reshape(-1)
+
+
+_kept = lru_cache(maxsize=64)(_addresses)
 
 
 def laid_out(elements: NDArray[Any], layout: Layout | None) -> NDArray[Any]:

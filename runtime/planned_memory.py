@@ -11,6 +11,7 @@ import numpy as np
 from gradproof.runtime.device import Device, DeviceInfo
 from gradproof.runtime.errors import DeviceError
 from gradproof.runtime.layout import Layout
+from gradproof.runtime.pool import LARGE_PAGE
 from gradproof.runtime.recorded import RecordedGraph
 from gradproof.runtime.tensor import OVERHANG, Storage, Tensor, upload
 from gradproof.runtime.trace import Deferred
@@ -106,7 +107,11 @@ class PlannedMemory:
         """Every tensor from outside where the plan wants it."""
         for b in self._outside:
             t, storage = self._graph.tensors[b], self._graph.storages[b]
+            before = storage.buffer
             storage.move(t.size, t.dtype, self._layouts.get(b), lasting=True)
+            if storage.buffer is not before and before.size >= LARGE_PAGE:
+                del before
+                storage.device.pool.trim()  # parameters are not in memory twice
         self._seen = Storage.moves
         self._bound = [self._graph.storages[b].buffer for b in self._outside]
 

@@ -135,6 +135,24 @@ class AlexNet(nn.Module):
         return self.classifier(torch.flatten(x, 1))  # type: ignore[no-any-return]
 
 
+def lenet(num_classes: int) -> nn.Module:
+    """`gradproof.runtime.models.lenet5` for gray images of 28 x 28."""
+    return nn.Sequential(
+        nn.Conv2d(1, 6, 5, padding=2),
+        nn.ReLU(inplace=True),
+        nn.MaxPool2d(2),
+        nn.Conv2d(6, 16, 5),
+        nn.ReLU(inplace=True),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(16 * 5 * 5, 120),
+        nn.ReLU(inplace=True),
+        nn.Linear(120, 84),
+        nn.ReLU(inplace=True),
+        nn.Linear(84, num_classes),
+    )
+
+
 # the channels of 3x3 convolutions with ReLU; "M" is a 2x2 max pool
 VGGS: Mapping[str, tuple[Any, ...]] = {
     "11": (64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"),
@@ -204,6 +222,8 @@ def fan_out_initial_values(model: nn.Module) -> None:
 
 def twin(name: str, num_classes: int, dropout: float = 0.5) -> nn.Module:
     """PyTorch's network `name`, as in the catalogue of `gradproof.models`."""
+    if name == "lenet":
+        return lenet(num_classes)
     if name == "alexnet":
         return AlexNet(num_classes, dropout)
     if name.startswith("vgg"):

@@ -62,8 +62,6 @@ class Network:
 
     def twin(self) -> Any:
         """The same network in PyTorch, with the same names in its state."""
-        if self.name == "lenet":
-            return _lenet(self.image, self.classes)
         twins = import_module("tests.torch_twins")
         return twins.twin(self.name, self.classes, **self.options)
 
@@ -91,25 +89,6 @@ NETWORKS = (
         "vgg11", "VGG-11 step, 112², batch 4", 4, (3, 112, 112), 1000, 1.3, 2.0, {"dropout": 0.0}
     ),
 )
-
-
-def _lenet(image: tuple[int, int, int], classes: int) -> Any:
-    """`gradproof.runtime.models.lenet5` for 28 x 28 images."""
-    nn = import_module("torch").nn
-    return nn.Sequential(
-        nn.Conv2d(image[0], 6, 5, padding=2),
-        nn.ReLU(inplace=True),
-        nn.MaxPool2d(2),
-        nn.Conv2d(6, 16, 5),
-        nn.ReLU(inplace=True),
-        nn.MaxPool2d(2),
-        nn.Flatten(),
-        nn.Linear(16 * 5 * 5, 120),
-        nn.ReLU(inplace=True),
-        nn.Linear(120, 84),
-        nn.ReLU(inplace=True),
-        nn.Linear(84, classes),
-    )
 
 
 def contest(network: Network) -> Contest:
