@@ -18,7 +18,7 @@ __version__ = "0.1.0"
 # public name -> where it lives: a module, or "module:attribute"; read by __getattr__
 _WHERE = {
     "Definition": "gradproof.derive.language:Definition",
-    "EpochResult": "gradproof.runtime.trainer:EpochResult",
+    "EpochResult": "gradproof.runtime.progress:EpochResult",
     "Tensor": "gradproof.runtime.tensor:Tensor",
     "Trainer": "gradproof.runtime.trainer:Trainer",
     "autograd": "gradproof.runtime.autograd",
@@ -101,10 +101,11 @@ if TYPE_CHECKING:  # the same table for type checkers and editors
     from gradproof.runtime.export_c import export_c
     from gradproof.runtime.grad import grad
     from gradproof.runtime.plan import plan
+    from gradproof.runtime.progress import EpochResult
     from gradproof.runtime.random import manual_seed
     from gradproof.runtime.serialization import load, save
     from gradproof.runtime.tensor import Tensor, no_grad, tensor
-    from gradproof.runtime.trainer import EpochResult, Trainer
+    from gradproof.runtime.trainer import Trainer
 else:  # hidden from type checkers: they would then accept any name
 
     def __getattr__(name: str) -> object:

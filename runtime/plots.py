@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
 from gradproof.runtime.errors import RunError, ShapeError
-from gradproof.runtime.trainer import EpochResult
+from gradproof.runtime.progress import EpochResult
 
 BLUE, ORANGE = "#0072b2", "#d55e00"  # told apart with any colour vision (Okabe and Ito)
 RGB = 3

@@ -33,8 +33,8 @@ from gradproof.runtime.errors import DataError, RunError, ShapeError
 from gradproof.runtime.folders import check_free
 from gradproof.runtime.models import build_model
 from gradproof.runtime.nn import Module
+from gradproof.runtime.progress import EpochResult
 from gradproof.runtime.serialization import load, remove_unfinished, save, write_file
-from gradproof.runtime.trainer import EpochResult
 
 CONFIG, METRICS, MODEL = "config.json", "metrics.csv", "model.safetensors"
 CHECKPOINTS, FIRST_FILTERS = "checkpoints", "filters-before.safetensors"

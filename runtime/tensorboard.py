@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gradproof.runtime.errors import RunError
-from gradproof.runtime.trainer import EpochResult
+from gradproof.runtime.progress import EpochResult
 
 
 def event_writer() -> Any:

@@ -14,8 +14,9 @@ from gradproof.runtime.anomaly import counted
 from gradproof.runtime.checkpoint import Checkpoint
 from gradproof.runtime.errors import DataError, DivergenceError, GradproofError
 from gradproof.runtime.metrics import Mean
+from gradproof.runtime.progress import EpochResult, Progress
 from gradproof.runtime.random import get_rng_state, set_rng_state
-from gradproof.runtime.trainer import EpochResult, Progress, Trainer
+from gradproof.runtime.trainer import Trainer
 
 
 def capture(trainer: Trainer) -> Checkpoint:

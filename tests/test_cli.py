@@ -31,9 +31,9 @@ from gradproof.runtime.checkpoint import read_checkpoint
 from gradproof.runtime.device import DEVICE_VARIABLE, choose, list_devices
 from gradproof.runtime.folders import locked
 from gradproof.runtime.models import MODELS
+from gradproof.runtime.progress import BatchResult
 from gradproof.runtime.recipe import usual_rate
 from gradproof.runtime.run import RunFolder
-from gradproof.runtime.trainer import BatchResult
 
 ROOT = Path(__file__).resolve().parent.parent
 HEAVY = ("matplotlib", "numpy", "pyopencl", "safetensors", "sympy")

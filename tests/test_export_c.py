@@ -33,8 +33,8 @@ from gradproof.runtime.errors import (
 )
 from gradproof.runtime.layout import Layout
 from gradproof.runtime.plan import plan
+from gradproof.runtime.progress import EpochResult
 from gradproof.runtime.run import RunConfig, RunFolder, versions
-from gradproof.runtime.trainer import EpochResult
 from tests.test_cli import fails, invoke
 
 F, nn = gp.functional, gp.nn

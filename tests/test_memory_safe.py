@@ -49,6 +49,7 @@ RIGHT = """
         found[name] = operator(name)
     for machine in m.MACHINES:
         found[machine] = step("small", machine)
+    found["transformer"] = step("transformer", "avx2")  # sums over blocks that are not full
     print(json.dumps(found))
 """
 WRONG = """

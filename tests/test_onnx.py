@@ -30,9 +30,9 @@ from gradproof.runtime.models.vgg import VGG11
 from gradproof.runtime.onnx.export import BUILDERS
 from gradproof.runtime.onnx.passes import Example
 from gradproof.runtime.onnx.record import record_forward
+from gradproof.runtime.progress import EpochResult
 from gradproof.runtime.run import RunConfig, RunFolder, versions
 from gradproof.runtime.step import TrainingStep
-from gradproof.runtime.trainer import EpochResult
 from tests.onnx_check import U, agree, error, onnx, ours, runtime, unchecked
 
 nn, F = gp.nn, gp.functional

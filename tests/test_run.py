@@ -21,6 +21,7 @@ from gradproof.runtime.errors import DataError, RunError, ShapeError
 from gradproof.runtime.folders import locked, new_folder
 from gradproof.runtime.models import build_model
 from gradproof.runtime.plots import plot_confusion, plot_curves, plot_filters
+from gradproof.runtime.progress import EpochResult
 from gradproof.runtime.run import (
     CONFIG,
     METRICS,
@@ -29,7 +30,6 @@ from gradproof.runtime.run import (
     RunFolder,
     versions,
 )
-from gradproof.runtime.trainer import EpochResult
 
 ROOT = Path(__file__).resolve().parent.parent
 CLASSES = ("zero", "one", "two")

@@ -22,6 +22,10 @@ class Placed:
     def __init__(self, n: Nest, s: Strided, layouts: Mapping[str, Layout]) -> None:
         self.n, self.layouts = n, layouts
         self.split = _splits(n, s)
+        # what is left of a last block is run through, too: a guard takes its results away
+        self.rounded = n.extents | {
+            v: s.extents[f"{v}_o"] * s.extents[f"{v}_i"] for v in self.split
+        }
         self.tests = [self._tests(a) for a in n.reads]
         s = replace(s, reductions=tuple(map(self._counted, s.reductions)))
         self.s = fused_loops(s, self._kept(s))
@@ -29,11 +33,17 @@ class Placed:
     def _tests(self, a: Access) -> tuple[Affine, ...]:
         """What must be >= 0 for an access to be in memory, or in zeros that it may read."""
         layout = self.layouts[a.tensor]
-        return self._range(a, layout.low, layout.high)
+        found = self._range(a, layout.low, layout.high, self.n.extents)
+        ends = enumerate(zip(layout.shape, layout.high, strict=True))
+        filled = tuple(high or -n % layout.block(d) for d, (n, high) in ends)
+        found += self._range(a, layout.low, filled, self.rounded)
+        return tuple(dict.fromkeys(found))
 
-    def _range(self, a: Access, low: tuple[int, ...], high: tuple[int, ...]) -> tuple[Affine, ...]:
+    def _range(
+        self, a: Access, low: tuple[int, ...], high: tuple[int, ...], extents: Mapping[str, int]
+    ) -> tuple[Affine, ...]:
         """What must be >= 0 for an access to be in the tensor, unless borders make it certain."""
-        found, extents = [], self.n.extents
+        found: list[Affine] = []
         for d, (p, n) in enumerate(zip(a.subscripts, self.layouts[a.tensor].shape, strict=True)):
             least, most = p.limits(extents)
             found += [p] if least < -low[d] else []
@@ -46,7 +56,7 @@ class Placed:
         for k in self.n.used(r.term):
             a = self.n.reads[k]
             none = (0,) * len(a.subscripts)
-            guards += self._range(a, none, none) if a.outside == "skip" else ()
+            guards += self._range(a, none, none, self.n.extents) if a.outside == "skip" else ()
         return replace(r, guards=tuple(dict.fromkeys(guards)))
 
     def _kept(self, s: Strided) -> frozenset[str]:

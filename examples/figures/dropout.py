@@ -93,8 +93,7 @@ def summary(rows: Sequence[Row]) -> dict[str, list[float]]:
 def draw(rows: Sequence[Row]) -> Figure:
     """A panel for each variant; few images above, all below."""
     figure = drawing.card(
-        "All four learn the training digits by heart; batch norm lowers the held-out loss more than"
-        " dropout",
+        "All four learn the training digits by heart; with few, batch norm lowers held-out loss",
         f"Digits, six 3×3 convolutions and two linear layers, Adam; loss in evaluation mode;"
         f" lines: median of {len(values(rows, 'seed'))} seeds, bands: all",
         11.5,

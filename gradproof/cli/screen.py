@@ -15,8 +15,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from gradproof.runtime.device import DeviceInfo
+from gradproof.runtime.progress import BatchResult, EpochResult
 from gradproof.runtime.summary import LayerSummary
-from gradproof.runtime.trainer import BatchResult, EpochResult
 
 HEADER = "epoch    loss  accuracy   held-out loss  accuracy     time  images/s"
 

@@ -25,11 +25,12 @@ from gradproof.runtime.errors import AnomalyError, DeviceError, DivergenceError,
 from gradproof.runtime.folders import check_free, locked, new_folder
 from gradproof.runtime.models import first_filters
 from gradproof.runtime.nn import CrossEntropyLoss
+from gradproof.runtime.progress import EpochResult
 from gradproof.runtime.random import manual_seed
 from gradproof.runtime.run import RunConfig, RunFolder, versions
 from gradproof.runtime.summary import summarize
 from gradproof.runtime.tensorboard import EventWriter, event_writer
-from gradproof.runtime.trainer import EpochResult, Trainer
+from gradproof.runtime.trainer import Trainer
 from gradproof.runtime.training_state import capture
 
 RUNS = Path("runs")
