@@ -250,7 +250,11 @@ def table(rows: list[dict[str, Any]]) -> Table:
     for column in ("MiB: PyTorch 64", "ours", "PyTorch 32", "ours"):
         shown.add_column(column, justify="right")
     for row in rows:
-        cells = [f"{row[s][k]:.2f}" for s in ("fast", "accurate") for k in ("worst", "median")]
+        cells = [
+            f"{row[s][k]:.2f}" if s in row else ""
+            for s in ("fast", "accurate")
+            for k in ("worst", "median")
+        ]
         peaks = [str(row["peak_mib"][s]) for s in ("torch64", "ours64", "torch32", "accurate")]
         shown.add_row(row["name"], f"{row['float64']['worst']:.1e}", *cells, *peaks)
     return shown
@@ -265,6 +269,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, help="batches: 9, or 51 of small images")
     parser.add_argument("--folder", type=Path, help="keep what each side found, and go on from it")
     parser.add_argument("--json", type=Path, help="write a record")
+    parser.add_argument("--no-fast", action="store_true", help='leave precision="fast" out')
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     options = parser.parse_args()
     names = options.models.split(",")
@@ -278,7 +283,9 @@ def main() -> None:
         draws = options.draws or (DRAWS_SMALL if small else DRAWS)
         with tempfile.TemporaryDirectory() as temporary:
             folder = options.folder / name if options.folder else Path(temporary)
-            found = reports(name, options.batch, draws, folder)
+            left_out = options.no_fast and not (folder / "fast.json").exists()
+            sides = [s for s in SIDES if s != "fast" or not left_out]
+            found = reports(name, options.batch, draws, folder, sides)
         draws = len(found["torch32"]["norms"]["loss"])  # a report in the folder may have others
         rows.append({"name": name, "batch": options.batch, "draws": draws} | row_of(found))
         Console(stderr=True, width=130).print(table(rows[-1:]))
