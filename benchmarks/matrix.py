@@ -35,11 +35,11 @@ from benchmarks.portability.drivers import (  # noqa: E402
     find_drivers,
 )
 from benchmarks.portability.programs import Program, programs  # noqa: E402
+from benchmarks.portability.record import STEPS  # noqa: E402
 from gradproof.cli.record import machine, versions  # noqa: E402
 from gradproof.runtime.device import use_device  # noqa: E402
 from gradproof.runtime.errors import DeviceError  # noqa: E402
 
-STEPS = ("compile", "selftest", "training", "memory")
 RECORD = ROOT / "benchmarks" / "records" / "devices.json"
 SECONDS = 3600.0  # for one step on one driver
 STRICT = {"PYOPENCL_BUILD_OPTIONS": "-cl-std=CL1.2 -Werror"}

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
-import statistics
 import time
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 
 import gradproof as gp
+from benchmarks.measure.interleave import median_ratio
 from gradproof.cli import record
 from gradproof.cli.plan import training_step
 from gradproof.runtime.device import use_device
@@ -82,13 +82,12 @@ def timed(name: str, batch: int) -> dict[str, Any]:
                 cores[way].append(round(time.process_time() - used, 4))
         if losses[0] != losses[1]:
             raise ArithmeticError(f"{name}: loss {losses[1]} recomputed, {losses[0]} without")
-    ratios = [b / a for a, b in zip(*cores.values(), strict=True)]
     return {
         "model": name,
         "batch": batch,
         "seconds": seconds,
         "core_seconds": cores,
-        "ratio": round(statistics.median(ratios), 3),
+        "ratio": round(median_ratio(cores["recomputed"], cores["plain"]), 3),
         "temporary_bytes": {w: s.memory.temporaries for w, s in steps.items() if s.memory},
         "last_loss": losses[0],
     }

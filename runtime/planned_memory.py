@@ -16,8 +16,6 @@ from gradproof.runtime.recorded import RecordedGraph
 from gradproof.runtime.tensor import OVERHANG, Storage, Tensor, upload
 from gradproof.runtime.trace import Deferred
 
-AGAIN = ", again"  # ends what a launch of a plan computes, where it repeats another
-
 
 @dataclass(frozen=True)
 class StepMemory:
@@ -36,16 +34,13 @@ class StepMemory:
     @classmethod
     def of(cls, plan: Mapping[str, Any], graph: RecordedGraph) -> StepMemory:
         """That of a plan."""
-        itemsizes = {"real": np.dtype(graph.dtype).itemsize, "int": 4}
-        own = [n * itemsizes[kind] + OVERHANG for kind, n in plan["sizes"].items()]
+        own = _pieces(plan, graph).values()
         used = {b for x in plan["launches"] for b in x["buffers"]}
         given = []
         for b in used & graph.storages.keys() - plan["places"].keys():
             x, t = plan["layouts"].get(b), graph.tensors[b]
             given.append((t.size if x is None else layout_of(x).size) * t.dtype.itemsize)
-        texts = [x["what"] for x in plan["launches"]]
-        repeated = sum(t.endswith(AGAIN) and not t.startswith("border") for t in texts)
-        return cls(sum(own), sum(given), max([0, *own, *given]), repeated)
+        return cls(sum(own), sum(given), max([0, *own, *given]), plan["repeats"])
 
     def check(self, device: DeviceInfo, recompute: bool) -> None:
         """Errors: DeviceError where `device` has not that much memory; says what takes less."""
@@ -65,6 +60,16 @@ class StepMemory:
             )
 
 
+def _itemsizes(graph: RecordedGraph) -> dict[str, int]:
+    return {"real": np.dtype(graph.dtype).itemsize, "int": 4}
+
+
+def _pieces(plan: Mapping[str, Any], graph: RecordedGraph) -> dict[str, int]:
+    """Bytes of the memory for each kind of element."""
+    itemsizes = _itemsizes(graph)
+    return {kind: n * itemsizes[kind] + OVERHANG for kind, n in plan["sizes"].items()}
+
+
 def mib(nbytes: int) -> str:
     """A size for people.
 
@@ -82,12 +87,10 @@ class PlannedMemory:
     def __init__(self, plan: Mapping[str, Any], graph: RecordedGraph, device: Device) -> None:
         self._graph, self._places = graph, plan["places"]
         self._layouts = {b: layout_of(x) for b, x in plan["layouts"].items()}
-        self._itemsizes = {"real": np.dtype(graph.dtype).itemsize, "int": 4}
-        nbytes = {kind: n * self._itemsizes[kind] + OVERHANG for kind, n in plan["sizes"].items()}
+        self._itemsizes, pieces = _itemsizes(graph), _pieces(plan, graph)
         self._apart, self._pool = device.info.kind == "simulator", device.pool
         self._elements, self._alone = plan["elements"], dict[str, Any]()
-        self._whole = {kind: device.pool.zeros(n, "planned step") for kind, n in nbytes.items()}
-        self.nbytes = sum(nbytes.values())
+        self._whole = {kind: device.pool.zeros(n, "planned step") for kind, n in pieces.items()}
         used = {b for x in plan["launches"] for b in x["buffers"]}
         self._outside = sorted(used & set(graph.storages) - set(self._places))
         self._bound: list[Any] = []

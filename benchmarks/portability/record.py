@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 BEGIN = "<!-- devices: written by `make matrix ARGS=--record` -->"
 END = "<!-- devices: end -->"
+STEPS = ("compile", "selftest", "training", "memory")
 UNTESTED = "Intel's, Apple's, Qualcomm's, ARM's and Imagination's GPUs"
 Rows = Mapping[str, Mapping[str, Any]]
 
@@ -82,8 +83,7 @@ def _trained(row: Mapping[str, Any]) -> str:
 
 def passed(row: Mapping[str, Any]) -> bool:
     """Whether nothing in a row failed."""
-    steps: Sequence[str] = ("compile", "selftest", "training", "memory")
-    return all(row[s]["passed"] for s in steps if s in row)
+    return all(row[s]["passed"] for s in STEPS if s in row)
 
 
 def written(page: str, rows: Rows) -> str:

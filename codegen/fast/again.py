@@ -8,8 +8,9 @@ same. What this adds to the traffic of a step is bounded by `SHARE`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 from gradproof.codegen.fast.emission import Launch
 
@@ -66,6 +67,19 @@ def computed_again(
     return found, copies
 
 
+def in_use(spans: Iterable[tuple[int, int, int]], count: int) -> list[int]:
+    """How much is in use at each of `count` launches; spans: the first and the last, how much.
+
+    >>> in_use([(0, 1, 5), (1, 2, 3)], 4)
+    [5, 8, 3, 0]
+    """
+    change = [0] * (count + 1)
+    for first, last, much in spans:
+        change[first] += much
+        change[last + 1] -= much
+    return list(accumulate(change))[:-1]
+
+
 def _best(
     launches: Sequence[Launch], sizes: Mapping[str, int], size: Callable[[str], int], left: float
 ) -> Repeat | None:
@@ -73,12 +87,8 @@ def _best(
     for k, launch in enumerate(launches):
         for b in dict.fromkeys(launch.buffers):
             uses.setdefault(b, []).append(k)
-    needed = [0] * (len(launches) + 1)
-    for b in uses.keys() & sizes.keys():
-        needed[uses[b][0]] += sizes[b]
-        needed[uses[b][-1] + 1] -= sizes[b]
-    for k in range(len(launches)):
-        needed[k + 1] += needed[k]
+    spans = ((uses[b][0], uses[b][-1], sizes[b]) for b in uses.keys() & sizes.keys())
+    needed = in_use(spans, len(launches))
     peak = max(range(len(launches)), key=needed.__getitem__)
     written = {b: [k for k in uses[b] if b in launches[k].writes] for b in uses}
     found = []

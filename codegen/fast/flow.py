@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, pairwise
 
-from gradproof.codegen.fast.again import LEAST, OPERATIONS
+from gradproof.codegen.fast.again import LEAST, OPERATIONS, in_use
 from gradproof.codegen.fast.emission import Launch
 
 
@@ -53,14 +53,11 @@ class Flow:
         forward pass leaves is read in both passes, and in between most of the work is done;
         gradients that wait for an update were not read before."""
         elapsed = [0, *accumulate(self.cost)]
-        change = [0] * (len(self.launches) + 1)
+        waits = []
         for b, n in self.sizes.items():
             reads = [k for k in self.uses[b] if b not in self.launches[k].writes]
-            for i, j in pairwise(reads):
-                waits = n * (elapsed[j] - elapsed[i + 1])
-                change[i + 1] += waits
-                change[j + 1] -= waits
-        weight = list(accumulate(change))
+            waits += [(i + 1, j, n * (elapsed[j] - elapsed[i + 1])) for i, j in pairwise(reads)]
+        weight = in_use(waits, len(self.launches))
         return max(range(len(weight)), key=weight.__getitem__)
 
     def _units(self) -> dict[str, Unit]:

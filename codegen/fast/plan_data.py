@@ -27,7 +27,7 @@ def as_data(
     recompute: bool = False,
 ) -> dict[str, Any]:
     """Launches, where their buffers lie, and the text of the program."""
-    _compute_again(program, step.external, recompute)
+    repeats = _compute_again(program, step.external, recompute)
     needs = _needs(program, step.external, whole)
     memory = share(needs, tight=recompute)
     _zero(program, memory.zeroed, needs, vectors)
@@ -53,6 +53,7 @@ def as_data(
             }
             for x in program.launches
         ],
+        "repeats": repeats,
         "layouts": _layouts(outside),
         "inside": _layouts(inside),
         "sizes": dict(memory.sizes),
@@ -73,8 +74,8 @@ def _layouts(known: Mapping[str, Layout]) -> dict[str, Any]:
     }
 
 
-def _compute_again(program: Program, external: Collection[str], recompute: bool) -> None:
-    """Less memory for some launches more, see `again` and `recompute`."""
+def _compute_again(program: Program, external: Collection[str], recompute: bool) -> int:
+    """Less memory for some launches more, see `again` and `recompute`; returns how many."""
 
     def size(b: str) -> int:
         layout = program.layouts.get(b)
@@ -82,6 +83,7 @@ def _compute_again(program: Program, external: Collection[str], recompute: bool)
 
     used = {b for x in program.launches for b in x.buffers}
     own = {b: size(b) for b in sorted(used - set(external))}
+    before = len(program.launches)
     if recompute:
         program.launches, copies = recomputed(early(program.launches, external), own, size)
     else:
@@ -89,6 +91,7 @@ def _compute_again(program: Program, external: Collection[str], recompute: bool)
     for copy, b in copies.items():
         known: dict[str, Any] = program.layouts if b in program.layouts else program.sizes
         known[copy] = known[b]
+    return len(program.launches) - before
 
 
 def _needs(program: Program, external: Collection[str], whole: Collection[str]) -> dict[str, Need]:

@@ -14,9 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
 
-from gradproof.codegen.fast.again import LEAST
+from gradproof.codegen.fast.again import LEAST, in_use
 from gradproof.codegen.fast.emission import Launch
 from gradproof.codegen.fast.flow import Flow, Unit
 
@@ -149,12 +148,8 @@ def _needed(flow: Flow, entries: Sequence[tuple[int, int, tuple[int, ...]]]) -> 
         for key in zip(flow.launches[k].buffers, repeats, strict=True):
             first.setdefault(key, p)
             last[key] = p
-    change = [0] * (len(entries) + 1)
-    for key, p in first.items():
-        n = flow.sizes.get(key[0], 0)
-        change[p] += n
-        change[last[key] + 1] -= n
-    return list(accumulate(change))[:-1]
+    spans = ((p, last[key], flow.sizes.get(key[0], 0)) for key, p in first.items())
+    return in_use(spans, len(entries))
 
 
 def _improved(flow: Flow, schedule: Schedule) -> Schedule:

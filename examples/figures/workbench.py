@@ -13,7 +13,7 @@ import json
 import platform
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -25,10 +25,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import gradproof as gp
+from gradproof.cli.record import machine, versions
 
 Row = dict[str, Any]
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "figures"
-RECORDED = ("numpy", "pyopencl", "pocl-binary-distribution", "matplotlib")
 
 
 @dataclass(frozen=True)
@@ -199,32 +199,10 @@ def _record(name: str, options: Options) -> dict[str, Any]:
         "date": time.strftime("%Y-%m-%d"),
         "seeds": list(range(options.seeds)),
         "epochs": options.epochs,
-        "machine": {"processor": _processor(), "system": platform.system()},
+        "machine": {"processor": machine([])["cpu"], "system": platform.system()},
         "device": {key: device[key] for key in ("platform", "name", "kind", "driver")},
-        "versions": {
-            "gradproof": gp.__version__,
-            "python": platform.python_version(),
-            **dict(_versions()),
-        },
+        "versions": versions() | {"matplotlib": version("matplotlib")},
     }
-
-
-def _versions() -> Iterator[tuple[str, str]]:
-    for package in RECORDED:
-        try:
-            yield package, version(package)
-        except ModuleNotFoundError:
-            continue
-
-
-def _processor() -> str:
-    """The processor's name, where the system says it as Linux does."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.machine())
 
 
 def _options(text: str, seeds: int, epochs: int) -> tuple[Options, bool]:
