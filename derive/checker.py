@@ -1621,7 +1621,7 @@ class Kernel:
         self.ints: dict[str, Poly] = {}
         self.reals: dict[str, Poly] = {}
         self.depth: dict[str, int] = {}
-        self.kind: dict[str, str] = {}  # of an accumulator
+        self.kind: dict[str, str] = {}  # of an accumulator: sum, max or position
         self.unsigned: set[str] = set()
         self.reads: dict[str, str] = {}  # tensor -> where it is first read
         self.blocks: list[object] = []  # the loops and conditions that are entered
@@ -1792,13 +1792,14 @@ class Kernel:
         elif kind:  # an accumulator: 0 for a sum, -INFINITY for a maximum, -1 for a position
             self.declare(where, name)
             start = show(self.number(value))
-            if start not in {"REAL": ("0", "-INFINITY"), "int": ("-1",)}[kind]:
+            kinds = {"0": "sum", "-INFINITY": "max"} if kind == "REAL" else {"-1": "position"}
+            if start not in kinds:
                 raise self.fail(where, f"{name} starts at {start}")
-            self.depth[name], self.kind[name] = len(self.path), kind
+            self.depth[name], self.kind[name] = len(self.path), kinds[start]
             self.changed[name], self.level[name] = [], len(self.blocks)
             self.final.discard(name)
             self.reals[name] = {} if start == "0" else var("nothing yet")
-        elif operator == "+=" and name in self.depth and self.reals[name] != var("nothing yet"):
+        elif operator == "+=" and name in self.depth and self.kind[name] == "sum":
             term = self.over(self.depth[name], "sum", self.real(value))
             self.reals[name] = add(self.reals[name], term)
             self.change(where, name)
@@ -1859,9 +1860,12 @@ class Kernel:
             raise self.fail(where, "no accumulator takes the term")
         best, term = value[2], value[3][2]
         place = next((t for t in sets if t is not value), None)
-        if len(sets) > 2 or self.reals[best] != var("nothing yet") or self.kind[best] != "REAL":
+        if len(sets) > 2 or self.reals[best] != var("nothing yet") or self.kind[best] != "max":
             raise self.fail(where, f"{best} is updated twice")
-        if place and (self.kind[place[2]] != "int" or self.reals[place[2]] != var("nothing yet")):
+        if place and (self.kind[place[2]], self.reals[place[2]]) != (
+            "position",
+            var("nothing yet"),
+        ):
             raise self.fail(where, f"{place[2]} is no position")
         if term in self.depth:
             raise self.fail(where, f"{term} changes itself")
@@ -1914,7 +1918,7 @@ class Kernel:
 
     def position(self, where: str, value: Any) -> Poly:
         """The value of an integer store: a position, or an integer expression."""
-        if value[0] == "name" and value[2] in self.depth and self.kind[value[2]] == "int":
+        if value[0] == "name" and value[2] in self.depth and self.kind[value[2]] == "position":
             return self.accumulated(where, value[2])
         return self.integer(value)
 
@@ -1994,7 +1998,7 @@ class Kernel:
                 return const(rest[0][2])  # a long above INT_MAX
             case "REAL":
                 return self.integer(rest[0])
-            case "name" if rest[0] in self.reals and self.kind.get(rest[0]) != "int":
+            case "name" if rest[0] in self.reals and self.kind.get(rest[0]) != "position":
                 return self.accumulated(where, rest[0])
             case "element" if self.is_real(e):
                 return self.element(where, *rest)
