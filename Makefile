@@ -4,6 +4,7 @@
 #   make check           ruff and mypy
 #   make bench           timings, beside PyTorch where .venv has it (ARGS=layers: a part)
 #   make matrix          every OpenCL driver here: kernels compiled, self-test, training, memory
+#   make mutants         changes of the checker that its tests have to see (ARGS="--sample 500")
 #   make generate        rewrite generated/ from the definitions
 #   make clean           remove what these targets wrote, .venv included
 # PYTHON chooses the interpreter of a new .venv; ARGS is handed to the command that runs.
@@ -19,7 +20,7 @@ PYTEST := $(BIN)/python -m pytest -rs -n 2
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all check bench matrix generate clean
+.PHONY: help demo test test-all check bench matrix mutants generate clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
@@ -43,6 +44,9 @@ bench: .venv/stamp-run
 
 matrix: .venv/stamp-dev
 	$(BIN)/python benchmarks/matrix.py $(ARGS)
+
+mutants: .venv/stamp-mutants
+	$(BIN)/python benchmarks/mutants.py $(ARGS)
 
 generate: .venv/stamp-dev
 	$(BIN)/gradproof generate $(ARGS)
@@ -69,3 +73,7 @@ clean:
 .venv/stamp-dev: pyproject.toml .venv/stamp-venv
 	$(EDITABLE) -e '.[cpu,dev,oclgrind,prove]'
 	@touch .venv/stamp-run $@
+
+.venv/stamp-mutants: .venv/stamp-dev
+	$(EDITABLE) -e '.[cpu,dev,oclgrind,prove,mutation]'
+	@touch $@

@@ -99,6 +99,7 @@ class Visitor(MutationVisitor):
         self.found: list[tuple[Any, Any, Any, str, tuple[int, int]]] = []
 
     def on_visit(self, node: cst.CSTNode) -> bool:
+        """Go into all but a `raise`."""
         return not isinstance(node, cst.Raise) and super().on_visit(node)
 
     def _create_mutations(self, node: cst.CSTNode) -> None:
@@ -175,17 +176,16 @@ def forget() -> None:
 # -- tests --------------------------------------------------------------------------------------
 def run_test(item: Any) -> bool:
     """Whether a test passes (or is skipped)."""
-    state = item.session._setupstate
     try:
-        state.setup(item)
-        item.runtest()
+        item.ihook.pytest_runtest_setup(item=item)
+        item.ihook.pytest_runtest_call(item=item)
     except pytest.skip.Exception:
         return True
     except BaseException:
         return False
     finally:
         try:
-            state.teardown_exact(None)
+            item.ihook.pytest_runtest_teardown(item=item, nextitem=None)
         except BaseException:
             return False
     return True
@@ -222,7 +222,7 @@ class Test:
 
 
 def reach(item: Any) -> Test:
-    """What a test reaches. Errors: SystemExit where it fails without a mutant."""
+    """What a test reaches; nothing, with seconds -1, where it fails without a mutant."""
 
     def timed() -> tuple[int, str]:
         forget()
@@ -249,7 +249,7 @@ def reach(item: Any) -> Test:
 
     code, spent = in_child(timed)
     if code:
-        sys.exit(f"{item.nodeid} fails without a mutant")
+        return Test(item, -1.0, frozenset())
     _, pid = in_child(traced)
     file = STATE / f"lines{pid}"
     lines = json.loads(file.read_text())
@@ -290,6 +290,7 @@ class Run:
             self.chosen = sample(self.chosen, options.sample, options.seed)
 
     def pytest_runtestloop(self, session: Any) -> bool:
+        """In place of the tests: all workers, and the log."""
         suite = hashlib.sha256()
         for file in sorted({str(i.path) for i in session.items}):
             suite.update(Path(file).read_bytes())
@@ -312,7 +313,8 @@ class Run:
                 finally:
                     os._exit(code)
             pids.append(pid)
-        if any([os.waitpid(pid, 0)[1] for pid in pids]):
+        stopped = [pid for pid in pids if os.waitpid(pid, 0)[1]]
+        if stopped:
             sys.exit("a worker stopped")
         return True
 
@@ -330,9 +332,12 @@ class Run:
             else:
                 t = reach(item)
                 print(f"{t.seconds:6.2f} s  {item.nodeid}", flush=True)
-            fresh[key] = t.seconds, sorted(t.lines)
             tests.append(t)
+            if t.seconds >= 0:
+                fresh[key] = t.seconds, sorted(t.lines)
         file.write_text(json.dumps(fresh))
+        if failing := [t.item.nodeid for t in tests if t.seconds < 0]:
+            sys.exit(f"without a mutant these fail: {', '.join(failing)}")
         return [t for t in tests if t.lines]
 
     def done(self, known: set[str]) -> dict[str, Any]:
@@ -353,7 +358,7 @@ class Run:
                 within = set(range(m.lines[0], m.lines[1] + 1))
                 tests = [t for t in self.tests if t.lines & within]
                 often = hits[m.function]  # what saw a mutant of this function comes first
-                tests.sort(key=lambda t: (t.seconds + 0.01) / (1 + 5 * often[t.item.nodeid]))  # noqa: B023
+                tests.sort(key=lambda t: (t.seconds + 0.01) / (1 + 5 * often[t.item.nodeid]))
                 start = time.perf_counter()
                 result, test = attempt(m, tests)
                 often[test] += result == "killed"

@@ -1,4 +1,4 @@
-"""The checker's polynomials, functions and conditions: what is equal, and what must not become so."""
+"""The checker's algebra: what is equal has one form, and what is not keeps another."""
 
 from __future__ import annotations
 
@@ -412,7 +412,7 @@ def test_where_an_extent_may_be_negative(known: str, source: str, bad: bool) -> 
     if not bad:
         checker.extents("here", facts(known), *sums)
         return
-    with pytest.raises(Refused, match="here: the extent .* may be negative"):
+    with pytest.raises(Refused, match=r"here: the extent .* may be negative"):
         checker.extents("here", facts(known), *sums)
 
 
@@ -459,7 +459,7 @@ def test_values_of_integer_expressions() -> None:
     assert not checker.holds((">=", const(-1)), {}) and not checker.holds(("==", const(1)), {})
     assert checker.holds((">=", X), at) and not checker.holds(("==", X), at)
     for open_fact in ((">=", var("z")), (">=", divide(X, var("z0"))[0])):
-        with pytest.raises(Refused, match="leave .* open"):
+        with pytest.raises(Refused, match=r"leave .* open"):
             checker.holds(open_fact, {**at, "z0": 0})
 
 

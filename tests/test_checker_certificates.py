@@ -121,7 +121,8 @@ EQUALS = facts("x == y; N == x; x - P >= 0; P - x >= 0")
 @pytest.mark.parametrize(
     ("text", "right"),
     [
-        ("k[x] - k[y]", True), ("k[y] - k[x]", True), ("k[N] - k[x]", True), ("exp(x) - exp(y)", True),
+        ("k[x] - k[y]", True), ("k[y] - k[x]", True), ("k[N] - k[x]", True), ("exp(x) - exp(y)",
+        True),
         ("philox(x, 1, N, 2) - philox(y, 1, x, 2)", True), ("k[x] - k[P]", False),
         ("philox(x, 1, N, 2) - philox(y, 2, x, 2)", False), ("k[N] - k[y]", False),
         ("philox(x, 1, P, 2) - philox(y, 1, x, 2)", False), ("k[x] + k[y]", False),
@@ -245,14 +246,16 @@ def test_sums_are_counted_from_0() -> None:
         ({"like": 1}, "there is no sum 1 on the other side"),
         ({"like": -1}, "there is no sum -1 on the other side"),
         ({"map": {}}, "does not name the indices"), ({"back": {}}, "does not name the indices"),
-        ({"map": {"i": "j", "x": "j"}}, "does not name"), ({"back": {"j": "i", "x": "i"}}, "does not"),
+        ({"map": {"i": "j", "x": "j"}}, "does not name"), ({"back": {"j": "i", "x": "i"}},
+        "does not"),
         ({"loops": [["j", "N"], ["j", "N"]]}, "has the name of something else|does not name"),
         ({"loops": [["x", "N"]], "map": {"i": "x"}, "back": {"x": "i"}}, "the name of something"),
         ({"map": {"i": "i"}}, "is an index of the other sum"),
         ({"back": {"j": "j"}}, "is an index of the other sum"),
         ({"loops": [["j", "i + 1"]]}, "has the name of something else"),
         ({"guards": [[">=", "i"]]}, "has the name of something else"),
-        ({"guards": [[">=", "j"], [">=", "j - 1"]]}, "here, sum 0, back: no certificate shows j - 1|i - 1"),
+        ({"guards": [[">=", "j"], [">=", "j - 1"]]},
+        "here, sum 0, back: no certificate shows j - 1|i - 1"),
         ({"map": {"i": "N - 1 - j"}}, "here, sum 0, there: no certificate"),
         ({"map": {"i": "2*j"}}, "here, sum 0, there: no certificate"),
         ({"loops": [["j", "N + 1"]]}, "here, sum 0, there: no certificate"),
@@ -319,7 +322,7 @@ def test_a_relation_times_a_cofactor(
     if fine:
         equal(left, right, cofactors=[[["", spec], factor]])
         return
-    with pytest.raises(Refused, match="is of neither side|the two sides differ by"):
+    with pytest.raises(Refused, match=r"is of neither side|the two sides differ by"):
         equal(left, right, cofactors=[[["", spec], factor]])
 
 
@@ -335,7 +338,7 @@ def test_a_relation_whose_extent_may_be_negative_is_refused() -> None:
 def test_what_is_implied_holds() -> None:
     c = certificates()
     for goal, condition in (("x >= 2", "x >= 1"), ("-1 >= 0", "x >= 1")):
-        with pytest.raises(Refused, match="here, .*: no certificate shows"):
+        with pytest.raises(Refused, match=r"here, .*: no certificate shows"):
             c.zero("here", [], ["implied", goal, condition], None)
     found = c.zero("here", facts("y >= 1"), ["implied", "y >= 1", "x >= 1"], None)
     assert canonical(found) == canonical(p("(x >= 1)*(1 - (y >= 1))")) or show(found) == show(
@@ -419,7 +422,9 @@ def test_an_adjoint_adds_over_every_occurrence() -> None:
 
     for equation, text in {
         "z[n] = Y[n]": "sum[n:N](grad_z[n], n == p)",
-        "z[n] = 3*Y[n]*Y[0]": "sum[n:N](3*grad_z[n]*Y[0], n == p) + sum[n:N](3*grad_z[n]*Y[n], p == 0)",
+        "z[n] = 3*Y[n]*Y[0]": (
+            "sum[n:N](3*grad_z[n]*Y[0], n == p) + sum[n:N](3*grad_z[n]*Y[n], p == 0)"
+        ),
         "z[n] = exp(Y[n])": "sum[n:N](grad_z[n]*exp(Y[n]), n == p)",
         "z[n] = where(Y[n] >= 0, Y[n], 2)": "sum[n:N](grad_z[n]*where(Y[n] >= 0, 1, 0), n == p)",
         "z[p] = sum[n:M](A[p, n]*Y[n])": "sum[q:N, n:M](grad_z[q]*A[q, n], n == p)",
@@ -428,7 +433,7 @@ def test_an_adjoint_adds_over_every_occurrence() -> None:
         found, meant = adjoint(equation)
         assert found == meant(text), equation
     for equation in ("z[n] = pow(Y[n], 2)", "z[n] = argmax[i:N](Y[i])", "z[n] = max[i:N](Y[i])"):
-        with pytest.raises(Refused, match="no derivative of|no equation names the position"):
+        with pytest.raises(Refused, match=r"no derivative of|no equation names the position"):
             adjoint(equation)
 
 
@@ -544,15 +549,18 @@ def test_a_true_claim_is_shown() -> None:
 @pytest.mark.parametrize(
     ("claim", "message"),
     [
-        ({"free": PLACE, "left": {"value": "z"}, "right": {"text": "b[o]"}}, "X1: the two sides differ"),
+        ({"free": PLACE, "left": {"value": "z"}, "right": {"text": "b[o]"}},
+        "X1: the two sides differ"),
         ({"free": PLACE, "left": {"value": "w"}, "right": PRODUCT}, ""),
         ({"free": PLACE, "left": {"value": 1}, "right": PRODUCT}, "is no side of an equality"),
         ({"free": PLACE, "left": {"partial": ["z"]}, "right": PRODUCT}, "index out of range"),
         ({"free": PLACE, "left": {"tensor": "b"}, "right": PRODUCT}, "X1: b has 1 dimensions"),
-        ({"free": PLACE, "left": {"tensor": "w"}, "right": {"tensor": "w"}}, "X1: size: no certificate"),
+        ({"free": PLACE, "left": {"tensor": "w"}, "right": {"tensor": "w"}},
+        "X1: size: no certificate"),
         ({"free": [["n", "O"], ["o", "K"]], "left": {"tensor": "w"}, "right": {"text": "b[n]"}},
          "X1: the two sides differ"),
-        ({"free": PLACE, "left": {"text": "n//(N - 2)"}, "right": {"text": "0"}}, "may be 0 or less"),
+        ({"free": PLACE, "left": {"text": "n//(N - 2)"}, "right": {"text": "0"}},
+        "may be 0 or less"),
         ({"goals": []}, "X1: nothing is claimed"),
         ({"goals": ["N >= 2"]}, "X1: no certificate shows N - 2 >= 0"),
         ({"goals": ["N >= 2"], "facts": ["0 >= 1"]}, "X1: it assumes -1 >= 0"),
@@ -567,7 +575,8 @@ def test_a_true_claim_is_shown() -> None:
         ({"goals": ["N >= 1"], "variant": "other"}, "X1: the definition is not read"),
         ({"goals": ["N >= 1"], "claim": "linear_z.range"}, "the claim stands twice"),
         ({"goals": ["N >= 1"], "lets": {"Y": {}}}, "Y is a tensor already"),
-        ({"goals": ["N >= 1"], "lets": {"v": {"shape": ["N"], "indices": ["i"], "value": "w[i, q]"}}},
+        ({"goals": ["N >= 1"], "lets": {"v": {"shape": ["N"], "indices": ["i"],
+        "value": "w[i, q]"}}},
          r"\['q'\] in the value of v"),
         ({"free": [["n", "N"]], "left": {"text": "v[n]"}, "right": {"text": "b[n]"},
           "lets": {"v": {"shape": ["O"], "indices": ["i"], "value": "b[i]"}}},
@@ -576,9 +585,11 @@ def test_a_true_claim_is_shown() -> None:
           "lets": {"v": {"shape": ["N", "O"], "indices": ["i", "j"], "value": "b[j]"}}},
          "X1: shape: no certificate shows"),
         ({"left": {"text": "b[0]"}, "example": {"N": 1, "K": 1, "O": 1}}, "there is a term in"),
-        ({"left": {"text": "sum[i:N](b[i])"}, "example": {"N": 1, "K": 1, "O": 1}}, "there is a term"),
+        ({"left": {"text": "sum[i:N](b[i])"}, "example": {"N": 1, "K": 1, "O": 1}},
+        "there is a term"),
         ({"left": {"text": "0"}, "example": {"N": 1, "K": 1, "O": True}}, "is not of integers"),
-        ({"left": {"text": "0"}, "example": {"N": 0, "K": 1, "O": 1}}, "the example breaks N - 1 >= 0"),
+        ({"left": {"text": "0"}, "example": {"N": 0, "K": 1, "O": 1}},
+        "the example breaks N - 1 >= 0"),
         ({"left": {"text": "0"}, "example": {"N": 1, "K": 1}}, "leave .* open"),
         ({"left": {"text": "sum[i:N](b[i], i >= N) + b[0]"}, "example": {"N": 1, "K": 1, "O": 1}},
          "there is a term in b"),
@@ -673,7 +684,8 @@ def test_a_definition_that_cannot_be_read_has_rows_that_are_all_open() -> None:
 # -- every certificate -----------------------------------------------------------------------------
 PLACES = (
     r"linear\.cl:\d+: linear_\w+: (one work-item for every element of \w+|\w+ is read inside"
-    r"|/ rounds down|32 bits|partial address|fits)|[LS]1 [\w -]+?(: (size|shape|inside)|, (back|there))?"
+    r"|/ rounds down|32 bits|partial address|fits)|[LS]1 [\w -]+?(: (size|shape|inside)"
+    r"|, (back|there))?"
     r"|[LS]1 [^:]+, sum \d+, (there|back)|linear\.cl:\d+: [^:]+, sum \d+, (there|back)"
 )
 

@@ -181,7 +181,7 @@ def test_a_folder_is_accepted_and_printed(
     assert line == f"proved  {'relu':24}  {'relu_z.once':44}  {size}"
     (folder / "proofs" / "operators.json").unlink()  # a user's kernels claim no closed forms
     (folder / "proofs" / "winograd.json").unlink()
-    with pytest.raises(Refused, match="add_to_rows|matmul|where_positive"):
+    with pytest.raises(Refused, match=r"add_to_rows|matmul|where_positive"):
         checker.check_folder(folder)
 
 
@@ -361,7 +361,8 @@ KERNELS = [  # (operator, what the message says, change of the entry)
     ("linear", "other arguments", set_at("kernels", "linear_z", "arguments", 0, "dtype", "int")),
     ("linear", "other arguments", set_at("kernels", "linear_z", "arguments", 3, "kind", "read")),
     ("linear", "other arguments", set_at("kernels", "linear_z", "arguments", 4, "kind", "scalar")),
-    ("sgd", "other arguments", lambda e: e["kernels"]["sgd_p_new"]["arguments"][-2].update(kind="read")),
+    ("sgd", "other arguments",
+    lambda e: e["kernels"]["sgd_p_new"]["arguments"][-2].update(kind="read")),
     ("linear", "works in place", set_at("kernels", "linear_z", "in_place", True)),
     ("linear", "other inputs or outputs", set_at("variants", "linear", "inputs", ["Y", "w"])),
     ("linear", "other inputs or outputs", set_at("variants", "linear", "inputs", ["Y", "b", "w"])),
@@ -371,7 +372,8 @@ KERNELS = [  # (operator, what the message says, change of the entry)
     ("linear", "kernels and manifest differ", lambda e: e["kernels"].pop("linear_z")),
     ("linear", "no kernel computes the gradient of b", lambda e: drop(e, "linear_grad_b")),
     ("linear", "writes z, not Y|in this order", set_at("kernels", "linear_z", "target", "Y")),
-    ("conv1d", "of no variant|phases and of", lambda e: e["kernels"]["conv1d_grad_Y"].pop("phases")),
+    ("conv1d", "of no variant|phases and of",
+    lambda e: e["kernels"]["conv1d_grad_Y"].pop("phases")),
     ("conv1d", "phases and of name", lambda e: e["kernels"]["conv1d_grad_Y_phases"].pop("of")),
     (
         "conv1d", "phases and of name",
@@ -443,7 +445,7 @@ def chain(entry: Any) -> None:
 def test_a_form_stands_in_for_one_kernel(change: Callable[[Any], None]) -> None:
     entry = copy.deepcopy(entry_of("conv1d"))
     change(entry)
-    with pytest.raises(Refused, match="phases and of name|form of two, or has one itself"):
+    with pytest.raises(Refused, match=r"phases and of name|form of two, or has one itself"):
         operator_of("conv1d", entry).check(named())
 
 

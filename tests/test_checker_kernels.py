@@ -150,11 +150,14 @@ BAD = [
     "(REAL)philox4x32(call, 1, 2, 3, 4)", "(REAL)philox4x32(lr, 1, 2, 3)", "exp(Y[n], lr)", "exp()",
     "pow(Y[n], lr)", "cos(Y[n])", "exp(n)", "n < M ? Y[n] : 1", "n < M ? 0 : Y[n]",
     "n < M ? Y[n] : n", "n ? Y[n] : lr", "n != M ? Y[n] : lr", "n < M || n < 1 ? Y[n] : lr",
-    "Y[n] != lr ? Y[n] : lr", "lr ? Y[n] : lr", "call < n ? Y[n] : lr", "call <= 4294967296 ? lr : lr",
+    "Y[n] != lr ? Y[n] : lr", "lr ? Y[n] : lr", "call < n ? Y[n] : lr",
+    "call <= 4294967296 ? lr : lr",
     "call < lr ? lr : lr", "Y[n] < n ? lr : lr", "(REAL)(n / P)", "(REAL)(n % P)", "(REAL)(n / L)",
-    "(REAL)(n / (M - 2))", "(REAL)(n / (N - M))", "(REAL)floor_div(n, P)", "(REAL)floor_mod(n, count)",
+    "(REAL)(n / (M - 2))", "(REAL)(n / (N - M))", "(REAL)floor_div(n, P)",
+    "(REAL)floor_mod(n, count)",
     "(REAL)floor_div(lr, M)", "(REAL)(n / lr)",
-    "Y[lr]", "Y[call]", "Y[Y[n]]", "A[n]", "A[n * N + 1]", "A[M * n + 1]", "A[n + 1]", "c[n]", "c[1]",
+    "Y[lr]", "Y[call]", "Y[Y[n]]", "A[n]", "A[n * N + 1]", "A[M * n + 1]", "A[n + 1]", "c[n]",
+    "c[1]",
     "x[n]", "(REAL)x", "grad_Y[n]", "(REAL)q[n]", "-n", "INFINITY", "(REAL)(n < M)",
     "lr / n", "lr * M", "(REAL)3.14", "3.14159265358979323846", "sizes[0]", "(REAL)sizes[0]",
 ]  # fmt: skip
@@ -409,7 +412,8 @@ def test_only_a_sum_takes_in_terms(k: int) -> None:
 
 BAD_BLOCKS = [
     "const int n = 1; z[id] = lr;", "const int id = 1; z[id] = lr;", "const int Y = 1; z[id] = lr;",
-    "const int L = 1; z[id] = lr;", "const REAL lr = c[0]; z[id] = lr;", "const int pi = 1; z[id] = lr;",
+    "const int L = 1; z[id] = lr;", "const REAL lr = c[0]; z[id] = lr;",
+    "const int pi = 1; z[id] = lr;",
     "const int SIZE_X = 1; z[id] = lr;", "const int _k = 1; z[id] = lr;", "REAL n = 0; z[id] = lr;",
     "for (int n = 0; n < M; n++) { } z[id] = lr;", "for (int j = 0; j < M; j++) { z[id] = lr; }",
     "if (n < M) { z[id] = lr; }", "z[id] = lr; const int k = 1;", "z[n] = lr;", "z[id] += lr;",
@@ -446,12 +450,14 @@ def test_a_name_ends_with_its_block() -> None:
 
 
 HEADS = [
-    ("const int N = SIZE_N;", "const int N = SIZE_M;"), ("const int N = SIZE_N;", "int N = SIZE_N;"),
+    ("const int N = SIZE_N;", "const int N = SIZE_M;"), ("const int N = SIZE_N;",
+    "int N = SIZE_N;"),
     ("const int N = SIZE_N;", "const int X = SIZE_X;"), ("const int N = SIZE_N;", "REAL N = 0;"),
     ("const int N = SIZE_N;", "const int N = SIZE_N; const int N = SIZE_N;"),
     ("get_global_id(0)", "get_global_id(1)"), ("get_global_id(0)", "get_global_size(0)"),
     ("get_global_id(0)", "0"), ("if (id < N)", "if (id <= N)"), ("if (id < N)", "if (n < N)"),
-    ("if (id < N)", "if (id < M)"), ("if (id < N)", "if (id < N + 1)"), ("if (id < N)", "if (N < id)"),
+    ("if (id < N)", "if (id < M)"), ("if (id < N)", "if (id < N + 1)"), ("if (id < N)",
+    "if (N < id)"),
     ("const int n = id;", "int n = id;"), ("const int n = id;", "const REAL n = lr;"),
     ("const int n = id;", ""), ("__global const int *restrict sizes", "const int sizes"),
     ("__global const int *restrict sizes", "__global const int *sizes"),

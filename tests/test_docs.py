@@ -83,6 +83,23 @@ def test_the_speeds_of_the_readme_are_those_of_its_records() -> None:
     assert f"plans {mib['gradproof']:.0f} MiB" in said and f"gives out {mib['NCHW']:.0f}." in said
 
 
+def test_the_share_of_killed_mutants_is_that_of_its_record() -> None:
+    record = json.loads((ROOT / "benchmarks" / "records" / "checker-mutants.json").read_text("utf-8"))
+    low, high = (100 * v for v in record["interval"])
+    seen = record["killed"] + record["timeout"]
+    assert record["mutants"] == seen + record["survived"] == sum(
+        r["mutants"] for r in record["functions"].values()
+    )
+    figures = [
+        f"{seen} of {record['mutants']} mutants", f"{100 * record['share killed']:.1f} %",
+        f"{low:.1f} to {high:.1f} %", f"{record['all mutants']}",
+    ]  # fmt: skip
+    for page in ("CONTRIBUTING.md", "docs/proofs.md"):
+        said = " ".join((ROOT / page).read_text("utf-8").split())
+        missing = [f for f in figures if f not in said]
+        assert not missing, (page, missing)
+
+
 def blocks(page: str, language: str) -> list[str]:
     text = (ROOT / "docs" / page).read_text("utf-8")
     return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
