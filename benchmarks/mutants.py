@@ -15,6 +15,7 @@ the quickest first, until one fails. `[tool.gradproof.mutation]` in pyproject.to
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import gc
 import hashlib
@@ -184,10 +185,8 @@ def run_test(item: Any) -> bool:
     except BaseException:
         return False
     finally:
-        try:
+        with contextlib.suppress(BaseException):  # pytest's own, where no report was made
             item.ihook.pytest_runtest_teardown(item=item, nextitem=None)
-        except BaseException:
-            return False
     return True
 
 
@@ -297,9 +296,11 @@ class Run:
         self.suite = suite.hexdigest()[:16]
         self.tests = sorted(self.reached(session.items), key=lambda t: t.seconds)
         done = self.done({i.nodeid for i in session.items})
-        todo = [m for m in self.chosen if m.key not in done]
+        todo = [] if self.options.report else [m for m in self.chosen if m.key not in done]
         print(f"{len(self.tests)} tests, {len(self.chosen)} mutants, {len(todo)} to run")
-        random.Random(0).shuffle(todo)  # so that a part is a sample
+        random.Random(0).shuffle(todo)  # so that a part is a sample; first, what survived before:
+        old = self.log.read_text() if self.log.exists() else ""  # the killed ones count already
+        todo.sort(key=lambda m: m.key not in old)
         gc.freeze()
         jobs = self.options.jobs
         pids = []
@@ -349,6 +350,12 @@ class Run:
             if r["suite"] == self.suite or (r["result"] == "killed" and r["test"] in known):
                 found[r["key"]] = r
         return found
+
+    def survived(self) -> dict[str, Any]:
+        """What survived fewer tests, and counts as survived until it was run again."""
+        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        rows = {r["key"]: r for r in map(json.loads, lines)}
+        return {k: r for k, r in rows.items() if r["result"] == "survived"}
 
     def work(self, todo: list[Mutant]) -> None:
         """Run mutants, one line of the log for each."""
@@ -405,7 +412,7 @@ def count(pairs: Iterable[tuple[Mutant, Any]]) -> dict[str, Any]:
 
 def record(run: Run, seconds: float) -> dict[str, Any]:
     """What the log says of the chosen mutants."""
-    done = run.done({t.item.nodeid for t in run.tests})
+    done = {**run.survived(), **run.done({t.item.nodeid for t in run.tests})}
     pairs = [(m, done[m.key]) for m in run.chosen if m.key in done]
     groups = defaultdict(list)
     for m, r in pairs:
@@ -451,6 +458,7 @@ def main() -> int:
     parser.add_argument("--operator", help="only this operator's, such as refusal")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--show", action="store_true", help="the diffs of those that survived")
+    parser.add_argument("--report", action="store_true", help="run none, only count")
     parser.add_argument("--record", type=Path, help="where to write the record")
     options = parser.parse_args()
     STATE.mkdir(parents=True, exist_ok=True)
@@ -467,7 +475,7 @@ def main() -> int:
     if code:
         return int(code)
     found = record(run, time.perf_counter() - start)
-    done = run.done({t.item.nodeid for t in run.tests})
+    done = {**run.survived(), **run.done({t.item.nodeid for t in run.tests})}
     if options.show:
         for m in run.chosen:
             if done.get(m.key, {}).get("result") == "survived":

@@ -84,11 +84,15 @@ def test_the_speeds_of_the_readme_are_those_of_its_records() -> None:
 
 
 def test_the_share_of_killed_mutants_is_that_of_its_record() -> None:
-    record = json.loads((ROOT / "benchmarks" / "records" / "checker-mutants.json").read_text("utf-8"))
+    record = json.loads(
+        (ROOT / "benchmarks" / "records" / "checker-mutants.json").read_text("utf-8")
+    )
     low, high = (100 * v for v in record["interval"])
     seen = record["killed"] + record["timeout"]
-    assert record["mutants"] == seen + record["survived"] == sum(
-        r["mutants"] for r in record["functions"].values()
+    assert (
+        record["mutants"]
+        == seen + record["survived"]
+        == sum(r["mutants"] for r in record["functions"].values())
     )
     figures = [
         f"{seen} of {record['mutants']} mutants", f"{100 * record['share killed']:.1f} %",
