@@ -45,6 +45,7 @@ from mutmut.mutation.file_mutation import MutationVisitor, OuterFunctionProvider
 from mutmut.mutation.mutators import mutation_operators
 from mutmut.mutation.pragma_handling import IgnoredCode
 
+from gradproof.cli.record import machine
 from gradproof.derive import checker
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -53,7 +54,6 @@ CONFIG = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["gr
 ]
 STATE = ROOT / "build" / "mutants"
 MEMORY = 4 * 2**30  # bytes of address space for a mutant
-# (where, for the lines that tests reach; what; the function's text)
 EXIT = {0: "survived", 1: "killed", signal.SIGPROF: "timeout", signal.SIGXCPU: "timeout"}
 
 
@@ -421,6 +421,7 @@ def record(run: Run, seconds: float) -> dict[str, Any]:
     refusals = [(m, r) for m, r in pairs if m.operator == "refusal"]
     return {
         "tool": f"mutmut {importlib.metadata.version('mutmut')}'s operators, run by mutants.py",
+        "machine": machine(),
         "python": platform.python_version(),
         "pytest": pytest.__version__,
         "file": "derive/checker.py",
