@@ -8,6 +8,7 @@ number) are given as functions and asked again at each replay.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -16,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradproof.runtime.anomaly import Applied, active_watch
+from gradproof.runtime.anomaly import Applied, active_watch, place_of_call, shown
 from gradproof.runtime.binding import Binding
 from gradproof.runtime.errors import DeviceError, DTypeError, GradproofError
+from gradproof.runtime.limits import too_large
 from gradproof.runtime.manifest import Argument, KernelSpec, Operator
 from gradproof.runtime.repeats import is_repeat
 from gradproof.runtime.schedule import REALS, Plan, choose_phases, constants, plan_tiles
@@ -200,6 +202,8 @@ def execute(
         )
     run = _Run(binding, dict(operands), scalars, dtype, device, label)
     plans = {spec.name: plan_tiles(binding, spec, dtype, device) for spec in specs}
+    if (large := _too_large(binding, specs, dtype, device)) is not None:
+        raise too_large(f"{place or place_of_call(label)}: {large[0]}", large[1], device.info)
     forms = {s.name: choose_phases(binding, s) for s in specs if plans[s.name] is None}
     plain = tuple(form.name for form in forms.values())
     together = tuple(binding.operator.kernels) if _whole else plain
@@ -223,6 +227,21 @@ def execute(
         names[spec.target] = plan.spec.kernel if plan else forms[spec.name].name
     _check(binding, names, operands, computed, place or label)
     return computed
+
+
+@lru_cache(maxsize=4096)
+def _too_large(
+    binding: Binding, specs: tuple[KernelSpec, ...], dtype: str, device: Device
+) -> tuple[str, int] | None:
+    """The first target, as its users call it, that exceeds an allocation, and its bytes: nothing
+    is launched then. Operands are there already."""
+    for spec in specs:
+        shape = binding.shape(spec.target)
+        whole = binding.variant.tensors[spec.target].dtype == "int"
+        nbytes = math.prod(shape) * (4 if whole else np.dtype(dtype).itemsize)
+        if nbytes > device.info.max_alloc:
+            return f"{shown(binding, spec.target)} of shape {shape}", nbytes
+    return None
 
 
 def _check(
@@ -401,5 +420,5 @@ def _geometry(items: int, device: Device) -> tuple[tuple[int], tuple[int]]:
         local = CPU_GROUPS if items >= 4 * CPU_GROUPS * info.compute_units else CPU_SMALL
     else:
         local = GPU_GROUP
-    local = min(local, info.max_work_group)
+    local = min(local, info.max_work_group, info.max_work_item_sizes[0])
     return (-(-items // local) * local,), (local,)

@@ -7,6 +7,7 @@ summation.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,13 +16,18 @@ from functools import lru_cache
 from itertools import product
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from gradproof.runtime.binding import LARGEST, Binding
 from gradproof.runtime.errors import GradproofError
+from gradproof.runtime.limits import room
 from gradproof.runtime.manifest import KernelSpec, TiledSpec
 from gradproof.runtime.sizes import size_expression
 
 if TYPE_CHECKING:
     from gradproof.runtime.device import Device
+
+log = logging.getLogger(__name__)
 
 REALS = {"float32": "float", "float64": "double"}
 POLICIES = ("auto", "reference", "phases", "tiled")
@@ -113,6 +119,12 @@ def _plan(
     sizes["LANES"] = lanes
     shapes = [[size_expression(n)(sizes) for n in shape] for shape in spec.tensors.values()]
     if any(math.prod(shape) > LARGEST for shape in shapes):
+        return None
+    largest = max(map(math.prod, shapes)) * np.dtype(dtype).itemsize
+    if largest > device.info.max_alloc:
+        log.info("%s: it would pack an operand into %s, but %s allows at most %s in one allocation;"
+                 " the reference kernel runs instead", spec.kernel, room(largest),
+                 device.info.name, room(device.info.max_alloc))  # fmt: skip
         return None
     tiles = _chosen(choice, extents) if choice else _tiles(extents, fixed)
     blocks = [n // tiles[i] for i, n in extents.items()]

@@ -141,7 +141,9 @@ def test_long_sums_are_cut_in_pieces() -> None:
     first, second = products(found, items=64)
     assert "pieces" in first.note
     assert first.scratch == second.scratch
-    assert first.scratch[0][1] == tile_for(Product(1, 16, 32, 1000), 64).pieces * 16 * 32
+    tile = tile_for(Product(1, 16, 32, 1000), 64)
+    assert tile is not None
+    assert first.scratch[0][1] == tile.pieces * 16 * 32
 
 
 def test_an_epilogue_reads_the_target_and_may_replace_it() -> None:
@@ -175,6 +177,7 @@ def test_tiles_fit_every_desktop_gpu() -> None:
         for terms in (9, 300, 30000):
             for items in (64, 128, 256):
                 t = tile_for(Product(1, rows, 500, terms), items)
+                assert t is not None
                 assert t.items == items
                 assert 2 * t.depth * (t.rows + t.columns + 8) * 4 <= 32768
 

@@ -32,10 +32,11 @@ def evaluate(
     best: options.Best = False,
     device: options.Device = None,
     as_json: options.Json = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """Measure the network of RUN on the held-out images of a data set: accuracy, loss, each class,
     and which class was taken for which."""
-    screen = Screen(as_json=as_json)
+    screen = Screen(as_json=as_json, verbose=verbose)
     folder = RunFolder.open(run)
     data = _dataset(dataset, folder)
     info = use_device(device).info

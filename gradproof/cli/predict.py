@@ -35,12 +35,13 @@ def predict(
     best: options.Best = False,
     device: options.Device = None,
     as_json: options.Json = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """Classify the images in a file with the network of RUN.
 
     One image (C, H, W) or (H, W, C), or many with N before; with one channel also without C.
     """
-    screen = Screen(as_json=as_json)
+    screen = Screen(as_json=as_json, verbose=verbose)
     folder = RunFolder.open(run)
     config = folder.config
     array = read_images(images)

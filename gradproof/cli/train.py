@@ -113,12 +113,13 @@ def train(
     recompute: options.Recompute = False,
     detect_anomaly: options.DetectAnomaly = False,
     as_json: options.Json = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """Train a network on DATASET, into a new run folder, or go on with a run.
 
     Ctrl-C ends the training after its step and keeps everything: --resume goes on from there.
     """
-    screen = Screen(as_json=as_json)
+    screen = Screen(as_json=as_json, verbose=verbose)
     chosen: dict[str, dict[str, Any]] = {
         "data": {"dataset": dataset, "image_size": image_size},
         "model": {"name": model, "weights": weights, "new": new or None},
