@@ -20,10 +20,18 @@ import numpy as np
 from gradproof.runtime.anomaly import Applied, active_watch, place_of_call, shown
 from gradproof.runtime.binding import Binding
 from gradproof.runtime.errors import DeviceError, DTypeError, GradproofError
+from gradproof.runtime.half import stored_as_half
 from gradproof.runtime.limits import too_large
 from gradproof.runtime.manifest import Argument, KernelSpec, Operator
 from gradproof.runtime.repeats import is_repeat
-from gradproof.runtime.schedule import REALS, Plan, choose_phases, constants, plan_tiles
+from gradproof.runtime.schedule import (
+    REALS,
+    Plan,
+    choose_phases,
+    constants,
+    plan_tiles,
+    scalar_type,
+)
 from gradproof.runtime.trace import Scalar, active_trace
 
 if TYPE_CHECKING:
@@ -285,7 +293,7 @@ def _common(binding: Binding, tensors: Mapping[str, Tensor], label: str) -> tupl
         shown = names.get(name, name)
         kind = str(t.dtype)
         if (spec.dtype == "int") != (kind == "int32"):
-            expected = "int32" if spec.dtype == "int" else "float32 or float64"
+            expected = "int32" if spec.dtype == "int" else "float32, float64 or float16"
             raise DTypeError(f"{label}: {shown} has dtype {kind}, expected {expected}")
         if spec.dtype == "real":
             if dtype is not None and kind != dtype:
@@ -326,7 +334,7 @@ def _launch(
     changing = []
     for position, a in enumerate(arguments):
         if a.kind == "scalar":
-            kind = np.uint32 if a.dtype == "uint" else np.dtype(run.dtype).type
+            kind = np.uint32 if a.dtype == "uint" else scalar_type(run.dtype)
             value = run.scalars[a.name]
             if callable(value):
                 changing.append((position, kind, value))
@@ -387,7 +395,9 @@ def _reference(
 ) -> Mapping[str, cl.Kernel]:
     """Reference kernels that run together, as one program."""
     label = op.name if len(names) == len(op.kernels) else ", ".join(names)
-    return device.build(op.program(names), reference_options(op, dtype), names, label=label)
+    source = op.program(names)
+    source = stored_as_half(source) if dtype == "float16" else source
+    return device.build(source, reference_options(op, dtype), names, label=label)
 
 
 def reference_options(op: Operator, dtype: str) -> list[str]:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-REALS = {"float32": "float", "float64": "double"}
+REALS = {"float16": "float", "float32": "float", "float64": "double"}  # in which they compute
 POLICIES = ("auto", "reference", "phases", "tiled")
 SMALL = 2_000  # multiplications per image below which packing costs more than it saves
 REGISTERS = 6  # vectors in a register tile; with more, compilers spill the tile to memory
@@ -82,8 +82,8 @@ def schedule(policy: str, choice: Choice | None = None) -> Iterator[None]:
 
 
 def plan_tiles(binding: Binding, spec: KernelSpec, dtype: str, device: Device) -> Plan | None:
-    """The plan of the tiled form, or None where the reference form runs."""
-    if spec.tiled is None or _policy in ("reference", "phases"):
+    """The plan of the tiled form, or None where the reference form runs: always in float16."""
+    if spec.tiled is None or _policy in ("reference", "phases") or dtype == "float16":
         return None
     return _plan(binding, spec.tiled, dtype, device, _policy == "tiled", _choice)
 
@@ -186,4 +186,13 @@ def constants(dtype: str) -> tuple[str, ...]:
     >>> constants("float32")
     ('-cl-single-precision-constant',)
     """
-    return ("-cl-single-precision-constant",) if dtype == "float32" else ()
+    return () if dtype == "float64" else ("-cl-single-precision-constant",)
+
+
+def scalar_type(dtype: str) -> type[np.generic]:
+    """The type of scalars beside tensors of a type: that in which kernels compute.
+
+    >>> scalar_type("float16")
+    <class 'numpy.float32'>
+    """
+    return np.float64 if dtype == "float64" else np.float32

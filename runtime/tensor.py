@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gradproof.runtime.autograd import Node
 
 OVERHANG = 64  # bytes behind the last element that a vector may read
-DTYPES = ("float32", "float64", "int32")
+DTYPES = ("float32", "float64", "float16", "int32")  # float16: in memory only
 Accepted = tuple[NDArray[Any], Extremes | None]  # an array, and what is known of its integers
 
 
@@ -101,7 +101,8 @@ class NoMemory(Storage):
 class Tensor(TensorMethods):
     """An array on an OpenCL device. Made by `gp.tensor`, by layers and by `Tensor.empty`.
 
-    shape: tuple of ints; dtype: float32, float64 or int32. Arithmetic is the operators' alone.
+    shape: tuple of ints; dtype: float32, float64, int32, or float16, in which elements are stored
+    and not computed. Arithmetic is the operators' alone.
 
     >>> import gradproof as gp
     >>> t = gp.tensor([[1.0, 2.0], [3.0, 4.0]])
@@ -309,8 +310,8 @@ def tensor(
 ) -> Tensor:
     """A tensor from a NumPy array, a list or a number, on the current device.
 
-    dtype: float32, float64 or int32; by default float64 arrays stay so, other reals become float32
-    and integers int32. label: what errors call it.
+    dtype: float32, float64, float16 or int32; by default float64 arrays stay so, other reals become
+    float32 and integers int32. label: what errors call it.
     Errors: DTypeError for other dtypes and for integers beyond 32 bits; ShapeError for ragged
     lists; GradproofError for an integer tensor that requires a gradient;
     DeviceError where the device has no float64, or no room for so large a tensor.

@@ -81,21 +81,29 @@ def replacement(
     own = need(wanted)
     if not own.local or (own.items <= limits.items and own.local <= limits.local):
         return ""
-    other = "another schedule" if got is None else f"{_named(got)} with {_shown(need(got))}"
-    return (
-        f"{what}: {_named(wanted)} takes {_shown(own)}, the device has {_shown(limits)};"
-        f" {other} takes its place"
-    )
+    asked = [
+        (f"{n} {unit}", f"{most}")
+        for n, most, unit in (
+            (own.items, limits.items, "work-items"),
+            (own.local, limits.local, "elements of local memory"),
+        )
+        if n > most
+    ]
+    takes, has = (" and ".join(x) for x in zip(*asked, strict=True))
+    other = "another schedule" if got is None else _named(got)
+    return f"{what}: {_named(wanted)} takes {takes}, the device has {has}; {other} takes its place"
 
 
 def _named(kernels: Sequence[FastKernel]) -> str:
     """A schedule for people."""
-    notes = [k.note for k in kernels if k.note]
+    own, notes = need(kernels), [k.note for k in kernels if k.note]
     if notes:
-        return f"a tile of {notes[0]}"
-    if not any(local_elements(k.text) for k in kernels):
+        return f"a tile ({notes[0]})"
+    if not own.local:
         return "a schedule without local memory"
-    return "a tree of sums" if need(kernels).items > 1 else "a schedule in local memory"
+    if own.items > 1:
+        return f"a tree of {own.items} sums"
+    return "a schedule in local memory"
 
 
 def _shown(x: Limits) -> str:

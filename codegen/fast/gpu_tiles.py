@@ -76,7 +76,7 @@ def tile_for(p: Product, items: int = ITEMS, local: int = LOCAL) -> Tile | None:
     >>> str(tile_for(Product(1, 64, 576, 32768)))
     '64x64x16 by 4x4, 29 pieces'
     >>> str(tile_for(Product(1, 256, 4096, 2304), 256, 1024))
-    '32x16x8 by 4x4'
+    '16x32x8 by 4x4'
     """
     while items:
         sides = (SIDES[0] if items >= SMALL else QUAD, SIDES[1])

@@ -30,6 +30,7 @@ def evaluate(
         typer.Option(metavar="DATASET", help="As for train; without it the data set of the run."),
     ] = None,
     best: options.Best = False,
+    dtype: options.Stored = None,
     device: options.Device = None,
     as_json: options.Json = False,
     verbose: options.Verbose = False,
@@ -42,6 +43,8 @@ def evaluate(
     info = use_device(device).info
     screen.device(info)
     model = folder.load_model(best)
+    if dtype is not None:
+        model.to(dtype)
     result = evaluate_model(
         model,
         CrossEntropyLoss(),
