@@ -12,7 +12,6 @@ An element is rounded once, to the nearest of 11 bits: stored = x (1 + d) with |
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 from gradproof.runtime.errors import GradproofError
 
@@ -54,20 +53,21 @@ def _kernel(match: re.Match[str]) -> str:
         store = re.compile(rf"^( *){name}\[id\] = (.*?);$", re.MULTILINE | re.DOTALL)
         body = store.sub(rf"\1vstore_half_rte(\2, id, {name});", body)
     for name in names:
-        body = _replaced(body, name, lambda index, name=name: f"vload_half({index}, {name})")
+        body = _loaded(body, name)
     if names and re.search(rf"\b({'|'.join(names)})\s*\[", body):
         raise GradproofError(f"float16: an access in {whole.partition('(')[0]} cannot be rewritten")
     typed = _TENSOR.sub(r"\1half\2", arguments)
     return whole.replace(arguments, typed, 1).replace(match[2], body, 1)
 
 
-def _replaced(text: str, name: str, load: Callable[[str], str]) -> str:
-    """Every `name[index]` as `load(index)`; an index may hold other elements."""
+def _loaded(text: str, name: str) -> str:
+    """Every `name[index]` as a load; an index may hold other elements."""
     begin = re.compile(rf"(?<![\w.]){name}\[")
     while found := begin.search(text):
         depth, end = 1, found.end()
         while depth:
             depth += {"[": 1, "]": -1}.get(text[end], 0)
             end += 1
-        text = text[: found.start()] + load(text[found.end() : end - 1]) + text[end:]
+        index = text[found.end() : end - 1]
+        text = f"{text[: found.start()]}vload_half({index}, {name}){text[end:]}"
     return text
