@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradproof.runtime.anomaly import Applied, active_watch, place_of_call, shown
+from gradproof.runtime.anomaly import GRADIENT, Applied, active_watch, place_of_call, shown
 from gradproof.runtime.binding import Binding
 from gradproof.runtime.errors import DeviceError, DTypeError, GradproofError
 from gradproof.runtime.half import stored_as_half
@@ -192,11 +192,13 @@ def execute(
     into: Mapping[str, Tensor] | None = None,
     label: str,
     place: str = "",
+    like: Mapping[str, Tensor] | None = None,
 ) -> dict[str, Tensor]:
     """Run kernels in order on operands; every tensor that they compute is returned by name.
 
     into: target -> tensor to write to, in place of a new one. scalars: a function is asked at
-    every launch. place: the layer, where it is known better than `label` says. Errors: DTypeError
+    every launch. place: the layer, where it is known better than `label` says. like: what
+    gradients are of, where that is no operand, for their dtype. Errors: DTypeError
     and DeviceError where operands do not go together; AnomalyError, see `detect_anomaly`.
     """
     from gradproof.runtime.tensor import Tensor
@@ -210,20 +212,22 @@ def execute(
         )
     run = _Run(binding, dict(operands), scalars, dtype, device, label)
     plans = {spec.name: plan_tiles(binding, spec, dtype, device) for spec in specs}
-    if (large := _too_large(binding, specs, dtype, device)) is not None:
+    kinds = _stored_kinds(binding, specs, dtype, {**(like or {}), **operands})
+    stored = dict(zip((spec.target for spec in specs), kinds, strict=True))
+    halves = _halves({**operands, **(into or {})}, stored) if dtype == "float16" else frozenset()
+    if (large := _too_large(binding, specs, kinds, device)) is not None:
         raise too_large(f"{place or place_of_call(label)}: {large[0]}", large[1], device.info)
     forms = {s.name: choose_phases(binding, s) for s in specs if plans[s.name] is None}
     plain = tuple(form.name for form in forms.values())
     together = tuple(binding.operator.kernels) if _whole else plain
-    built = _objects(_reference, binding.operator, together, dtype, device) if plain else {}
+    own = binding.operator, together, dtype, device, halves
+    built = _objects(_reference, *own) if plain else {}
     computed: dict[str, Tensor] = {}
     names: dict[str, str] = {}
-    for spec in specs:
+    for spec, kind in zip(specs, kinds, strict=True):
         target = (into or {}).get(spec.target)
         if target is None:
-            whole = binding.variant.tensors[spec.target].dtype == "int"
-            shape = binding.shape(spec.target)
-            target = Tensor.empty(shape, "int32" if whole else dtype, device, label)
+            target = Tensor.empty(binding.shape(spec.target), kind, device, label)
         computed[spec.target] = run.tensors[spec.target] = target
         plan = plans[spec.name]
         if plan is None:
@@ -237,16 +241,42 @@ def execute(
     return computed
 
 
+def _stored_kinds(
+    binding: Binding, specs: tuple[KernelSpec, ...], dtype: str, known: Mapping[str, Tensor]
+) -> tuple[str, ...]:
+    """The dtypes of the targets. Beside float16 results are stored as the first operand is,
+    gradients as what they are of, and whatever else, numbers and inner values, in float32."""
+    variant, found = binding.variant, []
+    first = next((n for n in variant.inputs if variant.tensors[n].dtype == "real"), "")
+    for spec in specs:
+        target = spec.target
+        if variant.tensors[target].dtype == "int":
+            found.append("int32")
+        elif dtype != "float16":
+            found.append(dtype)
+        else:
+            of = first if target in variant.outputs and binding.shape(target) else ""
+            of = target.removeprefix(GRADIENT) if target.startswith(GRADIENT) else of
+            found.append(str(known[of].dtype) if of in known else "float32")
+    return tuple(found)
+
+
+def _halves(tensors: Mapping[str, Tensor], kinds: Mapping[str, str]) -> frozenset[str]:
+    """The tensors, by name, whose elements are stored in float16."""
+    stored = {n: kind for n, kind in kinds.items() if n not in tensors}
+    stored |= {n: str(t.dtype) for n, t in tensors.items()}
+    return frozenset(n for n, kind in stored.items() if kind == "float16")
+
+
 @lru_cache(maxsize=4096)
 def _too_large(
-    binding: Binding, specs: tuple[KernelSpec, ...], dtype: str, device: Device
+    binding: Binding, specs: tuple[KernelSpec, ...], kinds: tuple[str, ...], device: Device
 ) -> tuple[str, int] | None:
     """The first target, as its users call it, that exceeds an allocation, and its bytes: nothing
     is launched then. Operands are there already."""
-    for spec in specs:
+    for spec, kind in zip(specs, kinds, strict=True):
         shape = binding.shape(spec.target)
-        whole = binding.variant.tensors[spec.target].dtype == "int"
-        nbytes = math.prod(shape) * (4 if whole else np.dtype(dtype).itemsize)
+        nbytes = math.prod(shape) * np.dtype(kind).itemsize
         if nbytes > device.info.max_alloc:
             return f"{shown(binding, spec.target)} of shape {shape}", nbytes
     return None
@@ -285,7 +315,8 @@ class _Run:
 
 
 def _common(binding: Binding, tensors: Mapping[str, Tensor], label: str) -> tuple[str, Device]:
-    """The real dtype and the device that all operands share."""
+    """The real dtype and the device that all operands share; float16 where some of them are, beside
+    others in float32."""
     names = binding.operator.names
     dtype, first, device = None, "", None
     for name, t in tensors.items():
@@ -296,9 +327,9 @@ def _common(binding: Binding, tensors: Mapping[str, Tensor], label: str) -> tupl
             expected = "int32" if spec.dtype == "int" else "float32, float64 or float16"
             raise DTypeError(f"{label}: {shown} has dtype {kind}, expected {expected}")
         if spec.dtype == "real":
-            if dtype is not None and kind != dtype:
+            if dtype not in (None, kind) and {dtype, kind} != {"float16", "float32"}:
                 raise DTypeError(f"{label}: {first} has dtype {dtype}, but {shown} has {kind}")
-            dtype, first = kind, first or shown
+            dtype, first = kind if dtype != "float16" else dtype, first or shown
         if device is not None and t.device is not device:
             raise DeviceError(
                 f"{label}: operands are on different devices, {device.info.name} and "
@@ -391,12 +422,16 @@ def _objects(build: Any, *arguments: Any) -> Mapping[str, cl.Kernel]:
 
 @cache
 def _reference(
-    op: Operator, names: tuple[str, ...], dtype: str, device: Device
+    op: Operator,
+    names: tuple[str, ...],
+    dtype: str,
+    device: Device,
+    halves: frozenset[str] = frozenset(),
 ) -> Mapping[str, cl.Kernel]:
-    """Reference kernels that run together, as one program."""
+    """Reference kernels that run together, as one program; halves: tensors stored in float16."""
     label = op.name if len(names) == len(op.kernels) else ", ".join(names)
     source = op.program(names)
-    source = stored_as_half(source) if dtype == "float16" else source
+    source = stored_as_half(source, halves) if halves else source
     return device.build(source, reference_options(op, dtype), names, label=label)
 
 

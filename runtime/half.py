@@ -12,6 +12,7 @@ An element is rounded once, to the nearest of 11 bits: stored = x (1 + d) with |
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 from gradproof.runtime.errors import GradproofError
 
@@ -19,8 +20,9 @@ _KERNEL = re.compile(r"__kernel void \w+\((.*?)\)\n\{\n(.*?)\n\}\n", re.DOTALL)
 _TENSOR = re.compile(r"(__global (?:const )?)REAL( \*(?:restrict )?(\w+))")
 
 
-def stored_as_half(source: str) -> str:
-    """The text of reference kernels on tensors of float16; build it with REAL as float.
+def stored_as_half(source: str, halves: Collection[str] | None = None) -> str:
+    """The text of reference kernels on tensors of float16; build it with REAL as float. halves:
+    which of the tensors these are, by name; None: all that are real.
 
     Errors: GradproofError for a text outside of the subset.
 
@@ -40,15 +42,17 @@ def stored_as_half(source: str) -> str:
         vstore_half_rte(vload_half(id + 1, Y) * vload_half(id, Y), id, z);
     }
     """
-    found = _KERNEL.sub(_kernel, source)
-    if re.search(r"__global (const )?REAL", found):
+    found = _KERNEL.sub(lambda kernel: _rewritten(kernel, halves), source)
+    if any(halves is None or n in halves for _, _, n in _TENSOR.findall(found)):
         raise GradproofError("float16: a kernel is outside of the subset of docs/kernel-subset.md")
     return found
 
 
-def _kernel(match: re.Match[str]) -> str:
+def _rewritten(match: re.Match[str], halves: Collection[str] | None) -> str:
+    """One kernel."""
     whole, arguments, body = match[0], match[1], match[2]
-    names = [name for _, _, name in _TENSOR.findall(arguments)]
+    real = [name for _, _, name in _TENSOR.findall(arguments)]
+    names = [name for name in real if halves is None or name in halves]
     for name in names:
         store = re.compile(rf"^( *){name}\[id\] = (.*?);$", re.MULTILINE | re.DOTALL)
         body = store.sub(rf"\1vstore_half_rte(\2, id, {name});", body)
@@ -56,7 +60,7 @@ def _kernel(match: re.Match[str]) -> str:
         body = _loaded(body, name)
     if names and re.search(rf"\b({'|'.join(names)})\s*\[", body):
         raise GradproofError(f"float16: an access in {whole.partition('(')[0]} cannot be rewritten")
-    typed = _TENSOR.sub(r"\1half\2", arguments)
+    typed = _TENSOR.sub(lambda t: f"{t[1]}half{t[2]}" if t[3] in names else t[0], arguments)
     return whole.replace(arguments, typed, 1).replace(match[2], body, 1)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,11 @@ from typer.testing import CliRunner
 import gradproof as gp
 from gradproof.cli import main
 from gradproof.runtime import autograd, dispatch, models
-from gradproof.runtime.data import load_dataset
-from gradproof.runtime.errors import DTypeError, GradproofError
+from gradproof.runtime.errors import ArgumentError, DTypeError, GradproofError
 from gradproof.runtime.half import stored_as_half
 from gradproof.runtime.manifest import operators
 from gradproof.runtime.schedule import schedule
+from gradproof.runtime.step import TrainingStep
 from gradproof.runtime.tensor import Tensor
 
 F, nn = gp.functional, gp.nn
@@ -139,8 +139,8 @@ float as_half(float x)
 def test_a_fault_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     pattern, replacement, check = FAULTS[name]
 
-    def wrong(source: str) -> str:
-        text = re.sub(pattern, replacement, stored_as_half(source))
+    def wrong(source: str, halves: Collection[str]) -> str:
+        text = re.sub(pattern, replacement, stored_as_half(source, halves))
         if name == "rounds every term":  # the accumulator too
             text = re.sub(r"(sum0\w*) \+= as_half\((.*?)\);", r"\1 = as_half(\1 + (\2));", text)
             text = ROUNDED.replace("as_half", "half_of") + text.replace("as_half", "half_of")
@@ -199,7 +199,8 @@ def compared_kernels(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         specs = tuple(kernels)
         known = {n: up(t) for n, t in operands.items()}
         out = dispatch.execute(binding, specs, operands, scalars, **how)
-        for spec in specs:
+        halves = any(t.dtype == np.float16 for t in (*operands.values(), *out.values()))
+        for spec in specs if halves else ():
             reads = {n: known[n] for n in spec.reads}
             with schedule("phases"):
                 plain = dispatch.execute(binding, (spec,), reads, scalars, label="float32")
@@ -237,10 +238,69 @@ def test_every_kernel_of_a_network_is_that_of_float32(
     assert len(compared_kernels) > kernels
 
 
+def mixed(images: str, storage: str | None = "float16") -> tuple[list[float], list[Array], Any]:
+    """Losses and parameters after three steps of a network in float32, and the last logits."""
+    gp.manual_seed(0)
+    model = models.build_model("lenet", (1, 12, 12), 10)
+    optimizer = gp.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    step = TrainingStep(model, optimizer, nn.CrossEntropyLoss(), planned=False, storage=storage)
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(8, 1, 12, 12)).astype(images), rng.integers(0, 10, 8).astype(np.int32)
+    losses, logits = zip(*[step(x, y) for _ in range(3)], strict=True)
+    for p in model.parameters():
+        assert p.dtype == np.float32
+    return list(losses), [p.numpy() for p in model.parameters()], logits[-1]
+
+
+def test_a_step_with_activations_in_float16(compared_kernels: list[str]) -> None:
+    losses, parameters, logits = mixed("float32")
+    count = len(compared_kernels)
+    assert count > 20
+    assert logits.dtype == np.float16
+    assert losses[-1] < losses[0]
+    plain_losses, plain, plain_logits = mixed("float32", None)
+    assert plain_logits.dtype == np.float32
+    assert len(compared_kernels) == count
+    assert np.abs(np.subtract(losses, plain_losses)).max() < 0.05
+    changed = [np.abs(a - b).max() for a, b in zip(parameters, plain, strict=True)]
+    assert 0 < max(changed) < 0.05
+    # Parameters and their gradients have more than 11 bits.
+    assert any((p != p.astype(np.float16)).any() for p in parameters)
+
+
+def test_inner_values_and_gradients_have_their_own_type() -> None:
+    """Batch norm of float16 with float32 parameters: at mean 3000 the deviations survive."""
+    layer = nn.BatchNorm2d(3)
+    rng = np.random.default_rng(0)
+    x = (3000 + 4 * rng.integers(-8, 9, (8, 3, 5, 5))).astype(np.float32)
+    half_x = gp.tensor(x, "float16", requires_grad=True)
+    assert np.array_equal(half_x.numpy(), x)
+    out = layer(half_x)
+    assert out.dtype == np.float16
+    exact = (x - x.mean((0, 2, 3), keepdims=True)) / x.std((0, 2, 3), keepdims=True)
+    assert np.abs(out.numpy() - exact).max() <= 2 * U * np.abs(exact).max()
+    out.backward(gp.tensor(np.ones(x.shape, np.float32), "float16"))
+    assert half_x.grad is not None and half_x.grad.dtype == np.float16
+    assert layer.weight.grad is not None and layer.weight.grad.dtype == np.float32
+    assert layer.bias.grad.numpy().tolist() == [200.0] * 3
+
+
+def test_a_step_in_float16_is_of_a_model_in_float32() -> None:
+    model = nn.Linear(2, 2, dtype="float64")
+    optimizer = gp.optim.SGD(model.parameters(), lr=0.1)
+    for storage, message in (("float16", "of a model in float64"), ("int8", "expected 'float16'")):
+        with pytest.raises(ArgumentError, match=message):
+            TrainingStep(model, optimizer, nn.CrossEntropyLoss(), storage=storage)
+    other = nn.Linear(2, 2)
+    optimizer = gp.optim.SGD(other.parameters(), lr=0.1)
+    with pytest.raises(ArgumentError, match="needs a planned step"):
+        TrainingStep(other, optimizer, nn.CrossEntropyLoss(), storage="float16", checkpoint=True)
+
+
 @pytest.mark.usefixtures("fresh", "compared_kernels")
 def test_another_rounding_is_seen_in_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    def wrong(source: str) -> str:
-        return stored_as_half(source).replace("vstore_half_rte", "vstore_half_rtz")
+    def wrong(source: str, halves: Collection[str]) -> str:
+        return stored_as_half(source, halves).replace("vstore_half_rte", "vstore_half_rtz")
 
     monkeypatch.setattr(dispatch, "stored_as_half", wrong)
     with pytest.raises(AssertionError, match="conv2d_z"):
@@ -256,8 +316,8 @@ def test_the_memory_is_half() -> None:
 def test_what_float16_cannot_do_is_said() -> None:
     layer = nn.Linear(4, 2).half()
     x = gp.tensor(np.ones((3, 4), np.float32))
-    with pytest.raises(DTypeError, match="Linear: input has dtype float32, but weight has float16"):
-        layer(x)
+    with pytest.raises(DTypeError, match="Linear: input has dtype float64, but weight has float16"):
+        layer(gp.tensor(np.ones((3, 4))))
     with pytest.raises(DTypeError, match="Linear: operands are float16, expected float32 or"):
         gp.plan(layer, gp.tensor(x.numpy(), "float16"))
     with pytest.raises(DTypeError, match="SGD: parameter 0 is float16"):
@@ -273,12 +333,16 @@ def test_commands(tmp_path: Path) -> None:
         return result.output
 
     path = str(tmp_path / "run")
-    run("train", "digits", "--epochs", "1", "--out", path)
+    rng, y = np.random.default_rng(0), np.arange(24) % 3
+    x = rng.uniform(0, 0.2, (24, 8, 8)).astype(np.float32)
+    x[np.arange(24), y * 3] = 1.0
+    np.savez(tmp_path / "bars.npz", x_train=x, y_train=y, x_test=x[:9], y_test=y[:9])
+    run("train", str(tmp_path / "bars.npz"), "--epochs", "2", "--dtype", "float16", "--out", path)
     own = re.search(r"Held-out accuracy (\S+)%", run("evaluate", path))
     other = re.search(r"Held-out accuracy (\S+)%", run("evaluate", path, "--dtype", "float16"))
     assert own and other
     assert abs(float(own[1]) - float(other[1])) <= 1.0
-    np.save(tmp_path / "x.npy", load_dataset("digits").x_test[:3])
+    np.save(tmp_path / "x.npy", x[:3])
     run("predict", path, str(tmp_path / "x.npy"), "--dtype", "float16")
     assert "dtype 'int8'" in run(
         "predict", path, str(tmp_path / "x.npy"), "--dtype", "int8", code=2

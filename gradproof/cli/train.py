@@ -22,6 +22,7 @@ class DType(StrEnum):
 
     FLOAT32 = "float32"
     FLOAT64 = "float64"
+    FLOAT16 = "float16"
 
 
 def train(
@@ -108,7 +109,11 @@ def train(
     device: options.Device = None,
     out: options.Out = None,
     dtype: Annotated[
-        DType | None, typer.Option(help="Of parameters and activations; default: float32.")
+        DType | None,
+        typer.Option(
+            help="Of parameters and activations; default: float32. float16 stores activations in"
+            " half of the memory, and parameters stay float32."
+        ),
     ] = None,
     recompute: options.Recompute = False,
     detect_anomaly: options.DetectAnomaly = False,
