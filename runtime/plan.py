@@ -16,7 +16,7 @@ import numpy as np
 from gradproof.runtime.device import Device, DeviceInfo
 from gradproof.runtime.errors import ArgumentError, GradproofError, ShapeError
 from gradproof.runtime.planned_limits import group_limit
-from gradproof.runtime.planned_memory import StepMemory, piece_for
+from gradproof.runtime.planned_memory import StepMemory, piece_for, scratch_exceeds
 from gradproof.runtime.planned_step import Outputs, PlannedStep
 from gradproof.runtime.recorded import RecordedGraph
 from gradproof.runtime.tensor import Tensor
@@ -175,10 +175,28 @@ def _plan_of(
     given = graph.data, used, precision, machine, tuned_choices(device.info), checkpoint
     try:
         found = plan_graph(*given)
+        if scratch_exceeds(found, graph, device.info):
+            log.info(
+                "limits: what kernels keep between them exceeds the largest allocation of %s;"
+                " schedules without local memory, which keep less, take their place",
+                device.info.name,
+            )
+            given = *given[:3], _without_local(machine), *given[4:]
+            found = plan_graph(*given)
         piece = piece_for(found, graph, device.info)
         return plan_graph(*given, piece) if piece else found
     except CountError as error:
         raise ShapeError(f"{trace.calls[error.call].place}: {error}") from error
+
+
+def _without_local(machine: str) -> str:
+    """The same machine with hardly any local memory: without transforms and sums in pieces.
+
+    >>> _without_local("avx2 131072"), _without_local("gpu"), _without_local("gpu 64")
+    ('avx2 1', 'gpu 256 1', 'gpu 64 1')
+    """
+    kind, *limits = machine.split()
+    return f"gpu {(*limits, _GPU_ITEMS)[0]} 1" if kind == "gpu" else f"{kind} 1"
 
 
 # Processors, as LLVM calls them, for which it uses 32 registers of 512 bits.

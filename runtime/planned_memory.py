@@ -17,6 +17,7 @@ from gradproof.runtime.recorded import RecordedGraph
 from gradproof.runtime.tensor import OVERHANG, Storage, Tensor, upload
 from gradproof.runtime.trace import Deferred
 
+_TEMPORARIES = "planned step: all temporaries together"
 UNIT = 1024  # elements: allocations are cut at multiples, where every place may begin
 COUNTED = 2**31 - 2**22  # elements that a planned kernel counts, see `codegen.fast.counts`
 
@@ -27,14 +28,16 @@ class StepMemory:
 
     temporaries: activations, gradients and whatever else lives only within a run; outside: all
     tensors that it is given, keeps or returns, such as parameters, averages and batches; largest:
-    one allocation, and what it is for; recomputed: launches that repeat another, to save memory.
+    one allocation; recomputed: launches that repeat another, to save memory; tensor, called: bytes
+    of the largest single tensor, and what it is.
     """
 
     temporaries: int
     outside: int
     largest: int
     recomputed: int
-    largest_for: str = "planned step: temporaries"
+    tensor: int = 0
+    called: str = ""
 
     @classmethod
     def of(cls, plan: Mapping[str, Any], graph: RecordedGraph) -> StepMemory:
@@ -49,10 +52,9 @@ class StepMemory:
             given[b] = elements * t.dtype.itemsize
         for b, (elements, _) in plan["elements"].items():
             _check_count(b, elements, graph)
-        size, called = _largest(plan, graph, given)
-        if max(own, default=0) > size:
-            size, called = max(own), cls.largest_for
-        return cls(sum(own), sum(given.values()), size, plan["repeats"], called)
+        tensor, called = _largest(plan, graph, given)
+        largest = max([0, *own, *given.values()])
+        return cls(sum(own), sum(given.values()), largest, plan["repeats"], tensor, called)
 
     def check(self, device: DeviceInfo, recompute: bool) -> None:
         """Errors: DeviceError where `device` has not that much memory; says what takes less."""
@@ -60,7 +62,9 @@ class StepMemory:
         if not recompute:
             advice += "; so does checkpoint=True, which computes activations again"
         if self.largest > device.max_alloc:
-            raise DeviceError(f"{too_large(self.largest_for, self.largest, device)}; {advice}")
+            alone = self.tensor > device.max_alloc
+            what, size = (self.called, self.tensor) if alone else (_TEMPORARIES, self.largest)
+            raise DeviceError(f"{too_large(what, size, device)}; {advice}")
         if self.temporaries + self.outside > device.global_mem:
             raise DeviceError(
                 f"planned step: needs {mib(self.temporaries + self.outside)}, of which "
@@ -79,7 +83,11 @@ def _largest(
         sizes[b] = room * _itemsizes(graph)[kind] + OVERHANG
     name = max(sizes, key=lambda b: sizes[b], default="")
     if not name:
-        return 0, StepMemory.largest_for
+        return 0, ""
+    if name.startswith("#"):  # scratch memory: of the layer whose result comes of it
+        using = (x["writes"] for x in reversed(plan["launches"]) if name in x["buffers"])
+        owner = next((b for writes in using for b in writes if not b.startswith("#")), name)
+        return sizes[name], f"{graph.called(owner)}: what its kernels keep between them"
     if name in plan["elements"]:
         return sizes[name], graph.called(name, plan["elements"][name][0])
     return sizes[name], graph.called(name, sizes[name] // graph.tensors[name].dtype.itemsize)
@@ -100,6 +108,13 @@ def piece_for(plan: Mapping[str, Any], graph: RecordedGraph, device: DeviceInfo)
     pieces = [n for found in _pieces(plan, graph).values() for n in found]
     largest = max((room for _, _, room in plan["places"].values()), default=0)
     return most if max(pieces, default=0) > device.max_alloc and largest <= most else 0
+
+
+def scratch_exceeds(plan: Mapping[str, Any], graph: RecordedGraph, device: DeviceInfo) -> bool:
+    """Whether what kernels keep between them, as transformed weights, exceeds one allocation."""
+    sizes = _itemsizes(graph)
+    rooms = ((b, room * sizes[kind] + OVERHANG) for b, (kind, _, room) in plan["places"].items())
+    return any(nbytes > device.max_alloc for b, nbytes in rooms if b.startswith("#"))
 
 
 def _itemsizes(graph: RecordedGraph) -> dict[str, int]:

@@ -88,7 +88,7 @@ class RecordedGraph:
                         what = f"{shown(call.binding, name)} of shape {t.shape}"
                         more = f", which lies in {elements} elements," if elements > t.size else ""
                         return f"{call.place}: {what}{more}"
-        return "planned step: what a kernel keeps between its parts"
+        return "planned step: what kernels keep between them"
 
 
 def _buffer(t: Tensor, kept: set[int], stay: Collection[int] | None) -> dict[str, Any]:

@@ -397,6 +397,26 @@ def test_temporaries_are_cut_where_they_exceed_one_allocation(
     assert cut.largest <= whole.temporaries // 2 < whole.temporaries <= cut.temporaries
 
 
+def test_scratch_memory_that_is_too_large_is_done_without(
+    small: Small, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Transformed weights of 36 products for 9 taps, where the weights fit and these do not."""
+    gp.manual_seed(0)
+    model, x = nn.Conv2d(64, 64, 3, padding=1), np.ones((1, 64, 12, 12), np.float32)
+    weights = 4 * 64 * 64 * 9
+    whole = plan(lambda t: model(t), gp.tensor(x))
+    want = whole(x).numpy()
+    assert whole.memory.tensor > 2 * weights
+    small(f"max_alloc={2 * weights}")
+    gp.manual_seed(0)
+    again = nn.Conv2d(64, 64, 3, padding=1)
+    with caplog.at_level(logging.INFO, logger="gradproof"):
+        planned = plan(lambda t: again(t), gp.tensor(x))
+    assert planned.memory.largest <= 2 * weights
+    assert "schedules without local memory, which keep less, take their place" in caplog.text
+    assert np.abs(planned(x).numpy() - want).max() <= 1e-4
+
+
 def planned_memory() -> Any:
     gp.manual_seed(0)
     model = Net()

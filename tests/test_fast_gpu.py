@@ -19,6 +19,7 @@ import pytest
 import gradproof as gp
 from benchmarks import gpu_offline
 from gradproof.codegen.fast import gpu_vector
+from gradproof.codegen.fast.fitting import local_elements
 from gradproof.codegen.fast.gpu_contraction import (
     gpu_contraction_kernels,
     gpu_contraction_layouts,
@@ -129,6 +130,15 @@ def test_three_axes() -> None:
 
 def test_large_tiles_are_exact() -> None:
     products({"Z": equations("product", I=130, K=20, J=140)["Z"]}, force=LARGE)
+
+
+@pytest.mark.parametrize(("items", "local"), [(1, 256), (2, 400), (4, 300), (64, 600)])
+def test_small_groups_with_little_local_memory_are_exact(items: int, local: int) -> None:
+    found = {**conv(S=2), "Z": equations("product", I=19, K=33, J=21)["Z"]}
+    for k in products(found, items=items, local=local):
+        assert k.local <= items
+        assert local_elements(k.text) <= local
+    assert gpu_contraction_kernels("k", found["Z"].nests, plain(found["Z"]), local=255) is None
 
 
 def test_tiles_with_fewer_elements_than_work_items() -> None:
