@@ -8,7 +8,6 @@ number) are given as functions and asked again at each replay.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradproof.runtime.anomaly import GRADIENT, Applied, active_watch, place_of_call, shown
+from gradproof.runtime.anomaly import Applied, active_watch, place_of_call
 from gradproof.runtime.binding import Binding
 from gradproof.runtime.errors import DeviceError, DTypeError, GradproofError
 from gradproof.runtime.half import stored_as_half
@@ -32,6 +31,7 @@ from gradproof.runtime.schedule import (
     plan_tiles,
     scalar_type,
 )
+from gradproof.runtime.targets import stored_halves, stored_kinds, too_large_target
 from gradproof.runtime.trace import Scalar, active_trace
 
 if TYPE_CHECKING:
@@ -212,10 +212,12 @@ def execute(
         )
     run = _Run(binding, dict(operands), scalars, dtype, device, label)
     plans = {spec.name: plan_tiles(binding, spec, dtype, device) for spec in specs}
-    kinds = _stored_kinds(binding, specs, dtype, {**(like or {}), **operands})
+    kinds = stored_kinds(binding, specs, dtype, {**(like or {}), **operands})
     stored = dict(zip((spec.target for spec in specs), kinds, strict=True))
-    halves = _halves({**operands, **(into or {})}, stored) if dtype == "float16" else frozenset()
-    if (large := _too_large(binding, specs, kinds, device)) is not None:
+    halves = (
+        stored_halves({**operands, **(into or {})}, stored) if dtype == "float16" else frozenset()
+    )
+    if (large := too_large_target(binding, specs, kinds, device)) is not None:
         raise too_large(f"{place or place_of_call(label)}: {large[0]}", large[1], device.info)
     forms = {s.name: choose_phases(binding, s) for s in specs if plans[s.name] is None}
     plain = tuple(form.name for form in forms.values())
@@ -239,47 +241,6 @@ def execute(
         names[spec.target] = plan.spec.kernel if plan else forms[spec.name].name
     _check(binding, names, operands, computed, place or label)
     return computed
-
-
-def _stored_kinds(
-    binding: Binding, specs: tuple[KernelSpec, ...], dtype: str, known: Mapping[str, Tensor]
-) -> tuple[str, ...]:
-    """The dtypes of the targets. Beside float16 results are stored as the first operand is,
-    gradients as what they are of, and whatever else, numbers and inner values, in float32."""
-    variant, found = binding.variant, []
-    first = next((n for n in variant.inputs if variant.tensors[n].dtype == "real"), "")
-    for spec in specs:
-        target = spec.target
-        if variant.tensors[target].dtype == "int":
-            found.append("int32")
-        elif dtype != "float16":
-            found.append(dtype)
-        else:
-            of = first if target in variant.outputs and binding.shape(target) else ""
-            of = target.removeprefix(GRADIENT) if target.startswith(GRADIENT) else of
-            found.append(str(known[of].dtype) if of in known else "float32")
-    return tuple(found)
-
-
-def _halves(tensors: Mapping[str, Tensor], kinds: Mapping[str, str]) -> frozenset[str]:
-    """The tensors, by name, whose elements are stored in float16."""
-    stored = {n: kind for n, kind in kinds.items() if n not in tensors}
-    stored |= {n: str(t.dtype) for n, t in tensors.items()}
-    return frozenset(n for n, kind in stored.items() if kind == "float16")
-
-
-@lru_cache(maxsize=4096)
-def _too_large(
-    binding: Binding, specs: tuple[KernelSpec, ...], kinds: tuple[str, ...], device: Device
-) -> tuple[str, int] | None:
-    """The first target, as its users call it, that exceeds an allocation, and its bytes: nothing
-    is launched then. Operands are there already."""
-    for spec, kind in zip(specs, kinds, strict=True):
-        shape = binding.shape(spec.target)
-        nbytes = math.prod(shape) * np.dtype(kind).itemsize
-        if nbytes > device.info.max_alloc:
-            return f"{shown(binding, spec.target)} of shape {shape}", nbytes
-    return None
 
 
 def _check(

@@ -31,13 +31,13 @@ from gradproof.runtime import plan as plans
 from gradproof.runtime import planned_limits
 from gradproof.runtime.binding import LARGEST
 from gradproof.runtime.device import Device, choose
-from gradproof.runtime.dispatch import _too_large
 from gradproof.runtime.errors import DeviceError, ShapeError
 from gradproof.runtime.limits import LIMITS_VARIABLE, lowered
 from gradproof.runtime.meta import meta, unset
 from gradproof.runtime.plan import plan, planned_data, vector_machine
 from gradproof.runtime.planned_memory import COUNTED
 from gradproof.runtime.step import TrainingStep
+from gradproof.runtime.targets import too_large_target
 
 nn = gp.nn
 Small = Callable[[str], Device]
@@ -335,7 +335,7 @@ def test_a_function_in_a_layer_is_named_with_it(small: Small) -> None:
     x = gp.tensor(np.ones((10, 10), np.float32))
     Wide()(x)
     x.device.info = replace(x.device.info, max_alloc=399)
-    _too_large.cache_clear()
+    too_large_target.cache_clear()
     with pytest.raises(DeviceError, match=r"matmul in Wide: .*10, 10\) needs 400 bytes"):
         Wide()(x)
 
@@ -347,7 +347,7 @@ def test_a_gradient_that_is_too_large_is_named(
     layer = nn.Linear(64, 64)
     loss = layer(gp.tensor(np.ones((2, 64), np.float32))).sum()
     monkeypatch.setattr(device, "info", replace(device.info, max_alloc=64 * 64 * 4 - 1))
-    _too_large.cache_clear()
+    too_large_target.cache_clear()
     with pytest.raises(DeviceError, match=r"Linear: gradient of weight of shape \(64, 64\) needs"):
         loss.backward()
 
