@@ -7,6 +7,7 @@
   const AXES = 2; // the last ones are a table's rows and columns
   const BLOCKS = 6; // tables of one tensor
   const TERMS = 60; // terms that are written out
+  const NO_HALO = { top: 0, bottom: 0, left: 0, right: 0 };
 
   // -- small helpers ----------------------------------------------------------------------------
   function make(tag, attributes = {}, ...children) {
@@ -40,8 +41,9 @@
 
   // -- one tensor as tables -----------------------------------------------------------------------
   class Grid {
-    constructor(tensor, title, owner) {
-      Object.assign(this, { tensor, owner, cells: new Map() });
+    // halo: the rows and columns around the tensor that are read as padding.
+    constructor(tensor, title, owner, halo = NO_HALO) {
+      Object.assign(this, { tensor, owner, cells: new Map(), padding: new Map() });
       const { shape } = tensor;
       const cut = Math.max(0, shape.length - AXES);
       const leading = shape.slice(0, cut);
@@ -57,9 +59,12 @@
           table.append(make("caption", {}, before.filter((_, k) => leading[k] > 1).join(",")));
         }
         const body = make("tbody");
-        for (let r = 0; r < rows; r++) {
+        for (let r = -halo.top; r < rows + halo.bottom; r++) {
           const line = make("tr");
-          for (let c = 0; c < columns; c++) line.append(this.cell((b * rows + r) * columns + c));
+          for (let c = -halo.left; c < columns + halo.right; c++) {
+            const inside = r >= 0 && r < rows && c >= 0 && c < columns;
+            line.append(inside ? this.cell((b * rows + r) * columns + c) : this.outside(b, r, c));
+          }
           body.append(line);
         }
         table.append(body);
@@ -87,6 +92,13 @@
       return make("td", {}, button);
     }
 
+    // An element of the padding: it is 0, or skipped by a maximum, and has no gradient.
+    outside(block, r, c) {
+      const td = make("td", { class: "halo" }, this.tensor.outside === "skip" ? "·" : "0");
+      this.padding.set(`${block},${r},${c}`, td);
+      return td;
+    }
+
     first() { return this.cells.values().next().value; }
 
     move(event, offset) {
@@ -102,15 +114,25 @@
 
     mark(offset, css) { this.cells.get(offset)?.classList.add(css); }
 
+    mark_outside(place, css) {
+      const cut = Math.max(0, place.length - AXES);
+      let block = 0;
+      for (let k = 0; k < cut; k++) block = block * this.tensor.shape[k] + place[k];
+      const [r, c] = place.length >= AXES ? place.slice(cut) : [0, place[0]];
+      this.padding.get(`${block},${r},${c}`)?.classList.add(css);
+    }
+
     clear() {
-      for (const b of this.cells.values()) b.classList.remove("target", "read", "reached", "tap");
+      for (const e of [...this.cells.values(), ...this.padding.values()]) {
+        e.classList.remove("target", "read", "reached", "tap");
+      }
     }
   }
 
   // -- the picture ----------------------------------------------------------------------------------
   class Picture {
     constructor(root, data) {
-      Object.assign(this, { root, data, maps: data.maps, apart: false });
+      Object.assign(this, { root, data, maps: data.maps, apart: false, opened: {} });
       this.sizes = {};
       for (const s of data.sliders) for (const n of s.sizes) this.sizes[n] = s.value;
       this.scalars = { ...data.scalars };
@@ -118,7 +140,7 @@
       this.message = make("p", { class: "refusal", role: "alert" });
       this.stage = make("div", { class: "stage" });
       this.terms = make("div", { class: "terms", "aria-live": "polite" });
-      root.append(this.controls, this.message, this.player(), this.stage, this.terms);
+      root.append(this.controls, this.message, this.player(), this.terms, this.stage);
       this.draw_controls();
       this.update();
     }
@@ -186,12 +208,13 @@
     draw() {
       const { maps, machine } = this;
       this.grids = {};
+      this.survey();
       this.stage.replaceChildren();
       const computed = new Set(maps.forward.map((e) => e.target));
       this.panel("Forward", [...maps.inputs, ...computed]);
       const gradients = maps.backward.map((e) => e.target);
       this.panel("Gradients", [...maps.outputs.map((n) => `grad_${n}`), ...gradients]);
-      machine.closed.forEach((c) => this.closed_panel(c));
+      machine.closed.forEach((c, k) => this.closed_panel(c, k === 0));
       this.mark_unseen();
       this.fill_player([...computed, ...gradients]);
       this.step(0);
@@ -201,7 +224,7 @@
       const row = make("div", { class: "row" });
       for (const n of names) {
         if (!(n in this.machine.tensors) || n in this.grids) continue;
-        this.grids[n] = new Grid(this.machine.tensors[n], this.title(n), this);
+        this.grids[n] = new Grid(this.machine.tensors[n], this.title(n), this, this.halo[n]);
         row.append(this.grids[n].element);
       }
       this.stage.append(make("section", { class: "panel" }, make("h3", {}, title), row));
@@ -215,7 +238,7 @@
     }
 
     // A closed form: what each named operator makes of its arguments, up to the gradient.
-    closed_panel(closed) {
+    closed_panel(closed, open) {
       const row = make("div", { class: "row" });
       for (const s of closed.stages) {
         const parameters = Object.entries(s.own).filter(([n]) => closed.named[s.name].parameters.includes(n));
@@ -230,29 +253,48 @@
         this.grids[s.tensor.name + closed.claim] = grid;
         row.append(grid.element);
       }
-      const heading = `${pretty(closed.target)} as a closed form`;
-      this.stage.append(make("section", { class: "panel" }, make("h3", {}, heading),
-        make("p", { class: "note" }, `${closed.claim}: proved for all sizes; the last map is ${pretty(closed.target)}.`), row));
+      const words = `${pretty(closed.target)} as a closed form: ${closed.claim}`;
+      const details = make("details", { class: "panel" }, make("summary", {}, words), row);
+      details.open = this.opened[closed.claim] ?? open;
+      details.addEventListener("toggle", () => { this.opened[closed.claim] = details.open; });
+      this.stage.append(details);
     }
 
-    // Elements that nothing reads, and sums without a term.
-    mark_unseen() {
-      const seen = {};
-      for (const n of this.maps.inputs) seen[n] = new Set();
+    // What the forward pass reads: elements, padding around them, and sums without a term.
+    survey() {
+      Object.assign(this, { seen: {}, halo: {}, empty: [] });
+      for (const n of this.maps.inputs) this.seen[n] = new Set();
       for (const e of this.maps.forward) {
         const t = this.machine.tensors[e.target];
         for (let at = 0; at < t.data.length; at++) {
           const { terms, rest } = this.machine.terms(e, t.place(at));
           const reads = [...rest, ...terms.flatMap((term) => term.reads)];
-          for (const r of reads) {
-            if (r.inside && r.tensor in seen) seen[r.tensor].add(this.machine.tensors[r.tensor].offset(r.place));
-          }
-          if (!reads.some((r) => r.inside)) this.grids[e.target].mark(at, "unseen");
+          for (const r of reads) this.note(r);
+          if (!reads.some((r) => r.inside)) this.empty.push([e.target, at]);
         }
       }
+    }
+
+    note(r) {
+      const t = this.machine.tensors[r.tensor];
+      if (r.inside) {
+        this.seen[r.tensor]?.add(t.offset(r.place));
+        return;
+      }
+      const rank = t.shape.length;
+      const h = this.halo[r.tensor] ||= { ...NO_HALO };
+      h.left = Math.max(h.left, -r.place[rank - 1]);
+      h.right = Math.max(h.right, r.place[rank - 1] - t.shape[rank - 1] + 1);
+      if (rank < AXES) return;
+      h.top = Math.max(h.top, -r.place[rank - 2]);
+      h.bottom = Math.max(h.bottom, r.place[rank - 2] - t.shape[rank - 2] + 1);
+    }
+
+    mark_unseen() {
+      for (const [n, at] of this.empty) this.grids[n].mark(at, "unseen");
       for (const n of this.maps.inputs) {
         for (const [offset, button] of this.grids[n].cells) {
-          if (!seen[n].has(offset)) {
+          if (!this.seen[n].has(offset)) {
             button.classList.add("unseen");
             button.setAttribute("aria-label", `${button.getAttribute("aria-label")}, which no output reads`);
           }
@@ -323,7 +365,9 @@
     }
 
     mark_read(r, css) {
-      if (r.inside) this.grids[r.tensor]?.mark(this.machine.tensors[r.tensor].offset(r.place), css);
+      const grid = this.grids[r.tensor];
+      if (!r.inside) grid?.mark_outside(r.place, css);
+      else grid?.mark(grid.tensor.offset(r.place), css);
     }
 
     name_of(r) {
