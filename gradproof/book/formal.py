@@ -31,8 +31,8 @@ def claim(formal: str, palette: Palette) -> str:
 
     Errors: ValueError for a text of another language.
 
-    >>> claim("dloss/dY == pad(grad_z, -P)", Palette({}))
-    '\\frac{\\partial \\ell}{\\partial Y} = \\operatorname{pad}\\left(\\frac{\\partial \\ell}{\\partial z},\\, -P\\right)'
+    >>> claim("dloss/dY == pad(g, -P)", Palette({}))
+    '\\frac{\\partial \\ell}{\\partial Y} = \\operatorname{pad}\\left(g,\\, -P\\right)'
     """
     return Typesetter(palette).text(formal)
 
@@ -115,7 +115,10 @@ class Typesetter:
                 top, bottom = self.differential(a, b) or (self.node(a), self.node(b))
                 return rf"\frac{{{top}}}{{{bottom}}}", ATOM
             case ast.FloorDiv():
-                return rf"\left\lfloor \frac{{{self.node(a)}}}{{{self.node(b)}}} \right\rfloor", ATOM
+                return (
+                    rf"\left\lfloor \frac{{{self.node(a)}}}{{{self.node(b)}}} \right\rfloor",
+                    ATOM,
+                )
             case ast.Mod():
                 return rf"{self.node(a, PRODUCT)} \bmod {self.node(b, SIGN)}", SUM
             case ast.Pow():
@@ -149,7 +152,10 @@ class Typesetter:
             case ast.Subscript(value=ast.Name(id=kind), slice=s) if kind in REDUCTIONS:
                 under = [*self.loops(s), *map(self.node, args[1:])]
                 below = r" \\ ".join(under)
-                return rf"{REDUCTIONS[kind]}_{{\substack{{{below}}}}} {self.node(args[0], PRODUCT)}", SUM
+                return (
+                    rf"{REDUCTIONS[kind]}_{{\substack{{{below}}}}} {self.node(args[0], PRODUCT)}",
+                    SUM,
+                )
         raise ValueError(f"no formula: {ast.unparse(f)!r}")
 
     def loops(self, s: ast.expr) -> Iterator[str]:

@@ -56,7 +56,8 @@ def maps(d: Definition) -> dict[str, Any] | None:
         "lower": record["lower"],
         "derived": [[s, tree(e)] for s, e in record["derived"].items()],
         "requires": [
-            [tree(guard), r.message] for guard, r in zip(record["requires"], d.requires, strict=True)
+            [tree(guard), r.message]
+            for guard, r in zip(record["requires"], d.requires, strict=True)
         ],
         "scalars": record["scalars"],
         "tensors": tensors,
@@ -94,8 +95,8 @@ def closed_forms(d: Definition) -> list[dict[str, Any]]:
 def tree(expression: str) -> Any:
     """A text of the checker's language as nested lists. Errors: ValueError for another language.
 
-    >>> tree("sum[i:KH](w[i]*Y[2*x + i - 1], i >= 0)")
-    ['sum', [['i', 'KH']], ['*', ['at', 'w', ['i']], ['at', 'Y', [['-', ['+', ['*', 2, 'x'], 'i'], 1]]]], [['>=', 'i', 0]]]
+    >>> tree("sum[i:KH](Y[x + i - 1], i >= 0)")
+    ['sum', [['i', 'KH']], ['at', 'Y', [['-', ['+', 'x', 'i'], 1]]], [['>=', 'i', 0]]]
     """
     return _tree(ast.parse(expression.strip(), mode="eval").body)
 

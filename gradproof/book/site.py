@@ -1,4 +1,4 @@
-"""The book as a folder of files that a browser opens from disk: nothing is fetched from elsewhere."""
+"""The book as a folder of files that a browser opens from disk; nothing comes from elsewhere."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from gradproof import __version__
 from gradproof.book import html
-from gradproof.book.content import Known, Page, page
+from gradproof.book.content import Known, page
 from gradproof.book.formal import claim
 from gradproof.book.palette import Palette
 from gradproof.derive.language import Definition
@@ -37,8 +37,10 @@ def build(definitions: Iterable[Definition], known: Known, folder: Path) -> list
         files: Files = {}
         for job in jobs:
             files |= job.result()
-    files["index.html"] = _environment(Palette({})).get_template("index.html.j2").render(
-        operators=todo, root="", version=__version__
+    files["index.html"] = (
+        _environment(Palette({}))
+        .get_template("index.html.j2")
+        .render(operators=todo, root="", version=__version__)
     )
     _write(folder, files)
     return [folder / name for name in files if name.endswith(".html")]
@@ -49,7 +51,9 @@ def claimed(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise GradproofError(f"{folder} is a file; give --out a folder")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / MARK).is_file():
-        raise GradproofError(f"{folder} has files that are not of a book; give --out another folder")
+        raise GradproofError(
+            f"{folder} has files that are not of a book; give --out another folder"
+        )
 
 
 def render(d: Definition, known: Known) -> Files:
@@ -84,7 +88,7 @@ def _environment(palette: Palette) -> Environment:
 
 def _safe(work: Callable[..., str]) -> Callable[..., Markup]:
     """What these filters return is HTML, in which they have escaped what is text."""
-    return lambda value: Markup(work(value))  # noqa: S704
+    return lambda value: Markup(work(value))
 
 
 def _write(folder: Path, files: Files) -> None:

@@ -25,10 +25,12 @@ def book(
             help="Operators, such as conv2d, or files with your own, my_op.py; without, all.",
         ),
     ] = None,
-    out: Annotated[
-        Path, typer.Option(metavar="DIR", help="The folder to write.")
-    ] = Path("gradproof-book"),
-    serve: Annotated[bool, typer.Option("--serve", help="Then show it at a local address.")] = False,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write.")] = Path(
+        "gradproof-book"
+    ),
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Then show it at a local address.")
+    ] = False,
     port: Annotated[int, typer.Option(help="The port of --serve; 0: any that is free.")] = 8000,
 ) -> None:
     """Build a site that shows every operator: definition, derivation, proofs, kernels, pictures.
@@ -54,7 +56,7 @@ def book(
 
 
 def known(where: dict[str, str], name: str) -> Record | None:
-    """The certificates of an operator: a user's, by the file it is in, or those that are shipped."""
+    """The certificates of an operator: a user's, by its file, or those that are shipped."""
     from gradproof.cli.certificates import kept
     from gradproof.codegen.certify import known_record
     from gradproof.codegen.generate import generated_folder

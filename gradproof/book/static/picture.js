@@ -139,7 +139,9 @@
       this.controls = make("div", { class: "controls" });
       this.message = make("p", { class: "refusal", role: "alert" });
       this.stage = make("div", { class: "stage" });
-      this.terms = make("div", { class: "terms", "aria-live": "polite" });
+      this.terms = make("div", {
+        class: "terms", role: "region", "aria-label": "the terms", "aria-live": "polite", tabindex: "0",
+      });
       root.append(this.controls, this.message, this.player(), this.terms, this.stage);
       this.draw_controls();
       this.update();
