@@ -69,8 +69,8 @@ class Typesetter:
                 return self.binary(a, op, b)
             case ast.Compare(left=a, ops=ops, comparators=others):
                 parts = [self.node(a)]
-                for op, b in zip(ops, others, strict=True):
-                    parts += [RELATIONS[type(op)], self.node(b)]
+                for comparison, b in zip(ops, others, strict=True):
+                    parts += [RELATIONS[type(comparison)], self.node(b)]
                 return " ".join(parts), SUM
             case ast.BoolOp(op=op, values=values):
                 word = r" \text{ and } " if isinstance(op, ast.And) else r" \text{ or } "

@@ -64,5 +64,5 @@ def _style(kind: _TokenType | str) -> str:
     kind = Token.Keyword if kind == "Keyword" else kind
     for known in (Token.Keyword, Token.Comment, Token.Literal.Number):
         if kind in known:
-            return STANDARD_TYPES[known]
+            return str(STANDARD_TYPES[known])
     return ""

@@ -60,6 +60,8 @@ class _Certificates(Listener):
 class _Operator(Operator):
     """The checker, which says what claim it works on."""
 
+    certificates: _Certificates
+
     def enter(self, claim: str, statement: str, work: Callable[[], None], **more: str) -> None:
         self.certificates.claim = claim
         super().enter(claim, statement, work, **more)

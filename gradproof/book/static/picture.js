@@ -331,13 +331,13 @@
       const place = stage.tensor.place(offset);
       const { value, terms, rest } = stage.within.terms(stage.equation, place);
       const reads = [...rest, ...terms.flatMap((t) => t.reads)];
-      const arguments_ = Object.keys(stage.within.tensors);
+      const source = (name) => stage.inputs.find((t) => t.name === name);
       for (const r of reads.filter((x) => x.inside)) {
-        const source = stage.inputs[arguments_.indexOf(r.tensor)];
-        const at = source.offset(r.place);
-        for (const g of Object.values(this.grids)) if (g.tensor === source) g.mark(at, "read");
+        const t = source(r.tensor);
+        for (const g of Object.values(this.grids)) if (g.tensor === t) g.mark(t.offset(r.place), "read");
       }
-      const lines = terms.filter((t) => t.reads.every((r) => r.inside)).map((t) => this.product(t));
+      const whole = terms.filter((t) => t.reads.every((r) => r.inside));
+      const lines = whole.map((t) => this.product(t, source));
       this.tell(`${stage.name}(${place.join(",")}) = ${shown(value)}`, lines, []);
     }
 
@@ -372,13 +372,11 @@
       else grid?.mark(grid.tensor.offset(r.place), css);
     }
 
-    name_of(r) {
-      const t = this.machine.tensors[r.tensor] || { name: r.tensor, shape: r.place.map(() => 2) };
-      return named(t, r.place);
-    }
+    name_of(r) { return named(this.machine.tensors[r.tensor], r.place); }
 
-    product(term) {
-      const names = term.reads.map((r) => this.name_of(r)).join("·");
+    // A term with its numbers. source: name -> tensor, for the stages of a closed form.
+    product(term, source = (name) => this.machine.tensors[name]) {
+      const names = term.reads.map((r) => named(source(r.tensor), r.place)).join("·");
       const numbers = term.reads.map((r) => (r.value < 0 ? `(${shown(r.value)})` : shown(r.value)));
       return term.reads.length > 1 ? `${names} = ${numbers.join("·")} = ${shown(term.value)}` :
         `${names} = ${shown(term.value)}`;
