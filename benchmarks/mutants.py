@@ -421,7 +421,7 @@ def record(run: Run, seconds: float) -> dict[str, Any]:
     refusals = [(m, r) for m, r in pairs if m.operator == "refusal"]
     return {
         "tool": f"mutmut {importlib.metadata.version('mutmut')}'s operators, run by mutants.py",
-        "machine": machine(),
+        "machine": machine(sorted(os.sched_getaffinity(0))),
         "python": platform.python_version(),
         "pytest": pytest.__version__,
         "file": "derive/checker.py",
