@@ -30,6 +30,7 @@ sys.path.insert(0, str(ROOT))  # run as a file, its own folder is there instead
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
+from benchmarks.endurance import together  # noqa: E402
 from benchmarks.endurance.flatness import BLOCKS, LEVEL, PER, WARM_UP, trend  # noqa: E402
 from benchmarks.endurance.probes import UNITS, Launches, held  # noqa: E402
 from benchmarks.endurance.work import Work  # noqa: E402
@@ -38,7 +39,7 @@ from gradproof.runtime.device import current_device  # noqa: E402
 from gradproof.runtime.tensor import Tensor  # noqa: E402
 
 RECORDS = ROOT / "benchmarks" / "records"
-LEAK_EVERY, LEAK_BYTES = 100, 4096  # of the planted leak: steps, and bytes of one buffer
+LEAK_EVERY, LEAK_BYTES = 100, 4096  # of a planted leak: steps, and bytes of one buffer
 MINUTE = 60.0
 
 
@@ -46,12 +47,14 @@ def soak(
     seconds: float,
     launches: int,
     images: int = 400,
-    leak: bool = False,
+    leak: int = 0,
+    networks: tuple[str, str] = ("lenet", "resnet20"),
     say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
     """Cycles for so long, and until there were so many launches; what was held after each.
 
-    leak: keep a buffer every so many steps, which must be found.
+    leak: a buffer is kept after so many steps, again and again, which must be found; 0: none.
+    images, networks: see `Work`.
     """
     kept: list[Tensor] = []
     steps = 0
@@ -59,13 +62,13 @@ def soak(
     def every_step() -> None:
         nonlocal steps
         steps += 1
-        if leak and steps % LEAK_EVERY == 0:
+        if leak and steps % leak == 0:
             kept.append(Tensor.empty((LEAK_BYTES // 4,), "float32"))
 
     count, samples, spoken = Launches(), [], 0.0
     start = time.perf_counter()
     with count.counted():
-        work = Work(images, every_step)
+        work = Work(images, every_step, networks)
         while not _enough(samples, time.perf_counter() - start, count.count, seconds, launches):
             for _ in work.cycle(len(samples)):
                 pass
@@ -115,6 +118,25 @@ def show(trends: Mapping[str, Mapping[str, Any]], say: Console) -> None:
     say.print(table)
 
 
+def together_run(steps: int, rounds: int) -> dict[str, Any]:
+    """The digests of the eight models alone, and where other ways gave others."""
+    start = time.perf_counter()
+    found = together.compared(steps, rounds)
+    tasks = [
+        {"way": t.way, "network": t.network, "dtype": t.dtype, "batch": t.batch}
+        for t in together.TASKS
+    ]
+    for row, digest in zip(tasks, found["alone"][0], strict=True):
+        row["sha256"] = digest
+    return {
+        "steps": steps,
+        "rounds": rounds,
+        "seconds": round(time.perf_counter() - start),
+        "alone": tasks,
+        "differing": together.differing(found),
+    }
+
+
 def about() -> dict[str, Any]:
     """When, where and with what."""
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
@@ -130,23 +152,33 @@ def main() -> int:
     memory.add_argument("--seconds", type=float, default=3600.0)
     memory.add_argument("--launches", type=int, default=1_000_000)
     memory.add_argument("--images", type=int, default=400, help="of the training part")
-    memory.add_argument("--leak", action="store_true", help=argparse.SUPPRESS)
+    memory.add_argument("--leak", action="store_const", const=LEAK_EVERY, default=0)
+    beside = kinds.add_parser("together", help="eight models side by side: the same bits?")
+    beside.add_argument("--rounds", type=int, default=3)
+    beside.add_argument("--steps", type=int, default=24)
     for kind in kinds.choices.values():
         kind.add_argument("--record", action="store_true", help="write it to benchmarks/records/")
         kind.add_argument("--json", type=Path, help="write it to this file")
     given = parser.parse_args()
     say = Console(width=120)
     logging.getLogger("gradproof").setLevel(logging.WARNING)
-    found = soak(given.seconds, given.launches, given.images, given.leak, say.print)
-    show(found["trends"], say)
+    if given.kind == "memory":
+        asked = (given.seconds, given.launches, given.images, given.leak)
+        found = soak(*asked, say=say.print)
+        show(found["trends"], say)
+        faults = [f"{name} grows" for name in found["grows"]]
+    else:
+        found = together_run(given.steps, given.rounds)
+        faults = [f"other bits in {which}" for which in found["differing"]]
+        say.print(f"{len(found['alone'])} models, {given.rounds} rounds: {len(faults)} differ")
     done = about() | {"kind": given.kind} | found
     if given.json:
         given.json.write_text(json.dumps(done, indent=1) + "\n", "utf-8")
     if given.record:
         say.print(record.write(done, RECORDS, current_device().info, f"soak {given.kind}"))
-    for name in found["grows"]:
-        say.print(f"{name} grows", style="red")
-    return 1 if found["grows"] else 0
+    for fault in faults:
+        say.print(fault, style="red")
+    return 1 if faults else 0
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import dataclasses
 import hashlib
 import json
 import logging
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -34,6 +35,8 @@ LIBRARIES = ("sympy", "jinja2")  # their versions may change the text of a kerne
 _compiled: dict[str, Operator] = {}
 _definitions: dict[Operator, Definition] = {}  # of the operators that were compiled here
 _keys: dict[Operator, str] = {}
+# One thread derives or plans at a time: an operator is one object, and SymPy promises no more.
+_generating = threading.RLock()
 
 
 def compile(definition: Definition) -> Function:
@@ -66,13 +69,14 @@ def compile_definition(definition: Definition) -> Operator:
     A damaged file in the cache is derived again, with a warning. Errors: DefinitionError.
     """
     key = definition_key(definition)
-    if key not in _compiled:
-        path = operators_folder() / f"{key}.json"
-        stored = _load(path, key, definition.name) or _derive(path, key, definition)
-        _compiled[key] = parse_operator(definition.name, stored["entry"], stored["files"])
-        _definitions[_compiled[key]] = definition
-        _keys[_compiled[key]] = key
-    return _compiled[key]
+    with _generating:
+        if key not in _compiled:
+            path = operators_folder() / f"{key}.json"
+            stored = _load(path, key, definition.name) or _derive(path, key, definition)
+            operator = parse_operator(definition.name, stored["entry"], stored["files"])
+            _definitions[operator], _keys[operator] = definition, key
+            _compiled[key] = operator
+        return _compiled[key]
 
 
 def compile_backward(operator: Operator) -> Operator:
@@ -209,13 +213,14 @@ def plan_graph(
     parts += ["recompute"] if recompute else []
     key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
     path = plans_folder() / f"{key}.json"
-    found = _load(path, key, "planned step")
-    if found is None:
-        from gradproof.codegen.fast.planner import Planner
+    with _generating:
+        found = _load(path, key, "planned step")
+        if found is None:
+            from gradproof.codegen.fast.planner import Planner
 
-        planner = Planner(precision, machine, choices or {}, recompute)
-        found = _planned(data, definition, planner)
-        _keep(path, key, found, "planned step")
+            planner = Planner(precision, machine, choices or {}, recompute)
+            found = _planned(data, definition, planner)
+            _keep(path, key, found, "planned step")
     return found
 
 
@@ -226,7 +231,8 @@ def trials_of_graph(
     `codegen.fast.choices.trial`."""
     from gradproof.codegen.fast.planner import Planner
 
-    return Planner(precision, machine).trials(*_named(graph, used))
+    with _generating:
+        return Planner(precision, machine).trials(*_named(graph, used))
 
 
 def host_files(data: Mapping[str, Any]) -> dict[str, str]:

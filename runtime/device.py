@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from gradproof.runtime.errors import DeviceError
+from gradproof.runtime.once import Once, once_property
 
 try:
     import pyopencl as cl
@@ -263,7 +264,7 @@ class Device:
         except cl.Error as error:
             raise DeviceError(f"{self.info.name}: a command failed: {error}") from error
 
-    @functools.cached_property
+    @once_property
     def _context(self) -> cl.Context:
         if self.info.kind == "cpu":
             _keep_freed_memory()
@@ -272,17 +273,17 @@ class Device:
         except cl.Error as error:
             raise DeviceError(f"{self.info.describe()} cannot be opened: {error}") from error
 
-    @functools.cached_property
+    @once_property
     def _queue(self) -> cl.CommandQueue:
         return cl.CommandQueue(self._context)
 
-    @functools.cached_property
+    @once_property
     def _pool(self) -> BufferPool:
         from gradproof.runtime.pool import BufferPool
 
         return BufferPool(self._context, self._queue, exact=self.info.kind == "simulator")
 
-    @functools.cached_property
+    @once_property
     def _programs(self) -> ProgramCache:
         from gradproof.runtime.build import ProgramCache, cache_folder
 
@@ -357,7 +358,7 @@ def _check_process() -> None:
         )
 
 
-@functools.cache
+@Once
 def _enumerate() -> tuple[tuple[DeviceInfo, cl.Device], ...]:
     if _import_error is not None:
         raise DeviceError(

@@ -15,6 +15,7 @@ import itertools
 import logging
 import mmap
 import operator
+import threading
 from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
@@ -128,6 +129,7 @@ class BufferPool:
         self._apart: dict[int, int] = {}  # bytes of each buffer that is not pooled
         self._numbers = itertools.count()
         self._peak = 0
+        self._measuring = threading.RLock()
 
     @property
     def bytes_in_use(self) -> int:
@@ -222,7 +224,8 @@ class BufferPool:
 
     def _allocate_or_trim(self, take: Callable[[int], B], size: int, label: str) -> B:
         buffer = self._retried(take, size, label)
-        self._peak = max(self._peak, self.bytes_in_use)
+        with self._measuring:
+            self._peak = max(self._peak, self.bytes_in_use)
         return buffer
 
     def _retried(self, take: Callable[[int], B], size: int, label: str) -> B:

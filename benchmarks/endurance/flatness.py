@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, pairwise
 from statistics import NormalDist, median
 
 BLOCKS = 20
@@ -54,7 +54,7 @@ def trend(launches: Sequence[int], values: Sequence[float]) -> Trend:
     if len(after) < BLOCKS:
         raise ValueError(f"{len(after)} samples after the warm-up, expected at least {BLOCKS}")
     cuts = [len(after) * k // BLOCKS for k in range(BLOCKS + 1)]
-    blocks = [after[a:b] for a, b in zip(cuts, cuts[1:], strict=False)]
+    blocks = [after[a:b] for a, b in pairwise(cuts)]
     points = [min(block, key=lambda sample: sample[1]) for block in blocks]
     slopes = sorted((w - v) / (m - n) * PER for (n, v), (m, w) in combinations(points, 2))
     within = NormalDist().inv_cdf((1 + LEVEL) / 2)

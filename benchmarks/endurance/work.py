@@ -24,10 +24,16 @@ class Work:
     """One cycle after another. One training goes on through all of them; everything else is made
     in its cycle and dropped.
 
-    images: of a training part; every_step: called after each step of a `Trainer`.
+    images: of a training part; every_step: called after each step of a `Trainer`; networks: the
+    one that goes on, and the one that is made in each cycle.
     """
 
-    def __init__(self, images: int, every_step: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        images: int,
+        every_step: Callable[[], None] = lambda: None,
+        networks: tuple[str, str] = ("lenet", "resnet20"),
+    ) -> None:
         digits = gp.data.load_digits()
         held_out = max(1, images // 4)
         self.data = Dataset(
@@ -39,7 +45,8 @@ class Work:
             digits.classes,
         )
         self.every_step = every_step
-        self.lasting = self._trainer("lenet", 32, "Adam")
+        first, self._second = networks
+        self.lasting = self._trainer(first, 32, "Adam")
 
     def _trainer(self, name: str, batch_size: int, optimizer: str) -> gp.Trainer:
         gp.manual_seed(0)
@@ -61,10 +68,10 @@ class Work:
         self.lasting.fit(1)
         yield "lasting"
         batch = BATCHES[number % len(BATCHES)]
-        residual = self._trainer("resnet20", batch, "SGD")
-        residual.fit(1)
-        yield "residual"
-        self._checkpoints(residual, batch)
+        again = self._trainer(self._second, batch, "SGD")
+        again.fit(1)
+        yield "again"
+        self._checkpoints(again, batch)
         yield "checkpoints"
         self._recorded()
         yield "recorded"
@@ -77,7 +84,7 @@ class Work:
             kept = CheckpointFolder(Path(folder), keep=2)
             for step in range(3):
                 kept.add(capture(trainer), step, best=step == 1)
-            other = self._trainer("resnet20", batch, "SGD")
+            other = self._trainer(self._second, batch, "SGD")
             restore(other, kept.last())
         for name, value in trainer.model.state_dict().items():
             if (other.model.state_dict()[name] != value).any():
