@@ -103,8 +103,8 @@ class Work:
         optimizer = gp.optim.SGD(model.parameters(), lr=0.1)
         step = TrainingStep(model, optimizer, gp.nn.CrossEntropyLoss(), planned=False)
         for k in range(20):
-            part = slice(8 * k % 64, 8 * k % 64 + (8 if k % 5 else 7))
-            step(self.data.x_train[part], self.data.y_train[part])
+            size = 8 if k % 5 else 7
+            step(self.data.x_train[:size], self.data.y_train[:size])
 
     def _eager(self, number: int) -> None:
         """Tensors of many shapes and both real types, made and dropped, forward and back."""
