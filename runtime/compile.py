@@ -251,7 +251,13 @@ def flops_of_graph(graph: Mapping[str, Any], used: Sequence[Operator]) -> int:
 
 def generator() -> list[Any]:
     """What decides the text of a kernel besides its definition: format, sources, libraries."""
-    return [FORMAT, _sources(), {name: version(name) for name in LIBRARIES}]
+    return [FORMAT, _sources(), dict(_versions())]
+
+
+@cache
+def _versions() -> tuple[tuple[str, str], ...]:
+    """Asked once: `importlib.metadata` keeps what it finds anew whenever a folder has changed."""
+    return tuple((name, version(name)) for name in LIBRARIES)
 
 
 def _named(
