@@ -79,6 +79,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("data", type=Path, nargs="*", help="files of coverage data")
     parser.add_argument("--record", type=Path, help="write a record to this file")
+    parser.add_argument("--of", default="all fast tests", help="which tests, for the record")
     given = parser.parse_args()
     data = given.data or sorted(ROOT.glob(".coverage.*"))
     if not data:
@@ -96,7 +97,8 @@ def main() -> int:
             say.print(f"{name}: lines {lines} %, branches {branches} %", highlight=False)
     if given.record:
         today = datetime.datetime.now(datetime.UTC).date().isoformat()
-        about = {"date": today, "machine": record.machine([]), "versions": record.versions()}
+        about = {"date": today, "machine": record.machine([]), "tests": given.of}
+        about["versions"] = record.versions()
         given.record.write_text(json.dumps(about | {"packages": rows}, indent=1) + "\n", "utf-8")
     return 0 if min(min(r["lines"], r["branches"]) for r in rows.values()) >= LEAST else 1
 
