@@ -5,6 +5,7 @@
 #   make bench           timings, beside PyTorch where .venv has it (ARGS=layers: a part)
 #   make matrix          every OpenCL driver here: kernels compiled, self-test, training, memory
 #   make mutants         changes of the checker that its tests have to see (ARGS="--sample 500")
+#   make coverage        lines and branches that the fast tests run, by package
 #   make generate        rewrite generated/ from the definitions
 #   make clean           remove what these targets wrote, .venv included
 # PYTHON chooses the interpreter of a new .venv; ARGS is handed to the command that runs.
@@ -20,7 +21,7 @@ PYTEST := $(BIN)/python -m pytest -rs -n 2
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all check bench matrix mutants generate clean
+.PHONY: help demo test test-all check bench matrix mutants coverage generate clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
@@ -48,11 +49,19 @@ matrix: .venv/stamp-dev
 mutants: .venv/stamp-mutants
 	$(BIN)/python benchmarks/mutants.py $(ARGS)
 
+# A new cache folder: what is found in an old one is not derived or planned again.
+coverage: .venv/stamp-dev
+	rm -f .coverage .coverage.*
+	cache=$$(mktemp -d) && ROOT=$(CURDIR) COVERAGE_FILE=$(CURDIR)/.coverage \
+	    GRADPROOF_CACHE_DIR=$$cache $(BIN)/coverage run -m pytest -n 2 -m "not slow" $(ARGS); \
+	    status=$$?; rm -rf "$$cache"; exit $$status
+	$(BIN)/python benchmarks/covered.py
+
 generate: .venv/stamp-dev
 	$(BIN)/gradproof generate $(ARGS)
 
 clean:
-	rm -rf .venv build dist *.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv build dist *.egg-info .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp is written last, so a step that was interrupted is done again.

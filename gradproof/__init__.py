@@ -40,6 +40,7 @@ _WHERE = {
     "operator": "gradproof.derive.language:operator",
     "optim": "gradproof.runtime.optim",
     "plan": "gradproof.runtime.plan:plan",
+    "random": "gradproof.runtime.random",
     "record": "gradproof.runtime.dispatch:record",
     "save": "gradproof.runtime.serialization:save",
     "tensor": "gradproof.runtime.tensor:tensor",
@@ -72,6 +73,7 @@ __all__ = [
     "operator",
     "optim",
     "plan",
+    "random",
     "record",
     "save",
     "tensor",
@@ -90,6 +92,7 @@ if TYPE_CHECKING:  # the same table for type checkers and editors
         nn,
         onnx,
         optim,
+        random,
         utils,
     )
     from gradproof.runtime.check import check_gradients

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from functools import cache
 
 import numpy as np
 
@@ -22,6 +21,7 @@ from gradproof.runtime.binding import Binding, bind
 from gradproof.runtime.dispatch import execute, is_recording
 from gradproof.runtime.errors import DTypeError, GradproofError
 from gradproof.runtime.manifest import Operator, operators
+from gradproof.runtime.once import Once
 from gradproof.runtime.sizes import size_expression
 from gradproof.runtime.tensor import Tensor, is_grad_enabled, tensor
 from gradproof.runtime.trace import Scalar, active_trace
@@ -139,7 +139,7 @@ class Node:
                 )
 
 
-@cache
+@Once
 def backward_operator(operator: Operator) -> Operator:
     """The operator that is the reverse pass of `operator`: generated, else compiled now.
 

@@ -29,6 +29,7 @@ import logging
 import os
 import re
 import tempfile
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -44,6 +45,9 @@ FORMAT_VERSION = 1
 CACHE_VARIABLE = "GRADPROOF_CACHE_DIR"
 _POCL = "Portable Computing Language"
 _MAGIC = "gradproof-program"
+# One thread builds at a time: a program is built once, and Python's filters of warnings, which
+# `_compiler_warnings_off` changes for a while, are the process's.
+_building = threading.Lock()
 _INCLUDE = re.compile(r"^[ \t]*#[ \t]*include\b", re.MULTILINE)
 
 
@@ -141,14 +145,21 @@ class ProgramCache:
             raise BuildError(f"{label}: the source has an #include, which the cache cannot follow")
         key = program_key(source, options, self._device)
         if key not in self._programs:
-            stored = not (large and keeps_kernels(self._device))
-            program = self._load(key, options, label) if stored else None
-            if program is None:
-                program = self._compile(source, options, label)
-                if stored:
-                    self._store(key, program, label)
-            self._programs[key] = program
+            with _building:
+                if key not in self._programs:  # another thread may have built it meanwhile
+                    self._programs[key] = self._built(key, source, options, label, large)
         return self._programs[key]
+
+    def _built(
+        self, key: str, source: str, options: Sequence[str], label: str, large: bool
+    ) -> cl.Program:
+        stored = not (large and keeps_kernels(self._device))
+        program = self._load(key, options, label) if stored else None
+        if program is None:
+            program = self._compile(source, options, label)
+            if stored:
+                self._store(key, program, label)
+        return program
 
     def kernels(
         self,

@@ -12,6 +12,7 @@ import dataclasses
 import hashlib
 import json
 import logging
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -44,6 +45,8 @@ class CountError(ShapeError):
 _compiled: dict[str, Operator] = {}
 _definitions: dict[Operator, Definition] = {}  # of the operators that were compiled here
 _keys: dict[Operator, str] = {}
+# One thread derives or plans at a time: an operator is one object, and SymPy promises no more.
+_generating = threading.RLock()
 
 
 def compile(definition: Definition) -> Function:
@@ -76,13 +79,14 @@ def compile_definition(definition: Definition) -> Operator:
     A damaged file in the cache is derived again, with a warning. Errors: DefinitionError.
     """
     key = definition_key(definition)
-    if key not in _compiled:
-        path = operators_folder() / f"{key}.json"
-        stored = _load(path, key, definition.name) or _derive(path, key, definition)
-        _compiled[key] = parse_operator(definition.name, stored["entry"], stored["files"])
-        _definitions[_compiled[key]] = definition
-        _keys[_compiled[key]] = key
-    return _compiled[key]
+    with _generating:
+        if key not in _compiled:
+            path = operators_folder() / f"{key}.json"
+            stored = _load(path, key, definition.name) or _derive(path, key, definition)
+            operator = parse_operator(definition.name, stored["entry"], stored["files"])
+            _definitions[operator], _keys[operator] = definition, key
+            _compiled[key] = operator
+        return _compiled[key]
 
 
 def compile_backward(operator: Operator) -> Operator:
@@ -222,13 +226,14 @@ def plan_graph(
     parts += ["piece", piece] if piece else []
     key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
     path = plans_folder() / f"{key}.json"
-    found = _load(path, key, "planned step")
-    if found is None:
-        from gradproof.codegen.fast.planner import Planner
+    with _generating:
+        found = _load(path, key, "planned step")
+        if found is None:
+            from gradproof.codegen.fast.planner import Planner
 
-        planner = Planner(precision, machine, choices or {}, recompute, piece)
-        found = _planned(data, definition, planner)
-        _keep(path, key, found, "planned step")
+            planner = Planner(precision, machine, choices or {}, recompute, piece)
+            found = _planned(data, definition, planner)
+            _keep(path, key, found, "planned step")
     return found
 
 
@@ -239,7 +244,8 @@ def trials_of_graph(
     `codegen.fast.choices.trial`."""
     from gradproof.codegen.fast.planner import Planner
 
-    return Planner(precision, machine).trials(*_named(graph, used))
+    with _generating:
+        return Planner(precision, machine).trials(*_named(graph, used))
 
 
 def host_files(data: Mapping[str, Any]) -> dict[str, str]:
@@ -258,7 +264,13 @@ def flops_of_graph(graph: Mapping[str, Any], used: Sequence[Operator]) -> int:
 
 def generator() -> list[Any]:
     """What decides the text of a kernel besides its definition: format, sources, libraries."""
-    return [FORMAT, _sources(), {name: version(name) for name in LIBRARIES}]
+    return [FORMAT, _sources(), dict(_versions())]
+
+
+@cache
+def _versions() -> tuple[tuple[str, str], ...]:
+    """Asked once: `importlib.metadata` keeps what it finds anew whenever a folder has changed."""
+    return tuple((name, version(name)) for name in LIBRARIES)
 
 
 def _named(

@@ -16,6 +16,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ _START = (
     "import sys; sys.path[:] = sys.argv[1:]; from gradproof.runtime.compilers import main; main()"
 )
 _running: list[subprocess.Popen[bytes]] = []
+_starting = threading.Lock()
 
 
 def helpers() -> int:
@@ -79,18 +81,19 @@ def start_compilers(
 
 
 def _start(work: Mapping[str, Any]) -> None:
-    _running[:] = [p for p in _running if p.poll() is None]
+    with _starting:
+        _running[:] = [p for p in _running if p.poll() is None]
     with tempfile.TemporaryFile() as file:  # a pipe would wait for the helper to read
         file.write(json.dumps(work).encode())
         file.seek(0)
-        _running.append(
-            subprocess.Popen(
-                [sys.executable, "-c", _START, *sys.path],
-                stdin=file,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
+        process = subprocess.Popen(
+            [sys.executable, "-c", _START, *sys.path],
+            stdin=file,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
+        with _starting:
+            _running.append(process)
 
 
 @atexit.register

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Literal
 
 from gradproof.runtime.errors import DeviceError
 from gradproof.runtime.limits import LIMITS_VARIABLE, lowered
+from gradproof.runtime.once import Once, once_property
 
 try:
     import pyopencl as cl
@@ -269,7 +270,7 @@ class Device:
         except cl.Error as error:
             raise DeviceError(f"{self.info.name}: a command failed: {error}") from error
 
-    @functools.cached_property
+    @once_property
     def _context(self) -> cl.Context:
         if self.info.kind == "cpu":
             _keep_freed_memory()
@@ -278,18 +279,18 @@ class Device:
         except cl.Error as error:
             raise DeviceError(f"{self.info.describe()} cannot be opened: {error}") from error
 
-    @functools.cached_property
+    @once_property
     def _queue(self) -> cl.CommandQueue:
         return cl.CommandQueue(self._context)
 
-    @functools.cached_property
+    @once_property
     def _pool(self) -> BufferPool:
         from gradproof.runtime.pool import BufferPool
 
         exact, limits = self.info.kind == "simulator", (self.info.max_alloc, self.info.global_mem)
         return BufferPool(self._context, self._queue, exact=exact, limits=limits)
 
-    @functools.cached_property
+    @once_property
     def _programs(self) -> ProgramCache:
         from gradproof.runtime.build import ProgramCache, cache_folder
 
@@ -366,7 +367,7 @@ def _check_process() -> None:
         )
 
 
-@functools.cache
+@Once
 def _enumerate() -> tuple[tuple[DeviceInfo, cl.Device], ...]:
     if _import_error is not None:
         raise DeviceError(

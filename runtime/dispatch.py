@@ -8,8 +8,10 @@ number) are given as functions and asked again at each replay.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
@@ -111,7 +113,8 @@ class Tape:
         return len(self.actions)
 
 
-_tapes: list[Tape] = []
+# Of this thread: what others do meanwhile is not recorded.
+_tapes: ContextVar[tuple[Tape, ...]] = ContextVar("the tapes that record now", default=())
 STALE = (
     "record: a parameter has a gradient from before the recording; "
     "call zero_grad() inside the recorded block"
@@ -120,16 +123,16 @@ STALE = (
 
 @contextmanager
 def record() -> Iterator[Tape]:
-    """Record every launch inside the block; the block itself runs as usual."""
+    """Record every launch of this thread inside the block; the block itself runs as usual."""
     tape = Tape()
-    _tapes.append(tape)
+    token = _tapes.set((*_tapes.get(), tape))
     try:
         yield tape
     finally:
-        _tapes.remove(tape)
+        _tapes.reset(token)
 
 
-_whole: list[bool] = []
+_whole: ContextVar[bool] = ContextVar("all kernels of an operator are built", default=False)
 
 
 @contextmanager
@@ -138,16 +141,16 @@ def whole_programs() -> Iterator[None]:
 
     That is for whoever runs all of them: to build a program takes longer than a kernel.
     """
-    _whole.append(True)
+    token = _whole.set(True)
     try:
         yield
     finally:
-        _whole.pop()
+        _whole.reset(token)
 
 
 def is_recording() -> bool:
     """Whether a tape records."""
-    return bool(_tapes)
+    return bool(_tapes.get())
 
 
 def note_gradient(leaf: Tensor, old: Tensor | None, new: Tensor) -> None:
@@ -161,7 +164,7 @@ def note_gradient(leaf: Tensor, old: Tensor | None, new: Tensor) -> None:
         if old is not None and not any(leaf is other for other in trace.leaves):
             raise GradproofError(STALE)
         trace.leaves.append(leaf)
-    for tape in _tapes:
+    for tape in _tapes.get():
         if old is not None and not any(old is g for g in tape.gradients):
             raise GradproofError(STALE)
         tape.gradients.append(new)
@@ -179,7 +182,7 @@ def host_effect(action: Callable[[], None]) -> None:
         trace.order.append(action)
         return
     action()
-    for tape in _tapes:
+    for tape in _tapes.get():
         tape.actions.append(action)
 
 
@@ -221,7 +224,7 @@ def execute(
         raise too_large(f"{place or place_of_call(label)}: {large[0]}", large[1], device.info)
     forms = {s.name: choose_phases(binding, s) for s in specs if plans[s.name] is None}
     plain = tuple(form.name for form in forms.values())
-    together = tuple(binding.operator.kernels) if _whole else plain
+    together = tuple(binding.operator.kernels) if _whole.get() else plain
     own = binding.operator, together, dtype, device, halves
     built = _objects(_reference, *own) if plain else {}
     computed: dict[str, Tensor] = {}
@@ -252,12 +255,12 @@ def _check(
 ) -> None:
     """Errors: AnomalyError, see `detect_anomaly`; the replays of a recording check the same."""
     watch = active_watch()
-    if (watch is None and not _tapes) or not computed:
+    if (watch is None and not _tapes.get()) or not computed:
         return
     written = {id(t.storage) for t in computed.values()}
     replaced = frozenset(n for n, t in operands.items() if id(t.storage) in written)
     done = Applied(binding, kernels, dict(operands), dict(computed), replaced, where)
-    for tape in _tapes:
+    for tape in _tapes.get():
         tape.checks[len(tape.actions)] = done
     if watch is not None:
         done.check(watch)
@@ -319,11 +322,15 @@ def _launch_tiled(run: _Run, plan: Plan) -> None:
     _launch(local, built[plan.spec.kernel], plan.spec.arguments, plan.work_items, group=1)
 
 
+# A kernel object has one set of arguments, and threads share it: they set these and launch in turn.
+_arguments = threading.RLock()
+
+
 def _launch(
     run: _Run, kernel: cl.Kernel, arguments: tuple[Argument, ...], items: int, group: int = 0
 ) -> None:
     keep: list[Any] = []
-    changing = []
+    fixed, changing = list[tuple[int, Any]](), []
     for position, a in enumerate(arguments):
         if a.kind == "scalar":
             kind = np.uint32 if a.dtype == "uint" else scalar_type(run.dtype)
@@ -331,19 +338,21 @@ def _launch(
             if callable(value):
                 changing.append((position, kind, value))
             else:
-                kernel.set_arg(position, kind(value))
+                fixed.append((position, kind(value)))
             continue
         sizes = a.kind == "sizes"
-        buffer = _sizes(run.binding, run.device) if sizes else run.tensors[a.name].buffer
-        keep.append(buffer)
-        kernel.set_arg(position, buffer)
+        keep.append(_sizes(run.binding, run.device) if sizes else run.tensors[a.name].buffer)
+        fixed.append((position, keep[-1]))
     global_size, local_size = ((items,), (group,)) if group else _geometry(items, run.device)
     launch = Launch(run.device, kernel, global_size, local_size, tuple(keep), tuple(changing))
-    launch()
-    if _tapes:
+    with _arguments:
+        for position, argument in fixed:
+            kernel.set_arg(position, argument)
+        launch()
+    if _tapes.get():
         named = ((k, a.name) for k, a in enumerate(arguments) if a.kind not in ("scalar", "sizes"))
         launch.tensors = tuple((k, run.tensors[name].detach()) for k, name in named)
-    for tape in _tapes:
+    for tape in _tapes.get():
         tape.add(launch)
 
 
@@ -377,7 +386,7 @@ def reference_geometry(binding: Binding, form: KernelSpec, device: Device) -> tu
 def _objects(build: Any, *arguments: Any) -> Mapping[str, cl.Kernel]:
     """Kernel objects by name, from a cached builder; a recorded launch keeps its arguments, so it
     gets objects of its own."""
-    objects: Mapping[str, cl.Kernel] = (build.__wrapped__ if _tapes else build)(*arguments)
+    objects: Mapping[str, cl.Kernel] = (build.__wrapped__ if _tapes.get() else build)(*arguments)
     return objects
 
 

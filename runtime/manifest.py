@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
 from importlib import resources
 from typing import Any
 
 from gradproof.runtime.errors import GradproofError
+from gradproof.runtime.once import Once
 
 FORMAT = 1
 
@@ -224,7 +224,7 @@ def _variant(name: str, entry: Mapping[str, Any]) -> Variant:
     return Variant(name=name, tensors=tensors, **{k: tuple(entry[k]) for k in lists})
 
 
-@cache
+@Once
 def operators() -> dict[str, Operator]:
     """All generated operators by name.
 

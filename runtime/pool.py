@@ -12,9 +12,11 @@ so the device runs it after them.
 from __future__ import annotations
 
 import errno
+import itertools
 import logging
 import mmap
 import operator
+import threading
 from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
@@ -51,14 +53,13 @@ class ExactBuffer(cl.Buffer):
 
     def _own(self, pool: BufferPool, nbytes: int) -> None:
         self._pool: BufferPool | None = pool
-        self._nbytes = nbytes
-        pool._exact_bytes += nbytes
+        self._number = pool._noted(nbytes)
 
     def release(self) -> None:
         """Give the memory back to the device; a second call does nothing."""
         pool, self._pool = getattr(self, "_pool", None), None
         if pool is not None:
-            pool._exact_bytes -= self._nbytes
+            pool._apart.pop(self._number, None)
             super().release()
 
     def __del__(self) -> None:
@@ -135,18 +136,25 @@ class BufferPool:
         self.flags = _flags(device)
         self._pool = MemoryPool(ImmediateAllocator(queue, self.flags), _LEADING_BITS)
         self._exact = exact
-        self._exact_bytes = 0
+        self._apart: dict[int, int] = {}  # bytes of each buffer that is not pooled
+        self._numbers = itertools.count()
         self._peak = 0
+        self._measuring = threading.RLock()
 
     @property
     def bytes_in_use(self) -> int:
         """Bytes asked for by the buffers that are alive (at least 256 each if pooled)."""
-        return self._pool.active_bytes + self._exact_bytes
+        return self._pool.active_bytes + self._bytes_apart
+
+    @property
+    def buffers_in_use(self) -> int:
+        """How many buffers are alive."""
+        return self._pool.active_blocks + len(self._apart)
 
     @property
     def bytes_held(self) -> int:
         """Bytes taken from the device: in use, lost to rounding, or free for reuse."""
-        return self._pool.managed_bytes + self._exact_bytes
+        return self._pool.managed_bytes + self._bytes_apart
 
     @property
     def peak_in_use(self) -> int:
@@ -193,6 +201,17 @@ class BufferPool:
         """Whether a buffer is one of `zeros`, not of reused memory."""
         return isinstance(buffer, ExactBuffer)
 
+    @property
+    def _bytes_apart(self) -> int:
+        return sum(tuple(self._apart.values()))
+
+    def _noted(self, nbytes: int) -> int:
+        """Note a buffer that is not pooled. A buffer may be dropped in any thread and between any
+        two operations of this one: a sum that is added to and taken from would lose some."""
+        number = next(self._numbers)
+        self._apart[number] = nbytes
+        return number
+
     def _checked(self, nbytes: int, label: str) -> int:
         size = operator.index(nbytes)
         if size <= 0:
@@ -215,7 +234,8 @@ class BufferPool:
 
     def _allocate_or_trim(self, take: Callable[[int], B], size: int, label: str) -> B:
         buffer = self._retried(take, size, label)
-        self._peak = max(self._peak, self.bytes_in_use)
+        with self._measuring:
+            self._peak = max(self._peak, self.bytes_in_use)
         return buffer
 
     def _retried(self, take: Callable[[int], B], size: int, label: str) -> B:

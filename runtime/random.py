@@ -4,11 +4,18 @@ The seed gives two independent streams (NumPy's SeedSequence): a generator on th
 values, and a 64-bit key for the counter-based dropout kernels, whose masks depend only on the key,
 the number of the call and the element: not on the device or its number of work-items.
 Without `manual_seed` the seed comes from the operating system, as in PyTorch.
+
+The streams are the process's, and all threads draw from them. Inside `fork_rng` a thread has
+streams of its own, so that what it draws does not depend on what other threads do.
 """
 
 from __future__ import annotations
 
 import operator
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -27,13 +34,44 @@ class _State:
         key0, key1 = for_dropout.generate_state(2, np.uint32).tolist()
         self.key: tuple[int, int] = (key0, key1)
         self.call = 0
+        self.lock = threading.Lock()  # no two threads get the same call
 
 
-_state = _State(None)
+_process = [_State(None)]  # one: a list, since `manual_seed` puts another in its place
+_own: ContextVar[list[_State]] = ContextVar("this thread's streams, in place of the process's")
+
+
+def _place() -> list[_State]:
+    """Where the state is that counts here."""
+    return _own.get(_process)
+
+
+@contextmanager
+def fork_rng() -> Iterator[None]:
+    """Streams of this thread alone inside the block, which begin where the others are; after it
+    those are as before. PyTorch: torch.random.fork_rng.
+
+    So models that are trained in several threads draw the same values as each would alone.
+
+    >>> manual_seed(1)
+    >>> with fork_rng():
+    ...     manual_seed(2)
+    ...     inside = next_dropout_key()
+    >>> manual_seed(2)
+    >>> next_dropout_key() == inside
+    True
+    """
+    token = _own.set([_restored(get_rng_state())])
+    try:
+        yield
+    finally:
+        _own.reset(token)
 
 
 def manual_seed(seed: int) -> None:
     """Seed the initialisation of parameters and dropout; `seed` is an integer from 0.
+
+    For the whole process, as in PyTorch, or, inside `fork_rng`, for this thread.
 
     Raises:
         GradproofError: `seed` is negative or not an integer.
@@ -44,10 +82,9 @@ def manual_seed(seed: int) -> None:
     >>> bool((generator().uniform(size=2) == first).all())
     True
     """
-    global _state
     if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
         raise GradproofError(f"manual_seed: seed {seed!r}, expected an integer from 0")
-    _state = _State(int(seed))
+    _place()[0] = _State(int(seed))
 
 
 def generator() -> np.random.Generator:
@@ -57,7 +94,7 @@ def generator() -> np.random.Generator:
     >>> generator().uniform(-1, 1, size=(2, 3)).shape
     (2, 3)
     """
-    return _state.generator
+    return _place()[0].generator
 
 
 def next_dropout_key() -> tuple[int, int, int]:
@@ -71,11 +108,13 @@ def next_dropout_key() -> tuple[int, int, int]:
     >>> next_dropout_key() == (key0, key1, call + 1)
     True
     """
-    if _state.call >= UINT32_END:
-        raise RunError("dropout: 2**32 masks drawn from one seed; call manual_seed for more")
-    call = _state.call
-    _state.call += 1
-    return (*_state.key, call)
+    state = _place()[0]
+    with state.lock:
+        if state.call >= UINT32_END:
+            raise RunError("dropout: 2**32 masks drawn from one seed; call manual_seed for more")
+        call = state.call
+        state.call += 1
+    return (*state.key, call)
 
 
 def get_rng_state() -> dict[str, Any]:
@@ -88,9 +127,10 @@ def get_rng_state() -> dict[str, Any]:
     >>> (next_dropout_key(), generator().uniform()) == (key, draw)
     True
     """
+    state = _place()[0]
     return {
-        "generator": _state.generator.bit_generator.state,
-        "dropout": {"key0": _state.key[0], "key1": _state.key[1], "call": _state.call},
+        "generator": state.generator.bit_generator.state,
+        "dropout": {"key0": state.key[0], "key1": state.key[1], "call": state.call},
     }
 
 
@@ -100,7 +140,11 @@ def set_rng_state(state: dict[str, Any]) -> None:
     Raises:
         DataError: `state` is not such a state; the present one is kept.
     """
-    global _state
+    _place()[0] = _restored(state)
+
+
+def _restored(state: dict[str, Any]) -> _State:
+    """The streams that a state says. Errors: DataError."""
     restored = _State(0)
     try:
         restored.generator.bit_generator.state = state["generator"]
@@ -113,4 +157,4 @@ def set_rng_state(state: dict[str, Any]) -> None:
             f"set_rng_state: dropout words {(key0, key1, call)}, expected 0 to 2**32 - 1 each"
         )
     restored.key, restored.call = (key0, key1), call
-    _state = restored
+    return restored

@@ -11,6 +11,7 @@ import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
@@ -36,8 +37,8 @@ REGISTERS = 6  # vectors in a register tile; with more, compilers spill the tile
 BATCH_TILE = 4  # of a size that the kernel is not built for
 CHAIN = 512  # terms of a partial sum: rounding errors grow with its length
 
-_policy = "auto"
-_choice: Choice | None = None
+# Of this thread: the policy and, with it, what a tiled form has.
+_active: ContextVar[tuple[str, Choice | None]] = ContextVar("policy", default=("auto", None))
 
 
 @dataclass(frozen=True)
@@ -63,34 +64,33 @@ class Plan:
 @contextmanager
 def schedule(policy: str, choice: Choice | None = None) -> Iterator[None]:
     """Force a form inside the block: "reference", "phases" or "tiled" (wherever they apply, the
-    reference form elsewhere), or "auto".
+    reference form elsewhere), or "auto". It holds for this thread.
 
     choice: what a tiled form has. Errors: GradproofError for another name.
 
     >>> with schedule("reference"):
     ...     pass
     """
-    global _choice, _policy
     if policy not in POLICIES:
         raise GradproofError(f"schedule: {policy!r}, expected one of {POLICIES}")
-    before = _policy, _choice
-    _policy, _choice = policy, choice
+    token = _active.set((policy, choice))
     try:
         yield
     finally:
-        _policy, _choice = before
+        _active.reset(token)
 
 
 def plan_tiles(binding: Binding, spec: KernelSpec, dtype: str, device: Device) -> Plan | None:
     """The plan of the tiled form, or None where the reference form runs: always in float16."""
-    if spec.tiled is None or _policy in ("reference", "phases") or dtype == "float16":
+    policy, choice = _active.get()
+    if spec.tiled is None or policy in ("reference", "phases") or dtype == "float16":
         return None
-    return _plan(binding, spec.tiled, dtype, device, _policy == "tiled", _choice)
+    return _plan(binding, spec.tiled, dtype, device, policy == "tiled", choice)
 
 
 def choose_phases(binding: Binding, spec: KernelSpec) -> KernelSpec:
     """The phase-split form of a kernel where there is one for these sizes, or the kernel."""
-    if spec.phases is None or _policy not in ("auto", "phases"):
+    if spec.phases is None or _active.get()[0] not in ("auto", "phases"):
         return spec
     fits = all(binding.sizes[s] == v for s, v in spec.phases.when.items())
     return spec.phases.kernel if fits else spec

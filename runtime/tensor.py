@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -377,17 +378,18 @@ def upload(host: np.ndarray[Any, Any], device: Device, label: str = "tensor") ->
     return buffer
 
 
-_grad_enabled = True
+# Of this thread, as in PyTorch: one may evaluate while another trains.
+_grad_enabled: ContextVar[bool] = ContextVar("operators are recorded", default=True)
 
 
 def is_grad_enabled() -> bool:
     """Whether operators are recorded for `backward`."""
-    return _grad_enabled
+    return _grad_enabled.get()
 
 
 @contextmanager
 def no_grad() -> Iterator[None]:
-    """Record nothing inside the block: for evaluation.
+    """Record nothing inside the block, in this thread: for evaluation.
 
     >>> with no_grad():
     ...     print(is_grad_enabled())
@@ -399,18 +401,17 @@ def no_grad() -> Iterator[None]:
 
 @contextmanager
 def grad_mode(enabled: bool) -> Iterator[None]:
-    """Record inside the block, or do not.
+    """Record inside the block, or do not; for this thread.
 
     >>> with no_grad(), grad_mode(True):
     ...     print(is_grad_enabled())
     True
     """
-    global _grad_enabled
-    before, _grad_enabled = _grad_enabled, enabled
+    token = _grad_enabled.set(enabled)
     try:
         yield
     finally:
-        _grad_enabled = before
+        _grad_enabled.reset(token)
 
 
 def _shape(shape: tuple[int | Sequence[int], ...]) -> tuple[int, ...]:

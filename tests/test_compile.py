@@ -255,7 +255,7 @@ def test_new_sources_and_libraries_derive_again(monkeypatch: pytest.MonkeyPatch)
     before = compiling.definition_key(pair())
     monkeypatch.setattr(compiling, "_sources", lambda: "other sources")
     after = compiling.definition_key(pair())
-    monkeypatch.setattr(compiling, "version", lambda name: "0.0")
+    monkeypatch.setattr(compiling, "_versions", lambda: (("sympy", "0.0"),))
     assert len({before, after, compiling.definition_key(pair())}) == 3
 
 

@@ -117,10 +117,10 @@ def test_the_config_of_the_training_page_is_one() -> None:
     assert {"warmup", "no_decay", "early_stopping", "every", "crop_padding"} <= shown
 
 
-@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize("number", [0, 1, 2])
 def test_the_sessions_of_the_training_page_are_true(number: int) -> None:
     texts = blocks("training.md", "pycon")
-    assert len(texts) == 2
+    assert len(texts) == 3
     examples = doctest.DocTestParser().get_doctest(texts[number], {}, "training.md", None, 0)
     assert doctest.DocTestRunner().run(examples).failed == 0
 

@@ -7,6 +7,7 @@ torch.utils.checkpoint; Chen et al., Training Deep Nets with Sublinear Memory Co
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -15,7 +16,7 @@ from gradproof.runtime.arguments import integer
 from gradproof.runtime.autograd import Node, made_nodes
 from gradproof.runtime.errors import ArgumentError, GradproofError
 from gradproof.runtime.nn import Module, Sequential
-from gradproof.runtime.random import get_rng_state, set_rng_state
+from gradproof.runtime.random import fork_rng, get_rng_state, set_rng_state
 from gradproof.runtime.repeats import Run, running
 from gradproof.runtime.tensor import Tensor, grad_mode, is_grad_enabled
 from gradproof.runtime.trace import Deferred
@@ -139,15 +140,11 @@ class _Segment:
                     f"checkpoint: an operand of {label}, of shape {t.shape}, was changed in place "
                     "after the forward pass, which cannot be repeated"
                 )
-        now = get_rng_state()
-        if self.rng is not None:
-            set_rng_state(self.rng)
-        try:
+        with nullcontext() if self.rng is None else fork_rng():
+            if self.rng is not None:
+                set_rng_state(self.rng)
             with made_nodes() as nodes, running(Run(self.draws, again=True)), grad_mode(True):
                 self.call()
-        finally:
-            if self.rng is not None:
-                set_rng_state(now)
         if [_kind(n) for n in nodes] != self.kinds:
             raise GradproofError(
                 "checkpoint: the function did other things when it ran again, so its activations "

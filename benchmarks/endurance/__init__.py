@@ -1,0 +1,1 @@
+"""Long runs: whether memory stays flat, and models that are trained side by side."""

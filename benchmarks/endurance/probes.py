@@ -1,0 +1,76 @@
+"""What a process holds: host and device memory, objects, files and threads; launches counted."""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyopencl as cl
+
+from gradproof.runtime.device import current_device
+from gradproof.runtime.progress import EpochResult
+
+PROC = Path("/proc/self")
+UNITS = {
+    "resident": "bytes",
+    "device_in_use": "bytes",
+    "device_held": "bytes",
+    "buffers": "buffers",
+    "objects": "Python objects",
+    "files": "open files",
+    "threads": "threads",
+    "python_threads": "threads",
+}
+
+
+class Launches:
+    """How many kernels were enqueued, by whatever way."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """Inside, every launch counts."""
+        enqueue = cl.enqueue_nd_range_kernel
+
+        def counting(*arguments: Any, **options: Any) -> Any:
+            self.count += 1
+            return enqueue(*arguments, **options)
+
+        cl.enqueue_nd_range_kernel = counting
+        try:
+            yield
+        finally:
+            cl.enqueue_nd_range_kernel = enqueue
+
+
+def held() -> Mapping[str, int]:
+    """What the process holds when the queue is empty and what can be collected is.
+
+    A training keeps the results of its epochs for its user; these are not counted as objects.
+    """
+    device = current_device()
+    device.synchronize()
+    gc.collect()
+    pool = device.pool
+    found = {
+        "device_in_use": pool.bytes_in_use,
+        "device_held": pool.bytes_held,
+        "buffers": pool.buffers_in_use,
+        "objects": sum(type(o) is not EpochResult for o in gc.get_objects()),
+        "python_threads": threading.active_count(),
+    }
+    if PROC.is_dir():  # Linux
+        pages = int((PROC / "statm").read_text("ascii").split()[1])
+        found |= {
+            "resident": pages * os.sysconf("SC_PAGE_SIZE"),
+            "files": len(list((PROC / "fd").iterdir())),
+            "threads": len(list((PROC / "task").iterdir())),
+        }
+    return found
