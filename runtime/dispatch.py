@@ -39,7 +39,7 @@ CPU_GROUPS, CPU_SMALL, GPU_GROUP, SIMULATOR_GROUP = 64, 8, 64, 16
 @dataclass
 class Launch:
     """A kernel with its arguments set, and what keeps its buffers alive; `tensors`: by position,
-    where it is recorded."""
+    where it is recorded; `label`: the layer or operator, for errors."""
 
     device: Device
     kernel: cl.Kernel
@@ -48,6 +48,7 @@ class Launch:
     keep: tuple[Any, ...]
     changing: tuple[tuple[int, type[np.generic], Callable[[], float | int]], ...] = ()
     tensors: tuple[tuple[int, Tensor], ...] = ()
+    label: str = ""
 
     def bind(self) -> None:
         """Set the buffers that the tensors have now."""
@@ -58,7 +59,7 @@ class Launch:
         """Enqueue the kernel, asking anew for scalars that change."""
         for position, kind, value in self.changing:
             self.kernel.set_arg(position, kind(value()))
-        self.device.launch(self.kernel, self.global_size, self.local_size)
+        self.device.launch(self.kernel, self.global_size, self.local_size, self.label)
 
 
 @dataclass
@@ -319,7 +320,8 @@ def _launch(
         keep.append(buffer)
         kernel.set_arg(position, buffer)
     global_size, local_size = ((items,), (group,)) if group else _geometry(items, run.device)
-    launch = Launch(run.device, kernel, global_size, local_size, tuple(keep), tuple(changing))
+    fixed = (run.device, kernel, global_size, local_size, tuple(keep), tuple(changing))
+    launch = Launch(*fixed, label=run.label)
     launch()
     if _tapes:
         named = ((k, a.name) for k, a in enumerate(arguments) if a.kind not in ("scalar", "sizes"))

@@ -22,11 +22,13 @@ import numpy as np
 import pyopencl as cl
 from pyopencl.tools import ImmediateAllocator, MemoryPool, PooledBuffer
 
-from gradproof.runtime.errors import DeviceError, ShapeError
+from gradproof.runtime.errors import DeviceError, DeviceLostError, OutOfMemoryError, ShapeError
+from gradproof.runtime.faults import LESS, explained, explaining
 
 log = logging.getLogger(__name__)
 
 B = TypeVar("B")
+_lost: list[object] = []  # memory that a device, of which nothing can be asked, may still use
 MIN_BYTES = 256
 # Sizes with the same leading one and the same 4 bits after it share a class: at most 1/16 is lost.
 _LEADING_BITS = 4
@@ -79,7 +81,10 @@ class LastingBuffer(ExactBuffer):
         """Give the memory back to the system, when no command uses it any more."""
         pool: BufferPool | None = getattr(self, "_pool", None)
         if pool is not None:
-            pool.queue.finish()
+            try:
+                pool.finish()
+            except DeviceError:  # a kernel that hangs may still write there, also after this
+                _lost.append(self.hostbuf)
         super().release()
 
 
@@ -95,6 +100,7 @@ class BufferPool:
         queue: the in-order queue that all commands of this device go through.
         exact: no rounding and no reuse, for a simulator: an access past the requested size, or a
             read of what an earlier owner left, must stay visible to it.
+        finish: waits for the queue; raises DeviceError where that is of no use.
 
     >>> from gradproof.runtime.device import open_device
     >>> device = open_device("cpu")
@@ -110,7 +116,14 @@ class BufferPool:
     0
     """
 
-    def __init__(self, context: cl.Context, queue: cl.CommandQueue, *, exact: bool = False) -> None:
+    def __init__(
+        self,
+        context: cl.Context,
+        queue: cl.CommandQueue,
+        *,
+        exact: bool = False,
+        finish: Callable[[], None] | None = None,
+    ) -> None:
         if queue.properties & cl.command_queue_properties.OUT_OF_ORDER_EXEC_MODE_ENABLE:
             raise DeviceError(
                 "buffer pool: the queue runs out of order, expected an in-order queue "
@@ -118,6 +131,7 @@ class BufferPool:
             )
         self.context = context
         self.queue = queue
+        self.finish = finish or queue.finish
         device = context.devices[0]
         self._device_name = device.name.strip()
         self._global_mem = device.global_mem_size
@@ -168,10 +182,11 @@ class BufferPool:
         if self.flags & cl.mem_flags.ALLOC_HOST_PTR and not self._exact:
             return self._allocate_or_trim(partial(LastingBuffer, self), size, label)
         buffer: ExactBuffer = self._allocate_or_trim(partial(ExactBuffer, self), size, label)
-        if self._exact:  # Oclgrind takes what a fill has written for uninitialised
-            cl.enqueue_copy(self.queue, buffer, np.zeros(size, np.uint8))
-        else:
-            cl.enqueue_fill_buffer(self.queue, buffer, np.zeros(1, np.uint8), 0, size)
+        with explaining(self._device_name, label):
+            if self._exact:  # Oclgrind takes what a fill has written for uninitialised
+                cl.enqueue_copy(self.queue, buffer, np.zeros(size, np.uint8))
+            else:
+                cl.enqueue_fill_buffer(self.queue, buffer, np.zeros(1, np.uint8), 0, size)
         return buffer
 
     def has_large_pages(self, nbytes: int) -> bool:
@@ -200,7 +215,7 @@ class BufferPool:
         Waits for the queue first: a driver frees released memory only when the commands that
         use it have ended.
         """
-        self.queue.finish()
+        self.finish()
         self._pool.free_held()
 
     def _allocate_or_trim(self, take: Callable[[int], B], size: int, label: str) -> B:
@@ -217,10 +232,12 @@ class BufferPool:
             self.trim()
             return take(size)
         except (cl.Error, OSError) as error:
-            raise DeviceError(
+            if isinstance(found := explained(error, self._device_name, label), DeviceLostError):
+                raise found from error
+            raise OutOfMemoryError(
                 f"{label}: {self._device_name} has no room for {_mib(size)} more: "
                 f"{_mib(self.bytes_in_use)} in use by this process, "
-                f"{_mib(self._global_mem)} on the device ({error})"
+                f"{_mib(self._global_mem)} on the device ({error}); {LESS}"
             ) from error
 
     def _take(self, size: int) -> PooledBuffer | ExactBuffer:
