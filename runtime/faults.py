@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-from gradproof.runtime.errors import DeviceError, DeviceLostError, OutOfMemoryError
+from gradproof.runtime.errors import (
+    BuildError,
+    DeviceError,
+    DeviceLostError,
+    GradproofError,
+    OutOfMemoryError,
+)
 
 # the codes of CL/cl.h
 _MEMORY = {
@@ -49,11 +56,32 @@ def explained(error: Exception, device: str, what: str, code: int | None = None)
     """
     number = code_of(error) if code is None else code
     if number in _MEMORY:
-        return OutOfMemoryError(f"{what}: {device} has not enough memory ({_MEMORY[number]}); {LESS}")
+        return OutOfMemoryError(
+            f"{what}: {device} has not enough memory ({_MEMORY[number]}); {LESS}"
+        )
     if number in _LOST:
         return DeviceLostError(f"{what}: {device} is lost ({_LOST[number]}): {RESTART}")
     status = "" if code is None else f" with status {code}"
     return DeviceError(f"{what}: {device}: a command failed{status}: {error}")
+
+
+def in_training(
+    error: Exception, device: str, where: str, checkpoint: Path | None
+) -> GradproofError | None:
+    """The error that ends a training whose device, compiler or memory failed; None for others.
+
+    where: "in epoch 2, batch 3 of 12"; checkpoint: the last one, where it is known.
+    """
+    import pyopencl as cl
+
+    if isinstance(error, cl.Error):
+        error = explained(error, device, "a step")
+    elif isinstance(error, MemoryError):
+        error = OutOfMemoryError(f"the host has not enough memory: {error}; {LESS}")
+    if not isinstance(error, DeviceError | BuildError):
+        return None
+    kept = "" if checkpoint is None else f" (last checkpoint: {checkpoint})"
+    return type(error)(f"training stopped {where}{kept}: {error}")
 
 
 @contextmanager

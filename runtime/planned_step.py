@@ -179,7 +179,9 @@ class PlannedStep:
             places = dict.fromkeys(p for b in x["writes"] for p in writers.get(b, ()))
             layers = f" of {', '.join(places)}" if places else ""
             count = len(self.plan["launches"])
-            words.append(f"kernel {kernel}, launch {k} of {count} of a planned step: {x['what']}{layers}")
+            words.append(
+                f"kernel {kernel}, launch {k} of {count} of a planned step: {x['what']}{layers}"
+            )
         return words
 
     def _bind(self, x: Mapping[str, Any]) -> Launch:

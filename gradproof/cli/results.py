@@ -90,6 +90,14 @@ def say_where_from(run: RunFolder, screen: Screen, watched: bool) -> None:
         screen.line(f"To see the first layer at fault from there: {command}")
 
 
+def say_go_on(run: RunFolder, screen: Screen) -> None:
+    """The last checkpoint of a run that failed, and how to go on from it."""
+    steps = run.checkpoints.steps()
+    if steps:
+        screen.line(f"Last checkpoint: {steps[-1]}")
+        screen.line(f"Go on from it with: {command_name()} train --resume {run.path}")
+
+
 def draw(run: RunFolder, trainer: Trainer) -> None:
     """Curves, filters and confusion matrix, where an epoch is complete. Raises GradproofError."""
     history, config = trainer.history, run.config.config
