@@ -125,6 +125,7 @@ class Trainer:
         self._training: TrainingStep | None = None
         self._clock = Clock()
         self._stop = False
+        self._where = "before its first step"
 
     @property
     def history(self) -> list[EpochResult]:
@@ -169,6 +170,12 @@ class Trainer:
                         break
         except _Stopped:
             pass  # the epoch's batches are done: going on begins with the evaluation
+        except Exception as error:
+            device = self.optimizer.params[0].device.info.name
+            found = in_training(error, device, self._where, self.last_checkpoint)
+            if found is None:
+                raise
+            raise found from error
         finally:
             self._stop = False
         return self.history
@@ -256,8 +263,9 @@ class Trainer:
 
     @contextmanager
     def _finite(self, where: str) -> Iterator[Callable[[float], None]]:
-        """Gives what raises DivergenceError for a loss that is not finite; errors inside get to
-        know where they were, those of a device also which checkpoint there is."""
+        """Gives what raises DivergenceError for a loss that is not finite; errors get to know where
+        they were."""
+        self._where = where
 
         def check(loss: float) -> None:
             if not math.isfinite(loss):
@@ -267,12 +275,6 @@ class Trainer:
             yield check
         except AnomalyError as error:
             raise AnomalyError(self.diverged(f"{where}, {error}")) from error
-        except Exception as error:
-            device = self.optimizer.params[0].device.info.name
-            found = in_training(error, device, where, self.last_checkpoint)
-            if found is None:
-                raise
-            raise found from error
 
 
 class _Stopped(Exception):

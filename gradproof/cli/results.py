@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gradproof.cli.screen import Screen, command_name
+from gradproof.runtime.errors import RunError
 from gradproof.runtime.metrics import TOP, confusion_matrix
 from gradproof.runtime.models import first_filters
 from gradproof.runtime.planned_memory import mib
@@ -75,7 +76,10 @@ class Training:
 
 def say_kept(run: RunFolder, trainer: Trainer, how: str, screen: Screen) -> None:
     """Say what is kept of a training that ended early."""
-    done = len(trainer.history)
+    try:
+        done = len(run.history())  # the last one may not have been written
+    except RunError:
+        done = len(trainer.history)
     kept = f"epochs 1 to {done} are" if done else "no epoch was completed; its settings are"
     screen.line(f"{how}: {kept} kept in {run.path}")
 
