@@ -33,12 +33,13 @@ log = logging.getLogger(__name__)
 
 VARIABLE = "GRADPROOF_WATCHDOG"
 SECONDS = 600.0  # in which not one kernel ends
-EXIT = 2  # status of a process in which a kernel has hung
+EXIT = 2  # status of a process that ends while a kernel hangs
+GRACE = 5.0  # seconds that a process which ends gives a kernel that nobody waits for any more
 _LOOKS = 8  # within the limit
 _COMPLETE = 0  # CL_COMPLETE; less is the status of a failure
 _KEPT = 512  # events, or lists of them, of the last launches
 
-_hung: list[str] = []
+_waiting: set[_Waiter] = set()
 
 
 def limit() -> float:
@@ -88,11 +89,19 @@ class Watchdog:
             return
         waiter = self._idle.pop() if self._idle else _Waiter()
         waiter.ask(event)
+        _waiting.add(waiter)  # and left there by an interrupt
+        error = self._answer(waiter)
+        _waiting.discard(waiter)
+        self._idle.append(waiter)
+        if error is not None:
+            raise error
+
+    def _answer(self, waiter: _Waiter) -> Exception | None:
+        """What the wait has raised. Errors: DeviceHangError."""
         seen, looks = None, 0
         while True:
             try:
-                error = waiter.answer(self.seconds / _LOOKS)
-                break
+                return waiter.answer(self.seconds / _LOOKS)
             except queue.Empty:
                 now = self._find(lambda status: status > _COMPLETE)
             # looks are counted, as clocks go on where a process is stopped
@@ -100,9 +109,6 @@ class Watchdog:
             seen = now
             if looks >= _LOOKS:
                 raise self._hang(now)
-        self._idle.append(waiter)
-        if error is not None:
-            raise error
 
     def failed(self, error: Exception, what: str) -> DeviceError:
         """The error for a user: names the kernel that failed, where one did."""
@@ -150,7 +156,6 @@ class Watchdog:
             " this process cannot use the device any more. Start the program again. Where the"
             f" device is only slow, set {VARIABLE} to more seconds, or to 0 for no limit"
         )
-        _hung.append(str(self.gone))
         return self.gone
 
 
@@ -197,9 +202,12 @@ class _Waiter:
 
 @atexit.register
 def _end_without_driver() -> None:
-    """After a hang the driver's own clean-up would wait for the kernel for ever."""
-    if _hung:
-        for stream in (sys.stdout, sys.stderr):
-            with suppress(Exception):
-                stream.flush()
-        os._exit(EXIT)
+    """The driver's own clean-up would wait for a kernel that hangs, for ever."""
+    for waiter in tuple(_waiting):
+        try:
+            waiter.answer(GRACE)
+        except queue.Empty:
+            for stream in (sys.stdout, sys.stderr):
+                with suppress(Exception):
+                    stream.flush()
+            os._exit(EXIT)
