@@ -231,7 +231,7 @@ class ProgramCache:
             with _compiler_warnings_off():
                 program.build(list(options))
             return program
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):  # to keep it will say why it cannot be
             return None
         except OSError as error:
             self._warn_once(f"cannot be read ({error})")

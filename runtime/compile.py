@@ -158,7 +158,7 @@ def _load(path: Path, key: str, name: str) -> dict[str, Any] | None:
         if _encoded(key, stored) != content:
             raise ValueError("its sha256 does not fit")
         return stored
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # to keep it will say why it cannot be
         return None
     except OSError as error:
         log.warning("%s: %s cannot be read (%s); making it again", name, path, error)

@@ -47,7 +47,7 @@ def load(info: DeviceInfo) -> Entries:
             raise ValueError("its sha256 does not fit")
         if any(not isinstance(e["choice"], str) for e in entries.values()):
             raise ValueError("a choice is no text")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
         _say(f"{path} cannot be read ({error})")

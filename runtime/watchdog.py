@@ -4,7 +4,7 @@ No call of OpenCL waits with a limit. So where kernels are at work another threa
 driver, and the one that wants the result waits for it and looks, now and then, whether any kernel
 has ended meanwhile. What is limited is the time in which none ends: a slow device is never at
 fault as long as each single kernel takes less. A launch costs nothing more than to keep its event;
-a wait, the hand-over to the other thread (some 10 µs), where the device has not finished already.
+a wait, two changes of threads (some 10 µs), where the device has not finished already.
 
 After a kernel that never ends nothing can be asked of the device, not even its release. So when the
 process ends, it does so without the driver's clean-up, which would wait too.
@@ -15,7 +15,6 @@ from __future__ import annotations
 import atexit
 import logging
 import os
-import queue
 import sys
 import threading
 from collections import deque
@@ -37,7 +36,7 @@ EXIT = 2  # status of a process that ends while a kernel hangs
 GRACE = 5.0  # seconds that a process which ends gives a kernel that nobody waits for any more
 _LOOKS = 8  # within the limit
 _COMPLETE = 0  # CL_COMPLETE; less is the status of a failure
-_KEPT = 512  # events, or lists of them, of the last launches
+_KEPT, _MANY = 512, 8  # events, or lists of them, of the last launches
 
 _waiting: set[_Waiter] = set()
 
@@ -73,6 +72,8 @@ class Watchdog:
         # more, since what is in here is kept from being given back
         self.launched: deque[tuple[Any, Any]] = deque(maxlen=_KEPT)
         self._idle: list[_Waiter] = []
+        self._done: object = None  # what was launched last when a wait had ended
+        self._lock = threading.Lock()
 
     def check(self) -> None:
         """Raise what has made the device unusable, if anything has."""
@@ -84,31 +85,33 @@ class Watchdog:
 
         Errors: DeviceHangError where no kernel ends within the limit; those of pyopencl.
         """
-        if not self.needed():
+        last = self._last()
+        if not self.seconds or last is self._done:
             event.wait()
             return
         waiter = self._idle.pop() if self._idle else _Waiter()
         waiter.ask(event)
         _waiting.add(waiter)  # and left there by an interrupt
-        error = self._answer(waiter)
+        if not waiter.answered(self.seconds / _LOOKS):
+            self._patiently(waiter)
         _waiting.discard(waiter)
-        self._idle.append(waiter)
-        if error is not None:
+        if (error := waiter.result()) is not None:
             raise error
+        self._idle.append(waiter)
+        self._done = last
+        self._let_go(last)
 
-    def _answer(self, waiter: _Waiter) -> Exception | None:
-        """What the wait has raised. Errors: DeviceHangError."""
-        seen, looks = None, 0
-        while True:
-            try:
-                return waiter.answer(self.seconds / _LOOKS)
-            except queue.Empty:
-                now = self._find(lambda status: status > _COMPLETE)
+    def _patiently(self, waiter: _Waiter) -> None:
+        """Go on waiting as long as kernels end. Errors: DeviceHangError."""
+        seen, looks, answered = None, 0, False
+        while not answered:
+            now = self._find(lambda status: status > _COMPLETE)
             # looks are counted, as clocks go on where a process is stopped
             looks = looks + 1 if now is not None and seen is not None and now[0] is seen[0] else 0
             seen = now
             if looks >= _LOOKS:
                 raise self._hang(now)
+            answered = waiter.answered(self.seconds / _LOOKS)
 
     def failed(self, error: Exception, what: str) -> DeviceError:
         """The error for a user: names the kernel that failed, where one did."""
@@ -123,18 +126,29 @@ class Watchdog:
         return out
 
     def add(self, events: list[cl.Event], words: Sequence[str]) -> None:
-        """Keep the events of many launches, and let go of those that have ended."""
-        with suppress(IndexError):
-            while _ended(self.launched[0]):
-                self.launched.popleft()
+        """Keep the events of many launches."""
+        if len(self.launched) >= _MANY:  # nobody waits: let go of those that have ended
+            with suppress(IndexError):
+                while _ended(self.launched[0]):
+                    self.launched.popleft()
         self.launched.append((events, words))
 
     def needed(self) -> bool:
-        """Whether there is a limit, and what was launched last has not ended."""
+        """Whether there is a limit, and work that nobody has waited for."""
+        return bool(self.seconds) and self._last() is not self._done
+
+    def _last(self) -> object:
         try:
-            return bool(self.seconds) and not _ended(self.launched[-1])
+            return self.launched[-1]
         except IndexError:
-            return False
+            return None
+
+    def _let_go(self, last: object) -> None:
+        """What was launched before `last` has ended too."""
+        with self._lock, suppress(RuntimeError):  # another thread launches something meanwhile
+            ended = next((k for k, x in enumerate(self.launched) if x is last), 0)
+            for _ in range(ended):
+                self.launched.popleft()
 
     def _find(self, wanted: Callable[[int], bool]) -> tuple[Any, str] | None:
         """The first event whose status is wanted, and its kernel in words."""
@@ -173,40 +187,46 @@ def _ended(launched: tuple[Any, Any]) -> bool:
 
 
 class _Waiter:
-    """A thread that waits in the driver for one event after another."""
+    """A thread that waits in the driver for one event after another. Two locks are all that it
+    needs: on one core a queue, or anything else in Python, takes some percent of a small step."""
 
     def __init__(self) -> None:
-        self._asked: queue.SimpleQueue[cl.Event] = queue.SimpleQueue()
-        self._answers: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
+        self._event: cl.Event | None = None
+        self._error: Exception | None = None
+        self._asked, self._answered = threading.Lock(), threading.Lock()
+        self._asked.acquire()
+        self._answered.acquire()
         threading.Thread(target=self._run, name="gradproof-wait", daemon=True).start()
 
     def ask(self, event: cl.Event) -> None:
         """Begin to wait."""
-        self._asked.put(event)
+        self._event = event
+        self._asked.release()
 
-    def answer(self, seconds: float) -> Exception | None:
-        """What the wait has raised. Errors: queue.Empty after so many seconds without an end."""
-        return self._answers.get(timeout=seconds)
+    def answered(self, seconds: float) -> bool:
+        """Whether the wait ends within so many seconds."""
+        return self._answered.acquire(True, seconds)
+
+    def result(self) -> Exception | None:
+        """What the wait that was answered has raised; keeps nothing of it."""
+        error, self._error, self._event = self._error, None, None
+        return error
 
     def _run(self) -> None:
         while True:
-            event, error = self._asked.get(), None
+            self._asked.acquire()
             try:
-                event.wait()
-            except Exception as raised:
-                error = raised
-            del event  # its buffers are not kept until the next one
-            self._answers.put(error)
-            del error
+                self._event.wait()  # type: ignore[union-attr]
+            except Exception as error:
+                self._error = error
+            self._answered.release()
 
 
 @atexit.register
 def _end_without_driver() -> None:
     """The driver's own clean-up would wait for a kernel that hangs, for ever."""
     for waiter in tuple(_waiting):
-        try:
-            waiter.answer(GRACE)
-        except queue.Empty:
+        if not waiter.answered(GRACE):
             for stream in (sys.stdout, sys.stderr):
                 with suppress(Exception):
                     stream.flush()
