@@ -192,7 +192,10 @@ class ProgramCache:
         available = [name for name in program.kernel_names.split(";") if name]
         for name in names:
             if name not in available:
-                raise BuildError(f"{label}: no kernel {name!r} in the program; it has {available}")
+                damaged = "; the driver's own cache may be damaged" if not available else ""
+                raise BuildError(
+                    f"{label}: no kernel {name!r} in the program; it has {available}{damaged}"
+                )
         with explaining(self._device.name.strip(), label):
             return {name: cl.Kernel(program, name) for name in names}
 

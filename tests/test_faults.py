@@ -35,6 +35,7 @@ from gradproof.runtime.errors import (
 )
 from gradproof.runtime.faults import explained
 from gradproof.runtime.progress import BatchResult
+from gradproof.runtime.run import RunFolder
 from gradproof.runtime.training_state import capture, restore
 
 MEMORY, LOST, OTHER = (-4, -5, -6), (-2, -33, -34, -36, -9999), (-14, -52, -58)
@@ -354,11 +355,42 @@ def test_a_run_keeps_its_checkpoint_and_says_how_to_go_on(
     assert weights[0] == weights[1]
 
 
-def test_an_error_of_pyopencl_elsewhere_is_one_line_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gradproof.cli.devices.list_devices", raising(-6))
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (raised(-6), "error: the device failed"),
+        (MemoryError("3 GiB"), "error: not enough memory: 3 GiB"),
+        (OSError(errno.ENOSPC, "No space left on device"), "error: [Errno 28] No space left"),
+    ],
+)
+def test_what_nobody_expected_is_one_line_too(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, message: str
+) -> None:
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr("gradproof.cli.devices.list_devices", fail)
     result = command("devices")
     assert result.exit_code == 2
-    assert "error: the device failed" in result.stderr
+    assert message in result.stderr
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs limits of a process")
+def test_a_row_of_metrics_is_written_as_a_whole_or_not_at_all(whole: Path, tmp_path: Path) -> None:
+    import resource
+
+    run = RunFolder(tmp_path, RunFolder.open(whole).config)
+    run.go_on(RunFolder.open(whole).history()[:2])
+    before = (tmp_path / "metrics.csv").read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 5, limits[1]))
+    try:
+        with pytest.raises(OSError):
+            run._add_row((3, *[0.5] * 9))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (tmp_path / "metrics.csv").read_bytes() == before
 
 
 # -- a disk that is really full -------------------------------------------------------------------
