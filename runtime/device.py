@@ -256,14 +256,13 @@ class Device:
         words: for each launch, for errors; without them its kernel's name.
         """
         queue, enqueue = self.queue, cl.enqueue_nd_range_kernel
-        words = words or [kernel.function_name for kernel, _, _ in launches]
         ahead = iter(launches)
         try:
             events = [enqueue(queue, kernel, size, group) for kernel, size, group in ahead]
         except cl.Error as error:
             k = len(launches) - 1 - operator.length_hint(ahead)
-            raise self._refused(error, *launches[k], words[k]) from error
-        self.watchdog.add(events, words)
+            raise self._refused(error, *launches[k], words[k] if words else "") from error
+        self.watchdog.add(events, words or launches)
 
     def _refused(
         self,

@@ -68,8 +68,8 @@ class Watchdog:
     def __init__(self, device: str, seconds: float = 0.0) -> None:
         self.device, self.seconds = device, seconds
         self.gone: DeviceError | None = None  # why the device cannot be used any more
-        # an event with its kernel and label, or a list of events with the words for each; no
-        # more, since what is in here is kept from being given back
+        # an event with its kernel and label, or a list of events with the words for each, or with
+        # their launches; no more, since what is in here is kept from being given back
         self.launched: deque[tuple[Any, Any]] = deque(maxlen=_KEPT)
         self._idle: list[_Waiter] = []
         self._done: object = None  # what was launched last when a wait had ended
@@ -120,13 +120,14 @@ class Watchdog:
         if found is not None:
             event, kernel = found
             what, code = kernel, event.command_execution_status
+            self.launched.clear()  # said once
         out = explained(error, self.device, what, code if found is not None else None)
         if isinstance(out, DeviceLostError):
             self.gone = out
         return out
 
-    def add(self, events: list[cl.Event], words: Sequence[str]) -> None:
-        """Keep the events of many launches."""
+    def add(self, events: list[cl.Event], words: Sequence[Any]) -> None:
+        """Keep the events of many launches, with the words for each, or its kernel first."""
         if len(self.launched) >= _MANY:  # nobody waits: let go of those that have ended
             with suppress(IndexError):
                 while _ended(self.launched[0]):
@@ -160,7 +161,7 @@ class Watchdog:
                     log.debug("status of an event: %s", error)
                     return None
                 if wanted(status):
-                    return event, what[k] if isinstance(events, list) else one_launch(*what)
+                    return event, _words(what[k] if isinstance(events, list) else what)
         return None
 
     def _hang(self, found: tuple[Any, str] | None) -> DeviceError:
@@ -171,6 +172,13 @@ class Watchdog:
             f" device is only slow, set {VARIABLE} to more seconds, or to 0 for no limit"
         )
         return self.gone
+
+
+def _words(what: Any) -> str:
+    """Of a launch: words already, or its kernel first."""
+    if isinstance(what, str):
+        return what
+    return one_launch(what[0], what[1] if isinstance(what[1], str) else "")
 
 
 def one_launch(kernel: Any, label: str) -> str:

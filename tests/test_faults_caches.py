@@ -47,6 +47,7 @@ def python(code: str, *args: object, **changes: str | None) -> subprocess.Popen[
         [sys.executable, "-c", textwrap.dedent(code), *map(str, args)],
         env={n: v for n, v in variables.items() if v is not None},
         cwd=ROOT,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -189,7 +190,7 @@ def test_writers_that_are_killed_never_leave_half_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, moments = tmp_path / "kernels" / "x.bin", random.Random(0)
-    for _ in range(4):
+    for _ in range(2):
         writers = [python(WRITER, path, letter) for letter in "ab"]
         for writer in writers:
             assert writer.stdout is not None
@@ -214,11 +215,21 @@ def test_writers_that_are_killed_never_leave_half_a_file(
 
 
 TUNER = """
-    import sys
+    import sys, time
     from gradproof.runtime import tuned
     from gradproof.runtime.device import choose
-    for k in range(20):
-        tuned.keep(choose("cpu"), {f"{sys.argv[1]}{k}": {"choice": "direct x"}})
+
+    def slowly(info):
+        found = load(info)
+        time.sleep(0.02)
+        return found
+
+    load, tuned.load = tuned.load, slowly
+    info = choose("cpu")
+    print("ready", flush=True)
+    sys.stdin.readline()
+    for k in range(10):
+        tuned.keep(info, {f"{sys.argv[1]}{k}": {"choice": "direct x"}})
 """
 
 
@@ -226,9 +237,17 @@ def test_what_two_processes_tune_is_all_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
-    for process in [python(TUNER, name) for name in "ab"]:
+    processes = [python(TUNER, name) for name in "ab"]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    for process in processes:
         assert output(process)[1] == []
-    wanted = {f"{name}{k}" for name in "ab" for k in range(20)}
+    wanted = {f"{name}{k}" for name in "ab" for k in range(10)}
     assert set(tuned.tuned_choices(open_device("cpu").info)) == wanted
 
 
@@ -269,6 +288,7 @@ def assert_works_without_a_cache(folder: Path, why: str, **variables: str | None
     assert not Path(used).exists(), "it is removed at the end"
 
 
+@pytest.mark.slow
 def test_a_home_that_cannot_be_written(disk: Callable[[str], Path]) -> None:
     home = disk("ro")
     assert_works_without_a_cache(home / ".cache", "cannot be written", HOME=str(home))
@@ -280,11 +300,13 @@ def test_a_home_that_is_no_folder(tmp_path: Path) -> None:
     assert_works_without_a_cache(tmp_path / "file" / ".cache", "is a file", HOME=home)
 
 
+@pytest.mark.slow
 def test_a_cache_folder_on_a_full_disk(disk: Callable[[str], Path]) -> None:
     place = disk("size=1m")
     assert_works_without_a_cache(place, "MiB are left", XDG_CACHE_HOME=str(place))
 
 
+@pytest.mark.slow
 def test_folders_of_the_user_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     variables = {CACHE_VARIABLE: str(tmp_path / "file"), POCL_VARIABLE: str(tmp_path / "file")}

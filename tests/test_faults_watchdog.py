@@ -10,6 +10,7 @@ import textwrap
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyopencl as cl
@@ -82,6 +83,7 @@ def test_a_kernel_that_hangs_is_one_error_and_the_process_ends() -> None:
     assert status == watchdog_module.EXIT
 
 
+@pytest.mark.slow
 def test_a_training_whose_kernel_hangs_keeps_its_checkpoint(tmp_path: Path) -> None:
     data, out = tmp_path / "bars.npz", tmp_path / "run"
     labels = np.arange(30) % 3
@@ -193,6 +195,14 @@ def test_the_first_that_has_not_ended_is_named() -> None:
         dog.wait(_Event(QUEUED, seconds=1.5))
     with pytest.raises(DeviceHangError):
         dog.check()
+
+
+def test_many_launches_without_words_are_named_by_their_kernels() -> None:
+    dog = Watchdog("GPU", seconds=0.2)
+    named = [(SimpleNamespace(function_name=n), (1,), (1,)) for n in "ab"]
+    dog.add([_Event(COMPLETE), _Event(RUNNING)], named)
+    with pytest.raises(DeviceHangError, match=r"^kernel b: GPU has not ended it"):
+        dog.wait(_Event(QUEUED, seconds=1.5))
 
 
 def test_what_the_driver_raises_comes_to_whoever_waits() -> None:
