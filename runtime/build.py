@@ -70,7 +70,7 @@ def warn_unkept(what: str, error: Exception) -> None:
     folder = cache_folder().parent
     warn_once(
         f"unkept {folder}",
-        "cache folder %s: cannot keep %s (%s); it is made anew by each process. To keep it, set %s"
+        "cache folder %s: %s cannot be kept (%s); it is made anew by each process. To keep it, set %s"
         " to a folder that can be written",
         folder,
         what,
