@@ -70,8 +70,8 @@ def warn_unkept(what: str, error: Exception) -> None:
     folder = cache_folder().parent
     warn_once(
         f"unkept {folder}",
-        "cache folder %s: %s cannot be kept (%s); it is made anew by each process. To keep it, set %s"
-        " to a folder that can be written",
+        "cache folder %s: %s cannot be kept (%s); it is made anew by each process. To keep it,"
+        " set %s to a folder that can be written",
         folder,
         what,
         error,
