@@ -23,6 +23,7 @@ refused entry is built again from source, with a warning. The folder can be dele
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import logging
@@ -30,6 +31,7 @@ import os
 import re
 import tempfile
 import threading
+import time
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -37,12 +39,15 @@ from pathlib import Path
 import platformdirs
 import pyopencl as cl
 
-from gradproof.runtime.errors import BuildError
+from gradproof.runtime.caches import prepare_caches, warn_once
+from gradproof.runtime.errors import BuildError, DeviceError
+from gradproof.runtime.faults import explained, explaining
 
 log = logging.getLogger(__name__)
 
 FORMAT_VERSION = 1
 CACHE_VARIABLE = "GRADPROOF_CACHE_DIR"
+UNFINISHED = 3600.0  # seconds after which nobody writes a file any more
 _POCL = "Portable Computing Language"
 _MAGIC = "gradproof-program"
 # One thread builds at a time: a program is built once, and Python's filters of warnings, which
@@ -57,8 +62,25 @@ def cache_folder() -> Path:
     >>> cache_folder().name
     'kernels'
     """
-    base = os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_dir("gradproof", False)
+    base = os.environ.get(CACHE_VARIABLE)
+    if not base:
+        prepare_caches()
+        base = platformdirs.user_cache_dir("gradproof", False)
     return Path(base) / "kernels"
+
+
+def warn_unkept(what: str, error: Exception) -> None:
+    """Say once for each cache folder that nothing can be kept in it, and what helps."""
+    folder = cache_folder().parent
+    warn_once(
+        f"unkept {folder}",
+        "cache folder %s: %s cannot be kept (%s); it is made anew by each process. To keep it,"
+        " set %s to a folder that can be written",
+        folder,
+        what,
+        error,
+        CACHE_VARIABLE,
+    )
 
 
 def program_key(source: str, options: Sequence[str], device: cl.Device) -> str:
@@ -181,21 +203,30 @@ class ProgramCache:
         available = [name for name in program.kernel_names.split(";") if name]
         for name in names:
             if name not in available:
-                raise BuildError(f"{label}: no kernel {name!r} in the program; it has {available}")
-        return {name: cl.Kernel(program, name) for name in names}
+                damaged = "; the driver's own cache may be damaged" if not available else ""
+                raise BuildError(
+                    f"{label}: no kernel {name!r} in the program; it has {available}{damaged}"
+                )
+        with explaining(self._device.name.strip(), label):
+            return {name: cl.Kernel(program, name) for name in names}
 
     def _compile(self, source: str, options: Sequence[str], label: str) -> cl.Program:
-        program = cl.Program(self._context, source)
+        name = self._device.name.strip()
         try:
+            program = cl.Program(self._context, source)
             with _compiler_warnings_off():
                 # False (no cache of pyopencl's own) is documented, but missing in its type.
                 program.build(list(options), cache_dir=False)  # type: ignore[arg-type]
         except cl.Error as error:
+            found = explained(error, name, f"{label}: building")
+            if type(found) is not DeviceError:
+                raise found from error
             # The text up to the first empty line repeats the status code.
             build_log = str(error).partition("\n\n")[2] or str(error)
             raise BuildError(
-                f"{label}: does not build on {self._device.name.strip()} "
-                f"({self._device.platform.name.strip()}) with options {list(options)}:\n{build_log}"
+                f"{label}: does not build on {name} ({self._device.platform.name.strip()}) with "
+                f"options {list(options)}; `gradproof selftest` says what this driver builds, "
+                f"`gradproof devices` what else there is:\n{build_log}"
             ) from error
         messages = program.get_build_info(  # type: ignore[no-untyped-call]
             self._device, cl.program_build_info.LOG
@@ -214,7 +245,7 @@ class ProgramCache:
             with _compiler_warnings_off():
                 program.build(list(options))
             return program
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):  # to keep it will say why it cannot be
             return None
         except OSError as error:
             self._warn_once(f"cannot be read ({error})")
@@ -237,7 +268,13 @@ class ProgramCache:
 
     def _warn_once(self, what: str) -> None:
         if not self._warned:
-            log.warning("kernel cache %s: %s; kernels are built in memory", self._folder, what)
+            log.warning(
+                "kernel cache %s: %s; kernels are built in memory. To keep them, set %s to a folder"
+                " that can be written",
+                self._folder,
+                what,
+                CACHE_VARIABLE,
+            )
             self._warned = True
 
 
@@ -253,11 +290,22 @@ def write_atomically(path: Path, content: bytes) -> None:
     """Readers see the old file or the new one, never a part, also with several processes."""
     # Binaries are code that this user will run: no one else may write here.
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _remove_unfinished(path.parent)
     handle, temporary = tempfile.mkstemp(prefix=path.name, suffix=".tmp", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
         Path(temporary).replace(path)
     except BaseException:
-        Path(temporary).unlink()
+        with contextlib.suppress(OSError):
+            Path(temporary).unlink()
         raise
+
+
+@functools.cache
+def _remove_unfinished(folder: Path) -> None:
+    """Remove what processes that were killed have left in a cache folder; once is enough."""
+    for left in folder.glob("*.tmp"):
+        with contextlib.suppress(OSError):  # another process may do the same
+            if time.time() - left.stat().st_mtime > UNFINISHED:
+                left.unlink()

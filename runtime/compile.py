@@ -20,7 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gradproof.runtime.build import cache_folder, write_atomically
+from gradproof.runtime.build import cache_folder, warn_unkept, write_atomically
 from gradproof.runtime.errors import ArgumentError, GradproofError, ShapeError
 from gradproof.runtime.function import Function
 from gradproof.runtime.manifest import FORMAT, Operator, operators, parse_operator
@@ -162,7 +162,7 @@ def _keep(path: Path, key: str, stored: Mapping[str, Any], name: str) -> None:
     try:
         write_atomically(path, _encoded(key, stored))
     except OSError as error:
-        log.warning("%s: cannot be kept in %s (%s)", name, path.parent, error)
+        warn_unkept(name, error)
 
 
 def _load(path: Path, key: str, name: str) -> dict[str, Any] | None:
@@ -172,11 +172,11 @@ def _load(path: Path, key: str, name: str) -> dict[str, Any] | None:
         if _encoded(key, stored) != content:
             raise ValueError("its sha256 does not fit")
         return stored
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # to keep it will say why it cannot be
         return None
     except OSError as error:
         log.warning("%s: %s cannot be read (%s); making it again", name, path, error)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         log.warning("%s: %s is damaged (%s); making it again", name, path, error)
     return None
 

@@ -11,14 +11,18 @@ from __future__ import annotations
 import ctypes
 import functools
 import logging
+import operator
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from gradproof.runtime.caches import prepare_caches
 from gradproof.runtime.errors import DeviceError
+from gradproof.runtime.faults import explained
 from gradproof.runtime.limits import LIMITS_VARIABLE, lowered
 from gradproof.runtime.once import Once, once_property
+from gradproof.runtime.watchdog import Watchdog, limit, one_launch
 
 try:
     import pyopencl as cl
@@ -175,6 +179,8 @@ class Device:
 
     def __init__(self, info: DeviceInfo) -> None:
         self.info = info
+        # A simulator computes while it is waited for, and takes as long as it takes.
+        self.watchdog = Watchdog(info.name, 0.0 if info.kind == "simulator" else limit())
 
     def __repr__(self) -> str:
         return f"<Device {self.info.describe()}>"
@@ -182,19 +188,19 @@ class Device:
     @property
     def context(self) -> cl.Context:
         """The device's context."""
-        _check_process()
+        self._check()
         return self._context
 
     @property
     def queue(self) -> cl.CommandQueue:
         """The device's in-order queue; all commands go through it."""
-        _check_process()
+        self._check()
         return self._queue
 
     @property
     def pool(self) -> BufferPool:
         """The pool that all buffers of this device come from."""
-        _check_process()
+        self._check()
         return self._pool
 
     def build(
@@ -218,7 +224,7 @@ class Device:
         Raises:
             BuildError: the source does not compile, or lacks one of `names`.
         """
-        _check_process()
+        self._check()
         return self._programs.kernels(source, options, names, label, large)
 
     def launch(
@@ -226,6 +232,7 @@ class Device:
         kernel: cl.Kernel,
         global_size: tuple[int, ...],
         local_size: tuple[int, ...] | None = None,
+        label: str = "",
     ) -> cl.Event:
         """Enqueue a kernel whose arguments are set (2 µs on a CPU); does not wait for it.
 
@@ -234,41 +241,86 @@ class Device:
                 must be held by the caller until the launch has ended.
             global_size: work-items in each dimension.
             local_size: work-items of a group in each dimension; None lets the driver choose.
+            label: the layer or operator; errors name it.
 
         Raises:
             DeviceError: the device refuses the launch.
         """
         try:
-            return cl.enqueue_nd_range_kernel(self.queue, kernel, global_size, local_size)
+            event = cl.enqueue_nd_range_kernel(self.queue, kernel, global_size, local_size)
         except cl.Error as error:
-            raise DeviceError(
-                f"kernel {kernel.function_name}: {self.info.name} refuses the launch of "
-                f"global size {global_size}, local size {local_size}: {error}"
-            ) from error
+            raise self._refused(error, kernel, global_size, local_size, label) from error
+        self.watchdog.launched.append((event, (kernel, label)))  # a call of `add` takes longer
+        return event
 
     def launch_all(
-        self, launches: Sequence[tuple[cl.Kernel, tuple[int, ...], tuple[int, ...]]]
+        self,
+        launches: Sequence[tuple[cl.Kernel, tuple[int, ...], tuple[int, ...]]],
+        words: Sequence[str] = (),
     ) -> None:
-        """`launch` for each (kernel, global size, local size), in order; 2 µs each on a CPU."""
+        """`launch` for each (kernel, global size, local size), in order; 2 µs each on a CPU.
+
+        words: for each launch, for errors; without them its kernel's name.
+        """
         queue, enqueue = self.queue, cl.enqueue_nd_range_kernel
+        ahead = iter(launches)
         try:
-            for kernel, global_size, local_size in launches:
-                enqueue(queue, kernel, global_size, local_size)
+            events = [enqueue(queue, kernel, size, group) for kernel, size, group in ahead]
         except cl.Error as error:
-            raise DeviceError(
-                f"{self.info.name} refuses one of {len(launches)} launches: {error}"
-            ) from error
+            k = len(launches) - 1 - operator.length_hint(ahead)
+            raise self._refused(error, *launches[k], words[k] if words else "") from error
+        self.watchdog.add(events, words or launches)
+
+    def _refused(
+        self,
+        error: cl.Error,
+        kernel: cl.Kernel,
+        global_size: tuple[int, ...],
+        local_size: tuple[int, ...] | None,
+        label: str,
+    ) -> DeviceError:
+        """The error of a launch."""
+        what = one_launch(kernel, label)
+        found = self.watchdog.failed(error, what)
+        if type(found) is not DeviceError:
+            return found
+        return DeviceError(
+            f"{what}: {self.info.name} refuses the launch of "
+            f"global size {global_size}, local size {local_size}: {error}"
+        )
+
+    def copy(self, target: Any, source: Any, what: str) -> None:
+        """Copy between a buffer and a contiguous array, after all commands so far, and wait.
+
+        what: is copied; errors name it. Raises: DeviceError where that, or a kernel before it,
+        fails; DeviceHangError where a kernel does not end, see `runtime.watchdog`.
+        """
+        queue = self.queue
+        try:
+            self.watchdog.wait(cl.enqueue_copy(queue, target, source, is_blocking=False))
+        except cl.Error as error:
+            raise self.watchdog.failed(error, what) from error
 
     def synchronize(self) -> None:
         """Wait until all enqueued commands have ended.
 
         Raises:
-            DeviceError: a command failed on the device.
+            DeviceError: a command failed on the device, or does not end: see `copy`.
         """
+        queue = self.queue
         try:
-            self.queue.finish()
+            if self.watchdog.needed():
+                self.watchdog.wait(cl.enqueue_marker(queue))
+            else:
+                queue.finish()
         except cl.Error as error:
-            raise DeviceError(f"{self.info.name}: a command failed: {error}") from error
+            raise self.watchdog.failed(error, "waiting") from error
+
+    def _check(self) -> None:
+        """Errors: DeviceError after a fork, or when the device is gone."""
+        _check_process()
+        if self.watchdog.gone is not None:
+            self.watchdog.check()
 
     @once_property
     def _context(self) -> cl.Context:
@@ -281,14 +333,18 @@ class Device:
 
     @once_property
     def _queue(self) -> cl.CommandQueue:
-        return cl.CommandQueue(self._context)
+        try:
+            return cl.CommandQueue(self._context)
+        except cl.Error as error:
+            raise explained(error, self.info.name, "making a command queue") from error
 
     @once_property
     def _pool(self) -> BufferPool:
         from gradproof.runtime.pool import BufferPool
 
         exact, limits = self.info.kind == "simulator", (self.info.max_alloc, self.info.global_mem)
-        return BufferPool(self._context, self._queue, exact=exact, limits=limits)
+        finish = self.synchronize
+        return BufferPool(self._context, self._queue, exact=exact, limits=limits, finish=finish)
 
     @once_property
     def _programs(self) -> ProgramCache:
@@ -374,6 +430,7 @@ def _enumerate() -> tuple[tuple[DeviceInfo, cl.Device], ...]:
             f"pyopencl cannot be imported: {_import_error}. {_how_to_install()}"
         ) from _import_error
     _process.used = True
+    prepare_caches()
     try:
         platforms = cl.get_platforms()
     except cl.LogicError as error:

@@ -51,7 +51,7 @@ CPU_GROUPS, CPU_SMALL, GPU_GROUP, SIMULATOR_GROUP = 64, 8, 64, 16
 @dataclass
 class Launch:
     """A kernel with its arguments set, and what keeps its buffers alive; `tensors`: by position,
-    where it is recorded."""
+    where it is recorded; `label`: the layer or operator, for errors."""
 
     device: Device
     kernel: cl.Kernel
@@ -60,6 +60,7 @@ class Launch:
     keep: tuple[Any, ...]
     changing: tuple[tuple[int, type[np.generic], Callable[[], float | int]], ...] = ()
     tensors: tuple[tuple[int, Tensor], ...] = ()
+    label: str = ""
 
     def bind(self) -> None:
         """Set the buffers that the tensors have now."""
@@ -70,7 +71,7 @@ class Launch:
         """Enqueue the kernel, asking anew for scalars that change."""
         for position, kind, value in self.changing:
             self.kernel.set_arg(position, kind(value()))
-        self.device.launch(self.kernel, self.global_size, self.local_size)
+        self.device.launch(self.kernel, self.global_size, self.local_size, self.label)
 
 
 @dataclass
@@ -344,7 +345,8 @@ def _launch(
         keep.append(_sizes(run.binding, run.device) if sizes else run.tensors[a.name].buffer)
         fixed.append((position, keep[-1]))
     global_size, local_size = ((items,), (group,)) if group else _geometry(items, run.device)
-    launch = Launch(run.device, kernel, global_size, local_size, tuple(keep), tuple(changing))
+    of = (run.device, kernel, global_size, local_size, tuple(keep), tuple(changing))
+    launch = Launch(*of, label=run.label)
     with _arguments:
         for position, argument in fixed:
             kernel.set_arg(position, argument)

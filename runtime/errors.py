@@ -30,6 +30,18 @@ class DeviceError(GradproofError, RuntimeError):
     """No such device, or the device cannot do what was asked."""
 
 
+class OutOfMemoryError(DeviceError):
+    """The device, or its driver on the host, has not enough memory."""
+
+
+class DeviceLostError(DeviceError):
+    """The device was reset or taken away while it was used; a new process may find it again."""
+
+
+class DeviceHangError(DeviceError):
+    """A kernel has not ended within the watchdog's limit; see `gradproof.runtime.watchdog`."""
+
+
 class BuildError(GradproofError, RuntimeError):
     """A kernel did not compile on the chosen device."""
 

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import itertools
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,6 +47,37 @@ def locked(folder: Path, label: str = "run folder") -> Iterator[None]:
                         f"{label} {folder}: in use by another process; nothing was changed in it"
                     ) from error
                 raise
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def in_turn(folder: Path, seconds: float = 5.0) -> Iterator[None]:
+    """One process or thread after another in the block, each with a `folder` that is there. Where
+    the system has no such locks, or one holds it longer than `seconds`, as a process that was
+    stopped may, the block is entered all the same.
+
+    >>> with in_turn(Path(".")), in_turn(Path("."), seconds=0.1):
+    ...     print("both")
+    both
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError as error:
+                if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                    break
+                time.sleep(0.005)
         yield
     finally:
         os.close(handle)

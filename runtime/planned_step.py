@@ -118,7 +118,7 @@ class PlannedStep:
         watch = active_watch()
         try:
             if watch is None:
-                self.device.launch_all(self._launches)
+                self.device.launch_all(self._launches, self._words)
             else:
                 self._run_checked(watch)
         finally:
@@ -168,7 +168,24 @@ class PlannedStep:
         self._memory.place()
         self._changing: list[_Changing] = []
         self._bound = [self._bind(x) for x in self.plan["launches"]]
+        self._words = self._described()
         self._launches = [(x.kernel, x.global_size, x.local_size) for x in self._bound]
+
+    def _described(self) -> list[str]:
+        """Each launch, and whose results it writes, for errors."""
+        writers: dict[str, list[str]] = {}
+        for c in self.trace.calls:
+            writers.setdefault(self.graph.name(c.tensors[c.spec.target]), []).append(c.place)
+        words = []
+        for k, x in enumerate(self.plan["launches"], 1):
+            kernel = x["kernel"] or self.trace.calls[x["call"]].spec.name
+            places = dict.fromkeys(p for b in x["writes"] for p in writers.get(b, ()))
+            layers = f" of {', '.join(places)}" if places else ""
+            count = len(self.plan["launches"])
+            words.append(
+                f"kernel {kernel}, launch {k} of {count} of a planned step: {x['what']}{layers}"
+            )
+        return words
 
     def _bind(self, x: Mapping[str, Any]) -> Launch:
         import pyopencl as cl

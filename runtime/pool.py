@@ -25,12 +25,14 @@ import numpy as np
 import pyopencl as cl
 from pyopencl.tools import ImmediateAllocator, MemoryPool, PooledBuffer
 
-from gradproof.runtime.errors import DeviceError, ShapeError
+from gradproof.runtime.errors import DeviceError, DeviceLostError, OutOfMemoryError, ShapeError
+from gradproof.runtime.faults import LESS, explained, explaining
 from gradproof.runtime.limits import room
 
 log = logging.getLogger(__name__)
 
 B = TypeVar("B")
+_lost: list[object] = []  # memory that a device, of which nothing can be asked, may still use
 MIN_BYTES = 256
 # Sizes with the same leading one and the same 4 bits after it share a class: at most 1/16 is lost.
 _LEADING_BITS = 4
@@ -82,7 +84,10 @@ class LastingBuffer(ExactBuffer):
         """Give the memory back to the system, when no command uses it any more."""
         pool: BufferPool | None = getattr(self, "_pool", None)
         if pool is not None:
-            pool.queue.finish()
+            try:
+                pool.finish()
+            except DeviceError:  # a kernel that hangs may still write there, also after this
+                _lost.append(self.hostbuf)
         super().release()
 
 
@@ -98,6 +103,7 @@ class BufferPool:
         queue: the in-order queue that all commands of this device go through.
         exact: no rounding and no reuse, for a simulator: an access past the requested size, or a
             read of what an earlier owner left, must stay visible to it.
+        finish: waits for the queue; raises DeviceError where that is of no use.
         limits: bytes of the largest allocation and of the whole memory, in place of the device's.
 
     >>> from gradproof.runtime.device import open_device
@@ -120,6 +126,7 @@ class BufferPool:
         queue: cl.CommandQueue,
         *,
         exact: bool = False,
+        finish: Callable[[], None] | None = None,
         limits: tuple[int, int] | None = None,
     ) -> None:
         if queue.properties & cl.command_queue_properties.OUT_OF_ORDER_EXEC_MODE_ENABLE:
@@ -129,6 +136,7 @@ class BufferPool:
             )
         self.context = context
         self.queue = queue
+        self.finish = finish or queue.finish
         device = context.devices[0]
         self._device_name = device.name.strip()
         own = device.max_mem_alloc_size, device.global_mem_size
@@ -186,10 +194,11 @@ class BufferPool:
         if self.flags & cl.mem_flags.ALLOC_HOST_PTR and not self._exact:
             return self._allocate_or_trim(partial(LastingBuffer, self), size, label)
         buffer: ExactBuffer = self._allocate_or_trim(partial(ExactBuffer, self), size, label)
-        if self._exact:  # Oclgrind takes what a fill has written for uninitialised
-            cl.enqueue_copy(self.queue, buffer, np.zeros(size, np.uint8))
-        else:
-            cl.enqueue_fill_buffer(self.queue, buffer, np.zeros(1, np.uint8), 0, size)
+        with explaining(self._device_name, label):
+            if self._exact:  # Oclgrind takes what a fill has written for uninitialised
+                cl.enqueue_copy(self.queue, buffer, np.zeros(size, np.uint8))
+            else:
+                cl.enqueue_fill_buffer(self.queue, buffer, np.zeros(1, np.uint8), 0, size)
         return buffer
 
     def has_large_pages(self, nbytes: int) -> bool:
@@ -229,7 +238,7 @@ class BufferPool:
         Waits for the queue first: a driver frees released memory only when the commands that
         use it have ended.
         """
-        self.queue.finish()
+        self.finish()
         self._pool.free_held()
 
     def _allocate_or_trim(self, take: Callable[[int], B], size: int, label: str) -> B:
@@ -247,10 +256,12 @@ class BufferPool:
             self.trim()
             return self._within(take, size)
         except (cl.Error, OSError) as error:
-            raise DeviceError(
+            if isinstance(found := explained(error, self._device_name, label), DeviceLostError):
+                raise found from error
+            raise OutOfMemoryError(
                 f"{label}: {self._device_name} has no room for {room(size)} more: "
                 f"{room(self.bytes_in_use)} in use by this process, "
-                f"{room(self._global_mem)} on the device ({error})"
+                f"{room(self._global_mem)} on the device ({error}); {LESS}"
             ) from error
 
     def _within(self, take: Callable[[int], B], size: int) -> B:

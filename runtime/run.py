@@ -16,6 +16,7 @@ import csv
 import dataclasses
 import io
 import json
+import os
 import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -189,10 +190,20 @@ class RunFolder:
         """
         try:
             save(state_dict, self.path / MODEL)
-            with (self.path / METRICS).open("a", newline="", encoding="utf-8") as file:
-                csv.writer(file).writerow(dataclasses.astuple(result))
+            self._add_row(dataclasses.astuple(result))
         except (OSError, DataError) as error:
             raise RunError(f"run folder {self.path}: cannot be written: {error}") from error
+
+    def _add_row(self, row: tuple[Any, ...]) -> None:
+        """A row of metrics.csv, as a whole or not at all: a disk may have room for a part."""
+        file = self.path / METRICS
+        before = file.stat().st_size
+        try:
+            with file.open("a", newline="", encoding="utf-8") as stream:
+                csv.writer(stream).writerow(row)
+        except OSError:
+            os.truncate(file, before)
+            raise
 
     def load_state(self, best: bool = False) -> dict[str, NDArray[Any]]:
         """The parameters after the last complete epoch; best: those with the lowest held-out loss.

@@ -48,19 +48,15 @@ class Storage:
 
     def read(self, size: int, dtype: np.dtype[Any]) -> NDArray[Any]:
         """The elements on the host, in row-major order. Waits for the kernels that compute them."""
-        import pyopencl as cl
-
         host = np.empty(size if self.layout is None else self.layout.size, dtype)
-        cl.enqueue_copy(self.device.queue, host, self.buffer, is_blocking=True)
+        self.device.copy(host, self.buffer, "reading a tensor")
         return host if self.layout is None else host[addresses(self.layout)]
 
     def write(self, array: NDArray[Any], dtype: np.dtype[Any]) -> None:
         """Overwrite the elements, given in row-major order; borders become zero."""
-        import pyopencl as cl
-
         host = laid_out(np.ascontiguousarray(array.reshape(-1), dtype), self.layout)
         if host.nbytes:
-            cl.enqueue_copy(self.device.queue, self.buffer, host, is_blocking=True)
+            self.device.copy(self.buffer, host, "writing a tensor")
 
     def move(
         self, size: int, dtype: np.dtype[Any], layout: Layout | None, lasting: bool = False
@@ -370,11 +366,9 @@ def check_room(label: str, nbytes: int, device: Device) -> None:
 
 def upload(host: np.ndarray[Any, Any], device: Device, label: str = "tensor") -> Any:
     """A new buffer that holds a contiguous host array."""
-    import pyopencl as cl
-
     buffer: Any = device.pool.allocate(max(host.nbytes, 1), label)
     if host.nbytes:
-        cl.enqueue_copy(device.queue, buffer, host, is_blocking=True)
+        device.copy(buffer, host, "writing a tensor")
     return buffer
 
 

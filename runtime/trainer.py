@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
+from pathlib import Path
 
 from gradproof.runtime.anomaly import active_watch, set_detect_anomaly
 from gradproof.runtime.data import DataLoader, Dataset
@@ -19,6 +20,7 @@ from gradproof.runtime.data.transforms import Transform
 from gradproof.runtime.divergence import advice
 from gradproof.runtime.errors import AnomalyError, DivergenceError, RunError
 from gradproof.runtime.evaluation import Evaluation, Inference, Loss, evaluate
+from gradproof.runtime.faults import in_training
 from gradproof.runtime.metrics import Mean
 from gradproof.runtime.nn import Module
 from gradproof.runtime.optim import Optimizer
@@ -49,7 +51,8 @@ class Trainer:
         early_stopping: epochs without a lower held-out loss after which `fit` ends.
         on_batch: called after each step.
         on_epoch: called after each epoch, when its held-out images are evaluated.
-        on_step: called after each step and each epoch with this trainer, which can be saved then.
+        on_step: called after each step and each epoch with this trainer, which can be saved then;
+            the file that it returns, if any, is kept as `last_checkpoint` and named by errors.
 
     >>> import gradproof as gp
     >>> from gradproof.runtime.models import build_model
@@ -87,7 +90,7 @@ class Trainer:
         early_stopping: int | None = None,
         on_batch: Callable[[BatchResult], None] | None = None,
         on_epoch: Callable[[EpochResult], None] | None = None,
-        on_step: Callable[[Trainer], None] | None = None,
+        on_step: Callable[[Trainer], Path | None] | None = None,
     ) -> None:
         if getattr(loss, "reduction", "mean") != "mean":
             raise RunError(f"Trainer: loss {loss!r} is no mean over the batch, expected a mean")
@@ -108,6 +111,7 @@ class Trainer:
         )
         self.progress = Progress([], Mean())
         self.last_evaluation: Evaluation | None = None
+        self.last_checkpoint: Path | None = None
         self._step = partial(
             TrainingStep,
             model,
@@ -123,6 +127,7 @@ class Trainer:
         self._training: TrainingStep | None = None
         self._clock = Clock()
         self._stop = False
+        self._where = "before its first step"
 
     @property
     def history(self) -> list[EpochResult]:
@@ -153,6 +158,8 @@ class Trainer:
         Raises:
             DivergenceError: the loss became infinite or NaN; says where, and what to try.
                 `history` has the epochs before.
+            DeviceError, BuildError: the device fails, has not enough memory, or does not end a
+                kernel; says in which step, and names `last_checkpoint`.
             AnomalyError: with `detect_anomaly`, what was the first to be infinite or NaN.
         """
         step = self._training = self._step()
@@ -165,6 +172,12 @@ class Trainer:
                         break
         except _Stopped:
             pass  # the epoch's batches are done: going on begins with the evaluation
+        except Exception as error:
+            device = self.optimizer.params[0].device.info.name
+            found = in_training(error, device, self._where, self.last_checkpoint)
+            if found is None:
+                raise
+            raise found from error
         finally:
             self._stop = False
         return self.history
@@ -192,8 +205,8 @@ class Trainer:
                 self.on_batch(
                     BatchResult(epoch, now.batch, number, mean.loss, mean.accuracy, speed)
                 )
-            if self.on_step and now.batch < number:
-                self.on_step(self)
+            if now.batch < number:
+                self._stepped()
         if self._stop:
             return False
         self._complete(epoch, start)
@@ -233,8 +246,11 @@ class Trainer:
             self.scheduler.step(test.loss)
         if self.on_epoch:
             self.on_epoch(result)
-        if self.on_step:
-            self.on_step(self)
+        self._stepped()
+
+    def _stepped(self) -> None:
+        if self.on_step and (saved := self.on_step(self)):
+            self.last_checkpoint = saved
 
     def _check_stop(self) -> None:
         if self._stop:
@@ -249,8 +265,9 @@ class Trainer:
 
     @contextmanager
     def _finite(self, where: str) -> Iterator[Callable[[float], None]]:
-        """Gives what raises DivergenceError for a loss that is not finite; an AnomalyError inside
-        gets to know where it was."""
+        """Gives what raises DivergenceError for a loss that is not finite; errors get to know where
+        they were."""
+        self._where = where
 
         def check(loss: float) -> None:
             if not math.isfinite(loss):

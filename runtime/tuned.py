@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from gradproof.runtime.build import cache_folder, write_atomically
+from gradproof.runtime.caches import warn_once
 from gradproof.runtime.compile import generator
 from gradproof.runtime.device import DeviceInfo
 from gradproof.runtime.errors import GradproofError
-
-log = logging.getLogger(__name__)
+from gradproof.runtime.folders import in_turn
 
 Entries = dict[str, dict[str, Any]]  # by the key of some work: its choice, and what was measured
 
@@ -48,29 +47,37 @@ def load(info: DeviceInfo) -> Entries:
             raise ValueError("its sha256 does not fit")
         if any(not isinstance(e["choice"], str) for e in entries.values()):
             raise ValueError("a choice is no text")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
-        log.warning("tuning: %s cannot be read (%s); using the defaults", path, error)
+        _say(f"{path} cannot be read ({error})")
         return {}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        log.warning("tuning: %s is damaged (%s); using the defaults", path, error)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        _say(f"{path} is damaged ({error})")
         return {}
     if device != _device(info):
-        log.warning("tuning: %s is of %s; using the defaults", path, device)
+        _say(f"{path} is of {device}")
         return {}
     found: Entries = entries
     return found
 
 
+def _say(what: str) -> None:
+    """Once, not for each plan."""
+    text = "tuning: %s; using the defaults, until `gradproof tune` writes it anew"
+    warn_once(what, text, what)
+
+
 def keep(info: DeviceInfo, entries: Entries) -> None:
-    """Add entries to the file of a device. Where two processes write, the last one's file stays.
+    """Add entries to the file of a device; what another process adds meanwhile stays too.
 
     Errors: GradproofError where it cannot be written.
     """
     path = tuning_path(info)
     try:
-        write_atomically(path, _encoded(_device(info), load(info) | entries))
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with in_turn(path.parent):
+            write_atomically(path, _encoded(_device(info), load(info) | entries))
     except OSError as error:
         raise GradproofError(f"tuning: {path} cannot be written ({error})") from error
 

@@ -210,19 +210,16 @@ class _Bench:
 
     def _unwritten(self, v: Variant, data: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
         """Which elements of each target are still poison after a run."""
-        import pyopencl as cl
-
-        queue = self._device.queue
         written = {t for k in data["kernels"] for t, w in k["tensors"] if w} & set(self._layouts)
         for t in written:
             poison = self._filled(self._layouts[t], np.nan)
-            cl.enqueue_copy(queue, self._buffers[t], poison)
+            self._device.copy(self._buffers[t], poison, "tuning")
         v.run()
         found = {}
         for t in sorted(written):
             layout = self._layouts[t]
             host = np.empty(layout.size, self._type)
-            cl.enqueue_copy(queue, host, self._buffers[t])
+            self._device.copy(host, self._buffers[t], "tuning")
             found[t] = np.isnan(host[addresses(layout)])
         return found
 

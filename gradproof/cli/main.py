@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from importlib import import_module
 from typing import Annotated, Any
@@ -68,8 +69,19 @@ class Commands(TyperGroup):
         except MemoryError as error:
             report(GradproofError(f"not enough memory: {error}"))
             raise typer.Exit(2) from error
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # nobody reads on, which is no error
+                raise
+            report(GradproofError(str(error)))
+            raise typer.Exit(2) from error
         except KeyboardInterrupt:
             raise typer.Exit(INTERRUPTED) from None
+        except Exception as error:
+            pyopencl = sys.modules.get("pyopencl")  # not imported by every command
+            if pyopencl is None or not isinstance(error, pyopencl.Error):
+                raise
+            report(GradproofError(f"the device failed: {error}"))
+            raise typer.Exit(2) from error
 
 
 def report(error: GradproofError) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gradproof.cli.screen import Screen, command_name
+from gradproof.runtime.errors import RunError
 from gradproof.runtime.metrics import TOP, confusion_matrix
 from gradproof.runtime.models import first_filters
 from gradproof.runtime.planned_memory import mib
@@ -75,7 +76,10 @@ class Training:
 
 def say_kept(run: RunFolder, trainer: Trainer, how: str, screen: Screen) -> None:
     """Say what is kept of a training that ended early."""
-    done = len(trainer.history)
+    try:
+        done = len(run.history())  # the last one may not have been written
+    except RunError:
+        done = len(trainer.history)
     kept = f"epochs 1 to {done} are" if done else "no epoch was completed; its settings are"
     screen.line(f"{how}: {kept} kept in {run.path}")
 
@@ -88,6 +92,14 @@ def say_where_from(run: RunFolder, screen: Screen, watched: bool) -> None:
     if steps and not watched:
         command = f"{command_name()} train --resume {run.path} --detect-anomaly"
         screen.line(f"To see the first layer at fault from there: {command}")
+
+
+def say_go_on(run: RunFolder, screen: Screen) -> None:
+    """The last checkpoint of a run that failed, and how to go on from it."""
+    steps = run.checkpoints.steps()
+    if steps:
+        screen.line(f"Last checkpoint: {steps[-1]}")
+        screen.line(f"Go on from it with: {command_name()} train --resume {run.path}")
 
 
 def draw(run: RunFolder, trainer: Trainer) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import typer
 
 from gradproof import __version__
-from gradproof.cli.results import Training, draw, say_kept, say_where_from
+from gradproof.cli.results import Training, draw, say_go_on, say_kept, say_where_from
 from gradproof.cli.screen import Screen, TrainingProgress, command_name
 from gradproof.cli.stopping import stopping
 from gradproof.runtime import recipe
@@ -169,12 +169,15 @@ def fit_run(trainer: Trainer, run: RunFolder, screen: Screen, came: list[int]) -
             writer.add(result)
         progress.on_epoch(result)
 
-    def on_step(trainer: Trainer) -> None:
+    def on_step(trainer: Trainer) -> Path | None:
         now, every = trainer.progress, config.checkpoints.every
         complete = now.batch == 0
         if complete or (every and now.step % every == 0):
-            run.checkpoints.add(_captured(trainer, run), now.step, complete and now.waited == 0)
+            best = complete and now.waited == 0
+            return run.checkpoints.add(_captured(trainer, run), now.step, best)
+        return None
 
+    trainer.last_checkpoint = next(reversed(run.checkpoints.steps()), None)
     trainer.on_epoch, trainer.on_step = on_epoch, on_step
     try:
         with progress:
@@ -182,11 +185,14 @@ def fit_run(trainer: Trainer, run: RunFolder, screen: Screen, came: list[int]) -
         missing = len(trainer.history) < config.train.epochs and not trainer.stopped_early
         if came and missing:
             run.checkpoints.add(_captured(trainer, run), trainer.progress.step)
-    except GradproofError as error:
-        say_kept(run, trainer, "Stopped", screen)
-        if isinstance(error, AnomalyError | DivergenceError):
-            say_where_from(run, screen, trainer.detect_anomaly)
-        with contextlib.suppress(GradproofError):  # the first error counts
+    except Exception as error:  # whatever it is, what is kept is said
+        with contextlib.suppress(OSError):  # the disk behind standard output may be full
+            say_kept(run, trainer, "Stopped", screen)
+            if isinstance(error, AnomalyError | DivergenceError):
+                say_where_from(run, screen, trainer.detect_anomaly)
+            else:
+                say_go_on(run, screen)
+        with contextlib.suppress(Exception):  # the first error counts
             draw(run, trainer)
         raise
     except KeyboardInterrupt:
