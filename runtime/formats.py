@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, deserialize, safe_open
 
-from gradproof.runtime.data.numpy_files import DAMAGED, first_line, open_npz
+from gradproof.runtime.data.numpy_files import DAMAGED, first_line, member, open_npz
 from gradproof.runtime.errors import DataError
 
 # the name in a file's header -> the element type; no other is written
@@ -104,7 +104,7 @@ def read_npz(source: Path) -> dict[str, NDArray[Any]]:
     try:
         with source.open("rb") as file:
             content = open_npz(file)
-            arrays = {name: content[name] for name in content.files}
+            arrays = {name: member(content, name) for name in content.files}
     except DAMAGED as error:
         raise DataError(f"{source}: cannot be read as .npz file: {first_line(error)}") from error
     # NumPy hands over the raw bytes of a member that is no .npy file

@@ -17,7 +17,7 @@ from gradproof.runtime.data.dataset import (
     dataset_from_file,
     to_unit_range,
 )
-from gradproof.runtime.data.numpy_files import DAMAGED, first_line, open_npz
+from gradproof.runtime.data.numpy_files import DAMAGED, first_line, member, open_npz
 from gradproof.runtime.errors import DataError
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
@@ -70,7 +70,7 @@ def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
                 found = ", ".join(archive.files) or "none"
                 raise ValueError(f"no array {', '.join(missing)}; found {found}")
             wanted = [key for key in (*KEYS, "classes") if key in archive.files]
-            arrays = {key: archive[key] for key in wanted}
+            arrays = {key: member(archive, key) for key in wanted}
     except DAMAGED as error:
         raise DataError(f"{path}: cannot be read as .npz data set: {first_line(error)}") from error
     for key, array in arrays.items():
