@@ -162,7 +162,7 @@ def _load(path: Path, key: str, name: str) -> dict[str, Any] | None:
         return None
     except OSError as error:
         log.warning("%s: %s cannot be read (%s); making it again", name, path, error)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         log.warning("%s: %s is damaged (%s); making it again", name, path, error)
     return None
 

@@ -53,7 +53,7 @@ def load(info: DeviceInfo) -> Entries:
     except OSError as error:
         log.warning("tuning: %s cannot be read (%s); using the defaults", path, error)
         return {}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         log.warning("tuning: %s is damaged (%s); using the defaults", path, error)
         return {}
     if device != _device(info):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,10 @@ def _classes(path: Path, arrays: dict[str, NDArray[Any]]) -> tuple[str, ...]:
                 f"{path}: classes has dtype {names.dtype} and shape {names.shape},"
                 " expected strings of shape (number of classes,)"
             )
+        single = names.astype(names.dtype.newbyteorder("="))
+        codes = np.frombuffer(single.tobytes(), np.uint32)
+        if ((codes > sys.maxunicode) | ((codes >= 0xD800) & (codes < 0xE000))).any():
+            raise DataError(f"{path}: classes holds numbers that are no characters of Unicode")
         return tuple(names.tolist())
     largest = max(int(arrays["y_train"].max()), int(arrays["y_test"].max()), 0)
     if largest >= MAX_UNNAMED_CLASSES:
