@@ -2878,7 +2878,9 @@ def check_named(record: Any, certificates: Any = None) -> list[dict[str, Any]]:
 
 def check_operator(folder: Path, name: str, entry: Any, named: Any) -> list[dict[str, Any]]:
     """One operator's kernels, manifest entry and certificates."""
-    if strange := [f for f in (f"{name}.cl", entry["file"], *entry["sha256"]) if not FILE.fullmatch(f)]:
+    if strange := [
+        f for f in (f"{name}.cl", entry["file"], *entry["sha256"]) if not FILE.fullmatch(f)
+    ]:
         raise Refused(f"{name}: {strange[0]!r} is no kernel file of the folder")
     proofs = folder / "proofs" / f"{name}.json"
     data = proofs.read_bytes()

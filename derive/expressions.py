@@ -44,6 +44,7 @@ RELATIONS: dict[type[ast.cmpop], Callable[[sp.Expr, sp.Expr], sp.Basic]] = {
 }
 # of nesting, of a number, of a polynomial written out: beyond it the derivation takes for ever
 DEPTH, BITS, TERMS, DEGREE = 200, 4096, 2000, 8
+LARGEST = 10**6  # of a constant in a function: exp of more has too many digits to reason about
 BUILT_IN = {*FUNCTIONS, *KINDS, "where", "philox"}
 
 
@@ -77,9 +78,10 @@ class ExpressionReader:
         """A node as an expression; `free` are the indices that are already bound around it."""
         match node:
             case ast.Constant(value=int(value)) if not isinstance(value, bool):
-                return sp.Integer(value)
+                return self._bounded(node, sp.Integer(value))
             case ast.Constant(value=float(value)) if isfinite(value):
-                return sp.Rational(repr(value))  # the decimal as it is written: 0.1 is 1/10
+                exact = sp.Rational(repr(value))  # the decimal as it is written: 0.1 is 1/10
+                return self._bounded(node, exact)
             case ast.Name(id=name):
                 return self._name(name, node)
             case ast.UnaryOp(op=ast.USub(), operand=a):
@@ -242,7 +244,10 @@ class ExpressionReader:
     ) -> sp.Expr:
         match f:
             case ast.Name(id=name) if name in FUNCTIONS and len(args) == 1:
-                return FUNCTIONS[name](self.expression(args[0], free))
+                argument = self.expression(args[0], free)
+                if argument.is_number and abs(argument.evalf(2)) > LARGEST:
+                    self.fail(ast.unparse(node)[:200], f"{name} of a number above {LARGEST}")
+                return FUNCTIONS[name](argument)
             case ast.Name(id="philox") if len(args) == 4:
                 return Philox(*map(self._integral, args))
             case ast.Name(id="where") if len(args) == 3:
@@ -296,6 +301,9 @@ class ExpressionReader:
     def _relation(self, node: ast.expr, free: tuple[sp.Symbol, ...]) -> sp.Basic:
         if isinstance(node, ast.Compare) and len(node.ops) == 1 and type(node.ops[0]) in RELATIONS:
             a, b = self.expression(node.left, free), self.expression(node.comparators[0], free)
+            if a.has(sp.Piecewise) or b.has(sp.Piecewise):  # SymPy would go round in circles
+                why = "a condition has no where inside; give that an equation of its own"
+                self.fail(ast.unparse(node), why)
             return RELATIONS[type(node.ops[0])](a, b)
         self.fail(ast.unparse(node), "a condition is one comparison with <, <=, ==, >= or >")
 

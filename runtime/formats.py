@@ -54,7 +54,9 @@ def read_safetensors(source: Path) -> dict[str, NDArray[Any]]:
             if BFLOAT not in types.values():
                 return {n: _widened(np.array(file.get_tensor(n))) for n in types}
         return {n: _from_bytes(entry) for n, entry in _raw(source)}
-    except (SafetensorError, OSError) as error:
+    except DataError:
+        raise
+    except (SafetensorError, OSError, ValueError) as error:  # the last: a shape beyond NumPy's
         hint = _format_hint(source)
         raise DataError(f"{source}: cannot be read as safetensors file: {error}{hint}") from error
 

@@ -19,7 +19,23 @@ import numpy as np
 from benchmarks.fuzzing.mutate import NUMBERS, WORDS, a_number, some_bytes, some_json
 
 IDX_CODES = {0x08: 1, 0x09: 1, 0x0B: 2, 0x0C: 4, 0x0D: 4, 0x0E: 8}
-TYPES = ("|u1", "|u1", "<f4", "<f4", "<f4", "<f8", "<i4", "<i8", "<f2", ">f4", ">i4", "|b1", "<U3", "<i2", "<u8")
+TYPES = (
+    "|u1",
+    "|u1",
+    "<f4",
+    "<f4",
+    "<f4",
+    "<f8",
+    "<i4",
+    "<i8",
+    "<f2",
+    ">f4",
+    ">i4",
+    "|b1",
+    "<U3",
+    "<i2",
+    "<u8",
+)
 ODD_TYPES = (
     "|O", "|V8", "|S2", "<U0", "|V0", "<M8[s]", "<m8", "<c8", "<f16", "", "x", "f4,f4", "O8",
     "<U1000000000", "|S2147483647", "(1000,)f4", "<f4\x00",

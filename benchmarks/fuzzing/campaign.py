@@ -46,13 +46,19 @@ class Result:
 
 
 def fuzz(
-    reader: Reader, module: str, cases: int, seed: int, first: int = 0, still: float = STILL
+    reader: Reader,
+    module: str,
+    cases: int,
+    seed: int,
+    still: float = STILL,
+    listed: int = LISTED,
+    first: int = 0,
 ) -> Result:
-    """Run `cases` cases of `module`.READERS[reader.name]; a process that dies or stands still is a
+    """Run `cases` cases of `module`.READERS[reader.name], from `first` on; what dies or stands is a
     finding, and another one goes on behind it."""
     result, start = Result(reader.name), time.perf_counter()
     last = first + cases
-    while first < last and len(result.findings) < LISTED:
+    while first < last and len(result.findings) < listed:
         found, reached, problem = _process(reader, module, seed, first, last, still)
         if found is None:
             result.findings.append({**problem, "case": reached})

@@ -22,7 +22,8 @@ from benchmarks.fuzzing.guard import Forbidden, Guard, TooSlow, limit_memory, ra
 from benchmarks.fuzzing.reader import Reader, Wrong
 
 KEPT = 4000  # bytes of a finding's input that are written down
-WARM_UP = 40  # cases that let a reader import what it needs, before anything is limited
+LISTED = 50  # findings after which a process ends
+WARM_UP = 30  # cases that let a reader import what it needs, before anything is limited
 
 
 def case(reader: Reader, seed: int, number: int) -> bytes:
@@ -38,11 +39,11 @@ class Runs:
         self.outcomes: Counter[str] = Counter()
         self.slowest = 0.0
 
-    def one(self, content: bytes) -> dict[str, str] | None:
+    def one(self, content: bytes, refuse: bool = True) -> dict[str, str] | None:
         """Read one case: None where it was read or refused as documented, else what is wrong."""
         start = time.process_time()
         try:
-            with self.guard.watching(self.reader.seconds):
+            with self.guard.watching(self.reader.seconds, refuse):
                 self.reader.read(content, self.folder)
             outcome: str | None = "read"
             found = None
@@ -93,8 +94,9 @@ def run(reader: Reader, seed: int, first: int, last: int, progress: Any) -> dict
     with tempfile.TemporaryDirectory(dir=_memory_folder()) as folder:
         runs = Runs(reader, Path(folder))
         for number in range(WARM_UP):
-            with contextlib.suppress(BaseException):
-                reader.read(case(reader, seed - 1, number), Path(folder))
+            runs.one(case(reader, seed - 1, number), refuse=False)
+        runs.outcomes.clear()
+        runs.slowest = 0.0
         limit_memory(reader.memory)
         for number in range(first, last):
             progress[:8] = struct.pack("<q", number)
@@ -102,7 +104,8 @@ def run(reader: Reader, seed: int, first: int, last: int, progress: Any) -> dict
             if found := runs.one(content):
                 kept = content[:KEPT].hex()
                 findings.append({**found, "case": number, "bytes": len(content), "input": kept})
-                if found["kind"] == "memory":  # what is left of it would hide the next one
+                # what is left of a blow-up would hide the next one
+                if found["kind"] == "memory" or len(findings) == LISTED:
                     last = number + 1
                     break
     return {"last": last, "outcomes": runs.outcomes, "findings": findings} | {

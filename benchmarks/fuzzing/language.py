@@ -20,23 +20,33 @@ from gradproof.derive.system import derive
 ARGUMENTS = ("name", "equations", "tensors")
 # what Python's grammar has and the language must refuse, without running it
 FOREIGN = (
-    "(lambda: 0)()", "[n for n in N]", "__import__('os').system('true')", "x.__class__", "x if N else y",
+    "(lambda: 0)()", "[n for n in N]", "__import__('os').system('true')", "x.__class__",
+    "x if N else y",
     "f'{N}'", "(n := 1)", "*x", "{1: 2}", "{1}", "'text'", "b'x'", "...", "None", "True", "await x",
-    "not x", "x and y", "x < y < 1", "x is y", "x in y", "1j", "x @ y", "x << 3", "x | y", "~x", "x[:]",
-    "x[...]", "x[n:N]", "exp(x=1)", "exp(*x)", "yield x", "sum", "exp", "where", "philox", "eval('1')",
+    "not x", "x and y", "x < y < 1", "x is y", "x in y", "1j", "x @ y", "x << 3", "x | y", "~x",
+    "x[:]",
+    "x[...]", "x[n:N]", "exp(x=1)", "exp(*x)", "yield x", "sum", "exp", "where", "philox",
+    "eval('1')",
 )  # fmt: skip
 HARD = (
-    "2**10**9", "9**9**9**9", "(x[n] + 1)**1000", "N**64", "2**-1", "0**-1", "0/0", "1/0", "1e308*1e308",
-    "1e-400", "9" * 4000, "9" * 5000, "0.1", "x[n]**0.5", "x[n]**(1/3)", "N//0", "N%0", "n//N", "0//0",
+    "2**10**9", "9**9**9**9", "(x[n] + 1)**1000", "N**64", "2**-1", "0**-1", "0/0", "1/0",
+    "1e308*1e308",
+    "1e-400", "9" * 4000, "9" * 5000, "0.1", "x[n]**0.5", "x[n]**(1/3)", "N//0", "N%0", "n//N",
+    "0//0",
     "-" * 3000 + "1", "(" * 150 + "1" + ")" * 150, "(" * 3000, "+".join("x" * 4000), "[" * 150,
-    "exp(" * 60 + "1" + ")" * 60, "1+" * 3000 + "1", "exp(exp(exp(1000)))", "sqrt(-1)", "log(0)", "log(-1)",
+    "exp(" * 60 + "1" + ")" * 60, "1+" * 3000 + "1", "exp(exp(exp(1000)))", "sqrt(-1)", "log(0)",
+    "log(-1)",
     "sum(x[n])", "sum[n](1)", "sum[k:10**9](x[k])", "sum[k:N, j:N, i:N](x[k])", "max(x[n], n >= 3)",
     "argmax[k](x[k])", "argmax[k](x[k]) + 1", "where(x[n] < 0, 1, 2)", "where(1, 2, 3)", "x[x[n]]",
-    "sum(sum(x[n]))", "philox(1, 2, 3, 4)", "philox(n, n, n, n)", "x[n*n]", "x[n//2]", "x[n % 3]", "x[-n]",
-    "(N+K+C+H+W+O+1)**20", "((N+1)**30)**30", "(x[n]+y+z)**40*(x[n]-1)**40", "x[n]**2.5", "x[n]**-3",
+    "sum(sum(x[n]))", "philox(1, 2, 3, 4)", "philox(n, n, n, n)", "x[n*n]", "x[n//2]", "x[n % 3]",
+    "x[-n]",
+    "(N+K+C+H+W+O+1)**20", "((N+1)**30)**30", "(x[n]+y+z)**40*(x[n]-1)**40", "x[n]**2.5",
+    "x[n]**-3",
 )  # fmt: skip
-SIGNS = ("+", "-", "*", "/", "//", "%", "**", "(", ")", "[", "]", ",", "=", "<", "<=", ":", " ", "\n",
-         "n", "k", "N", "K", "x", "0", "1", "2", "sum", "max", "exp", "where", ".", "#", ";", "\\", "@")  # fmt: skip
+SIGNS = ("+", "-", "*", "/", "//", "%", "**", "(", ")", "[", "]", ",", "=", "<", "<=", ":", " ",
+"\n",
+         "n", "k", "N", "K", "x", "0", "1", "2", "sum", "max", "exp", "where", ".", "#", ";", "\\",
+         "@")  # fmt: skip
 
 
 @cache
@@ -119,18 +129,22 @@ def _exchanged(rng: Random, line: str) -> str:
 def _argument(rng: Random, given: dict[str, Any]) -> None:
     """One entry of a mapping, or of what is not always given."""
     key = rng.choice((
-        "tensors", "tensors", "tensors", "sizes", "requires", "outside", "labels", "scalars", "optional",
+        "tensors", "tensors", "tensors", "sizes", "requires", "outside", "labels", "scalars",
+        "optional",
         "at_least", "subscripts", "names", "integers", "outputs", "constant", "name", "doc",
     ))  # fmt: skip
     names = [*given["tensors"], "N", "S", "P", "q"] if isinstance(given["tensors"], dict) else ["x"]
-    values = ("N", "N, K", "N + K", "2*N", "N//2", "0", "-1", "1000000000", "N - 5", "", "N,", "zero",
-              "skip", "real", "uint", "i j", "weight", "N >= 1", "N % 2 == 0", "N*N*N", "N <= 0")  # fmt: skip
+    values = ("N", "N, K", "N + K", "2*N", "N//2", "0", "-1", "1000000000", "N - 5", "", "N,",
+    "zero",
+              "skip", "real", "uint", "i j", "weight", "N >= 1", "N % 2 == 0", "N*N*N",
+              "N <= 0")  # fmt: skip
     if key in ("name", "doc", "integers"):
         given[key] = rng.choice((*WORDS, "conv2d", "f", "S", "CON", "int", "a b"))
     elif key in ("outputs", "constant"):
         given[key] = [rng.choice((*names, *WORDS)) for _ in range(rng.choice((0, 1, 2)))]
     else:
-        mapping = dict(given.get(key) or {})
+        old = given.get(key)
+        mapping = dict(old) if isinstance(old, dict) else {}
         name = rng.choice((*names, *mapping, *names, *mapping, rng.choice(WORDS)))
         mapping[name] = rng.choice((*values, *values, *WORDS, *HARD, *FOREIGN))
         if key == "requires":
@@ -146,19 +160,14 @@ def read(content: bytes, _: Path) -> None:
     """Read and check a definition; what is accepted is derived, and its kernels are written."""
     given = json.loads(content)
     first = [given.pop(k) for k in ARGUMENTS]
-    build_program(_derived(operator(*first, **given)))
-
-
-def _derived(d: Any) -> Any:
+    d = operator(*first, **given)
     derive(d)
-    return d
+    build_program(d)
 
 
 def _start() -> None:
     import z3  # noqa: F401 - a library that would else be loaded during a case
 
 
-LIST = (
-    Reader("operator", definition, read, (DefinitionError,), TEXT, seconds=20.0, start=_start),
-)
+LIST = (Reader("operator", definition, read, (DefinitionError,), TEXT, seconds=20.0, start=_start),)
 READERS = {r.name: r for r in LIST}

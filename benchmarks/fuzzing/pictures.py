@@ -86,7 +86,9 @@ def _png(rng: Random, content: bytes) -> bytes:
         elif wild < 0.8:
             chunks[k] = kind, some_bytes(rng, data)
         elif wild < 0.9:
-            name = rng.choice((b"eXIf", b"tRNS", b"PLTE", b"iCCP", b"zTXt", b"tEXt", b"acTL", b"IEND"))
+            name = rng.choice(
+                (b"eXIf", b"tRNS", b"PLTE", b"iCCP", b"zTXt", b"tEXt", b"acTL", b"IEND")
+            )
             chunks.insert(k, (name, rng.randbytes(rng.choice((0, 1, 3, 12)))))
         else:
             del chunks[k]

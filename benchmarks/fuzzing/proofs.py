@@ -22,12 +22,12 @@ from gradproof.derive.checker import (
     certain_fact,
     check_folder,
     check_named,
-    check_transforms,
     freeze,
     line_hashes,
     sha256,
     show_fact,
 )
+from gradproof.derive.prove import counterexample as examples
 from gradproof.derive.prove.counterexample import differing
 from gradproof.derive.prove.execute import kernel_example
 from gradproof.derive.prove.handelman import counterexample
@@ -35,13 +35,17 @@ from gradproof.derive.prove.handelman import counterexample
 FOLDER = ROOT / "generated"
 # quickly checked, with maxima, sums, guards, labels, functions, windows and staged kernels
 NAMES = (
-    "relu", "leaky_relu_backward", "add", "affine", "tanh", "sum_axis", "mean_axis", "max_axis", "sgd", "adam",
-    "nll", "transpose", "slice_axis", "embedding", "cat", "softmax", "mse", "l1", "dropout", "running_average",
+    "relu", "leaky_relu_backward", "add", "affine", "tanh", "sum_axis", "mean_axis", "max_axis",
+    "sgd", "adam",
+    "nll", "transpose", "slice_axis", "embedding", "cat", "softmax", "mse", "l1", "dropout",
+    "running_average",
     "pad_constant", "local_response_norm", "log_softmax", "gelu", "linear",
 )  # fmt: skip
 SECTIONS = ("proofs", "maps", "cofactors")
-SIGNS = ("0", "1", "2", "+", "-", "*", "/", "%", "<", "<=", ">", ">=", "==", "(", ")", "[", "]", ";", "i",
-         "id", "+=", "=", "int", "REAL", "if", "for", "-1", "n", "N", "k", "K", "sizes", "0.0f", "\n", "//")  # fmt: skip
+SIGNS = ("0", "1", "2", "+", "-", "*", "/", "%", "<", "<=", ">", ">=", "==", "(", ")", "[", "]",
+";", "i",
+         "id", "+=", "=", "int", "REAL", "if", "for", "-1", "n", "N", "k", "K", "sizes", "0.0f",
+         "\n", "//")  # fmt: skip
 Case = dict[str, Any]
 
 
@@ -70,7 +74,9 @@ def certificate(rng: Random) -> bytes:
         if proofs:  # a certificate for something else
             proofs[rng.choice(list(proofs))] = rng.choice(list(proofs.values()))
     elif kind < 0.6:
-        part = rng.choice(("definition", "claims", "limits", "tiled", "windows", "definition", "claims"))
+        part = rng.choice(
+            ("definition", "claims", "limits", "tiled", "windows", "definition", "claims")
+        )
         case["record"] = some_json(rng, case["record"], [part])
     elif kind < 0.8:
         case["files"][case["entry"]["file"]] = _kernel(rng, case["files"][case["entry"]["file"]])
@@ -127,20 +133,24 @@ def _write(case: Case, folder: Path) -> None:
     hashes = entry.get("sha256") if isinstance(entry, dict) else None
     for file, text in files.items():
         if "raw" not in case:
-            text = re.sub("(Certificates: proofs/, sha256 )[0-9a-f]+", rf"\g<1>{sha256(data)}", text)
+            text = re.sub(
+                "(Certificates: proofs/, sha256 )[0-9a-f]+", rf"\g<1>{sha256(data)}", text
+            )
         (folder / file).write_text(text, "utf-8")
         if isinstance(hashes, dict) and file in hashes:
             hashes[file] = sha256(text)
     (folder / "proofs" / f"{name}.json").write_bytes(data)
-    (folder / "proofs" / "operators.json").write_text(json.dumps(_bare()))
+    (folder / "proofs" / "operators.json").write_text(json.dumps(_used(name)))
     manifest = {"format": 1, "operators": {name: entry}}
     (folder / "manifest.json").write_text(json.dumps(manifest), "utf-8")
 
 
 @cache
-def _bare() -> Any:
-    """No operators of closed forms: none of `NAMES` claims any."""
-    return {"operators": {}, **{s: {} for s in SECTIONS}}
+def _used(name: str) -> Any:
+    """The operators of closed forms that an operator's claims name."""
+    claims = json.dumps(original(name)["record"]["claims"])
+    known = named()["operators"]
+    return named() | {"operators": {n: v for n, v in known.items() if f"{n}(" in claims}}
 
 
 def _says(case: Case) -> str:
@@ -179,7 +189,7 @@ def judge(record: Any, entry: Any, text: str) -> None:
     """Raise Wrong for an accepted record with a claim that numbers refute."""
     source = Source(entry["file"], text)
     operator = Operator(record, entry, source, Judge(record))
-    operator.check({})
+    operator.check(named()["operators"])
     for name, variant in entry["variants"].items():
         for kernel in (*variant["forward"], *variant["backward"]):
             if f"{kernel}.equation" in record.get("open", {}):
@@ -193,7 +203,10 @@ def judge(record: Any, entry: Any, text: str) -> None:
 # -- the other records ----------------------------------------------------------------------------
 def closed_forms(rng: Random) -> bytes:
     """The record of named operators."""
-    return json_bytes(rng, some_json(rng, named()), 0.97)
+    some = rng.sample(sorted(named()["operators"]), 3)
+    value = named() | {"operators": {n: named()["operators"][n] for n in some}}
+    under = [rng.choice(("operators", "operators", *SECTIONS))]
+    return json_bytes(rng, some_json(rng, value, under), 0.97)
 
 
 def _closed_forms(content: bytes, folder: Path) -> None:
@@ -244,7 +257,7 @@ def _correlates(t: Any) -> None:
 def _start() -> None:
     import z3  # noqa: F401 - a library that would else be loaded during a case
 
-    check_transforms({"transforms": []})
+    examples.WORK = 20_000  # terms that a search for one counterexample adds up
 
 
 LIST = (

@@ -45,10 +45,14 @@ TOML = (
     "[checkpoints]\nkeep = 3\nevery = 100\n",
 )
 TOKENS = (
-    "[", "]", "[[", "]]", "{", "}", "=", '"', "'", '"""', "'''", ".", ",", "#", "\n", "\\u0000", "\\",
-    "true", "nan", "inf", "-inf", "1e400", "0x1F", "0b2", "9" * 5000, "1_000", "1979-05-27T07:32:00Z",
-    "0000-00-00", "9999-99-99", "07:61:00", "[" * 2000, "a." * 3000 + "a", '{a = ' * 2000, "-1", "0",
-    "[model]", "name", "[train]", "epochs = 1", "lr", '"adam"', "\x7f", "\ufeff", "é", "--1", "1.e5",
+    "[", "]", "[[", "]]", "{", "}", "=", '"', "'", '"""', "'''", ".", ",", "#", "\n", "\\u0000",
+    "\\",
+    "true", "nan", "inf", "-inf", "1e400", "0x1F", "0b2", "9" * 5000, "1_000",
+    "1979-05-27T07:32:00Z",
+    "0000-00-00", "9999-99-99", "07:61:00", "[" * 2000, "a." * 3000 + "a", '{a = ' * 2000, "-1",
+    "0",
+    "[model]", "name", "[train]", "epochs = 1", "lr", '"adam"', "\x7f", "\ufeff", "é", "--1",
+    "1.e5",
 )  # fmt: skip
 
 
@@ -106,7 +110,9 @@ def _metrics(content: bytes, folder: Path) -> None:
 
 def names(rng: Random) -> bytes:
     """Names of classes, one a line."""
-    content = some_text(rng, "\n".join("abcdefghij") + "\n", ("\n", "\r", "\x85", "é", " ", "\0", "a"))
+    content = some_text(
+        rng, "\n".join("abcdefghij") + "\n", ("\n", "\r", "\x85", "é", " ", "\0", "a")
+    )
     data = content.encode("utf-8", "surrogatepass")
     return some_bytes(rng, data) if rng.random() < 0.5 else data
 

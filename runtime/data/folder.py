@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +59,9 @@ class ImageFolder(ImageSource):
 
     def _picture(self, path: Path) -> Images:
         try:
-            with Image.open(path, formats=FORMATS) as file:
+            # from memory: of a file Pillow would ask for as many bytes as a chunk claims to have
+            content = io.BytesIO(path.read_bytes())
+            with Image.open(content, formats=FORMATS) as file:
                 _check_pixels(file.width, file.height)
                 picture = _fitted(_levels(file).convert(self.mode), self.size)
         except Exception as error:  # Pillow's decoders raise many kinds for what is damaged
