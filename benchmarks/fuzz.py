@@ -7,7 +7,9 @@ Each reader runs in a process of its own, with a limit of memory for the process
 processor's time for a case, and an audit hook that refuses code, programs, and paths outside of the
 case's folder. A finding is an error that the reader does not document, a hang, memory beyond the
 limit, code, a path, a crash, or what is taken though it is wrong. The exit status is 1 where there
-is one. --record writes the record with all readers.
+is one. --record puts the rows into the newest record, in place of those of the same
+readers, and its table into docs/files.md; --add takes rows from files of JSON lines, as this
+command prints them: of parts of a reader's cases, or of another machine's run.
 """
 
 from __future__ import annotations
@@ -15,8 +17,10 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import re
 import sys
 import tempfile
+from collections import Counter
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -28,6 +32,8 @@ from benchmarks.fuzzing.reader import Reader
 from gradproof.cli import record
 
 RECORDS = Path(__file__).parent / "records"
+PAGE = Path(__file__).parents[1] / "docs" / "files.md"
+BEGIN, END = "<!-- written by `python -m benchmarks.fuzz --record` -->", "<!-- end -->"
 MODULES = tuple(
     f"benchmarks.fuzzing.{name}" for name in ("binary_readers", "text", "proofs", "language")
 )
@@ -46,7 +52,7 @@ def readers() -> dict[str, tuple[str, Reader]]:
 
 def latest() -> Path:
     """The newest record."""
-    return max(RECORDS.glob("*-fuzz*.json"))
+    return max(RECORDS.glob("*-fuzz.json"))
 
 
 def table(found: dict[str, Any]) -> str:
@@ -90,6 +96,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("readers", nargs="*", help="names of readers; all of them by default")
     parser.add_argument("--cases", type=int, help="for each reader, in place of its own number")
+    parser.add_argument("--first", type=int, default=0, help="number of the first case")
+    parser.add_argument("--add", type=Path, nargs="*", default=[], metavar="FILE")
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--show", type=int, metavar="CASE")
     parser.add_argument("--record", action="store_true")
@@ -100,17 +108,56 @@ def main() -> None:
     chosen = options.readers or list(known)
     if options.show is not None:
         sys.exit(show(known[chosen[0]][1], options.seed, options.show))
-    found = about(options.seed, "python -m benchmarks.fuzz --record") | {"rows": []}
-    for name in chosen:
+    rows = joined(options.add)
+    for name in [] if options.add else chosen:
         module, reader = known[name]
-        result = campaign.fuzz(reader, module, options.cases or reader.cases, options.seed)
-        found["rows"].append(result.row())
+        cases = options.cases or reader.cases
+        result = campaign.fuzz(reader, module, cases, options.seed, first=options.first)
+        rows.append(result.row())
         print(json.dumps(result.row()), flush=True)
     if options.record:
-        path = RECORDS / f"{found['date']}-fuzz.json"
-        path.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
-        print(path)
-    sys.exit(any(row["findings"] for row in found["rows"]))
+        print(keep(rows, list(known), options.seed))
+    sys.exit(any(row["findings"] for row in rows))
+
+
+def joined(files: list[Path]) -> list[dict[str, Any]]:
+    """The rows in some files, those of one reader added up."""
+    found: dict[str, dict[str, Any]] = {}
+    for row in (json.loads(line) for f in files for line in f.read_text("utf-8").splitlines()):
+        old = found.setdefault(row["reader"], row)
+        if old is not row:
+            for key in ("cases", "seconds", "findings"):
+                old[key] += row[key]
+            old["slowest_case_seconds"] = max(
+                old["slowest_case_seconds"], row["slowest_case_seconds"]
+            )
+            outcomes = Counter(old["outcomes"]) + Counter(row["outcomes"])
+            old["outcomes"] = dict(sorted(outcomes.items()))
+    return list(found.values())
+
+
+def keep(rows: list[dict[str, Any]], order: list[str], seed: int) -> Path:
+    """Put rows into the newest record, and its table into the page."""
+    found = about(seed, "python -m benchmarks.fuzz --record")
+    path = RECORDS / f"{found['date']}-fuzz.json"
+    old = list(RECORDS.glob("*-fuzz.json"))
+    kept = json.loads(latest().read_text("utf-8"))["rows"] if old else []
+    by_name = {row["reader"]: row for row in [*kept, *rows]}
+    found["rows"] = [by_name[name] for name in order if name in by_name]
+    path.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+    for other in old:
+        if other != path:
+            other.unlink()
+    PAGE.write_text(written(PAGE.read_text("utf-8"), found, path.name), "utf-8")
+    return path
+
+
+def written(page: str, found: dict[str, Any], name: str) -> str:
+    """The page with the table and the name of a record."""
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    before = re.sub(r"records/[^)]*-fuzz\.json", f"records/{name}", before)
+    return f"{before}{BEGIN}\n{table(found)}\n{END}{after}"
 
 
 if __name__ == "__main__":

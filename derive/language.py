@@ -254,9 +254,11 @@ def _check_types(
 def _check_numbers(who: str, mappings: Mapping[str, object]) -> None:
     """Errors: DefinitionError names the argument of `operator` that is no mapping to integers."""
     for argument, value in mappings.items():
-        if value is not None and not isinstance(value, Mapping):
+        if value is None:
+            continue
+        if not isinstance(value, Mapping):
             raise DefinitionError(f"{who}: {argument} is {value!r}, expected names and integers")
-        for key, number in (value or {}).items():
+        for key, number in value.items():
             if not isinstance(key, str) or type(number) is not int:
                 what = f"{argument}[{key!r}] is {number!r}"
                 raise DefinitionError(f"{who}: {what}, expected an integer")

@@ -17,7 +17,7 @@ from typing import Any
 from benchmarks.fuzzing.guard import ROOT
 from benchmarks.fuzzing.reader import Reader
 
-STILL = 150.0  # seconds without progress after which a process is killed
+STILL = 600.0  # seconds without progress after which a process is killed
 TICK = 0.05
 LISTED = 50  # findings after which a reader is not run on
 
