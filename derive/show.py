@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import sympy as sp
 from sympy.printing.latex import LatexPrinter
 from sympy.printing.str import StrPrinter
@@ -64,11 +66,15 @@ class _Text(StrPrinter):
 
 
 class _Latex(LatexPrinter):
+    def __init__(self, symbol: Callable[[str, str], str] | None = None) -> None:
+        super().__init__()
+        self.symbol = symbol or (lambda name, shown: shown)
+
     def _as_ordered_terms(self, e: sp.Expr, order: str | None = None) -> list[sp.Expr]:
         return _positive_first(super()._as_ordered_terms(e, order))
 
     def _print_Symbol(self, e: sp.Symbol, style: str = "plain") -> str:
-        return _latex_name(e.name)
+        return self.symbol(e.name, latex_name(e.name))
 
     def _print_Read(self, e: Read, exp: str | None = None) -> str:
         inner = ",".join(map(self.doprint_inner, e.subscripts))
@@ -134,10 +140,11 @@ def _raised(shown: str, exp: str | None) -> str:
 
 
 def _latex_element(name: str, inner: str) -> str:
-    return f"{_latex_name(name)}_{{{inner}}}" if inner else _latex_name(name)
+    return f"{latex_name(name)}_{{{inner}}}" if inner else latex_name(name)
 
 
-def _latex_name(name: str) -> str:
+def latex_name(name: str) -> str:
+    """A name in LaTeX: a letter as it is, `gamma` as its Greek letter, other words in italics."""
     bare = name.rstrip("_")
     primes = "'" * (len(name) - len(bare))
     if bare in LATEX_GREEK:
@@ -155,9 +162,10 @@ def text(e: sp.Basic | Equation) -> str:
     return str(_Text().doprint(e))
 
 
-def latex(e: sp.Basic | Equation) -> str:
-    """LaTeX for the same."""
+def latex(e: sp.Basic | Equation, symbol: Callable[[str, str], str] | None = None) -> str:
+    """LaTeX for the same. symbol: what an index or a size becomes, given its name and its LaTeX."""
+    printer = _Latex(symbol)
     if isinstance(e, Equation):
-        left = _Latex().doprint(Read(e.target, *e.indices))
-        return f"{left} = {_Latex().doprint(e.body)}"
-    return str(_Latex().doprint(e))
+        left = printer.doprint(Read(e.target, *e.indices))
+        return f"{left} = {printer.doprint(e.body)}"
+    return str(printer.doprint(e))

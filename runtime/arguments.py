@@ -20,25 +20,29 @@ Padding = Extents | tuple[tuple[int, int], ...] | str
 AXES = {1: "one (length,)", 2: "two (height, width)", 3: "three (depth, height, width)"}
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+STORED = (*FLOATS, np.dtype(np.float16))  # what elements may be stored in
 
 
-def float_dtype(layer: str, dtype: DTypeLike) -> np.dtype[Any]:
-    """`dtype` as NumPy's, when it is one that layers compute in.
+def float_dtype(
+    layer: str, dtype: DTypeLike, allowed: tuple[np.dtype[Any], ...] = FLOATS
+) -> np.dtype[Any]:
+    """`dtype` as NumPy's, when it is one of those that are allowed.
 
     Raises:
-        DTypeError: neither float32 nor float64.
+        DTypeError: none of them, by default neither float32 nor float64.
 
     >>> float_dtype("Linear", "float64")
     dtype('float64')
     """
-    message = f"{layer}: dtype {dtype!r}, expected 'float32' or 'float64'"
+    first, *rest = (repr(str(x)) for x in allowed)
+    message = f"{layer}: dtype {dtype!r}, expected {', '.join([first, *rest[:-1]])} or {rest[-1]}"
     if dtype is None:  # NumPy would take it for float64
         raise DTypeError(message)
     try:
         found = np.dtype(dtype)
     except TypeError as error:
         raise DTypeError(message) from error
-    if found not in FLOATS:
+    if found not in allowed:
         raise DTypeError(message)
     return found
 

@@ -89,7 +89,8 @@ class Node:
                 known[PREFIX + n] = self._cotangent(self.binding, n, cotangents)
         operands = {n: t for n, t in known.items() if n in read}
         scalars, place = self.scalars, self.place
-        out = execute(self.binding, kernels, operands, scalars, label=self.label, place=place)
+        label, like = self.label, self.inputs
+        out = execute(self.binding, kernels, operands, scalars, label=label, place=place, like=like)
         return {n: out[PREFIX + n] for n in wanted}
 
     def _apply_backward(

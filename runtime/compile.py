@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gradproof.runtime.build import cache_folder, write_atomically
-from gradproof.runtime.errors import ArgumentError, GradproofError
+from gradproof.runtime.errors import ArgumentError, GradproofError, ShapeError
 from gradproof.runtime.function import Function
 from gradproof.runtime.manifest import FORMAT, Operator, operators, parse_operator
 
@@ -31,6 +31,16 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LIBRARIES = ("sympy", "jinja2")  # their versions may change the text of a kernel
+
+
+class CountError(ShapeError):
+    """A planned step with numbers beyond 32 bits, in recorded call `call`."""
+
+    def __init__(self, call: int, message: str) -> None:
+        super().__init__(message)
+        self.call = call
+
+
 _compiled: dict[str, Operator] = {}
 _definitions: dict[Operator, Definition] = {}  # of the operators that were compiled here
 _keys: dict[Operator, str] = {}
@@ -197,23 +207,26 @@ def plan_graph(
     machine: str,
     choices: Mapping[str, str] | None = None,
     recompute: bool = False,
+    piece: int = 0,
 ) -> dict[str, Any]:
     """The plan of a recorded step, as `codegen.fast.planner` makes it, or from the cache.
 
     graph: plain data, see `codegen.fast.graph`; used: the operators of its calls, in order;
     machine: see `codegen.fast.schedules`; choices: of a tuner, see `codegen.fast.choices`;
-    recompute: less memory for more work, see `codegen.fast.recompute`.
+    recompute: less memory for more work, see `codegen.fast.recompute`; piece: elements of one
+    allocation of temporaries, 0 for all. Errors: CountError for sizes that 32 bits do not count.
     """
     data, definition = _named(graph, used)
     parts = [*generator(), precision, machine, data, *([dict(choices)] if choices else [])]
     parts += ["recompute"] if recompute else []
+    parts += ["piece", piece] if piece else []
     key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
     path = plans_folder() / f"{key}.json"
     found = _load(path, key, "planned step")
     if found is None:
         from gradproof.codegen.fast.planner import Planner
 
-        planner = Planner(precision, machine, choices or {}, recompute)
+        planner = Planner(precision, machine, choices or {}, recompute, piece)
         found = _planned(data, definition, planner)
         _keep(path, key, found, "planned step")
     return found
@@ -276,7 +289,12 @@ def _planned(
 ) -> dict[str, Any]:
     log.info("planning a step of %d equations; kept for the next time", len(data["calls"]))
     start = time.perf_counter()
-    plan = planner.plan(data, definition)
+    from gradproof.codegen.fast.counts import TooLarge
+
+    try:
+        plan = planner.plan(data, definition)
+    except TooLarge as error:
+        raise CountError(error.call, str(error)) from error
     log.info("planned in %.1f s", time.perf_counter() - start)
     return plan
 

@@ -153,14 +153,15 @@ class Train(Table, frozen=True):
     """drop_last: whether a smaller last batch is left out; accumulate: parts of a batch, see
     `TrainingStep`; clip_grad_norm: limit of the gradients' norm; recompute: activations are
     computed again in the backward pass, for less memory and the same bits; early_stopping: epochs
-    without a lower held-out loss after which training ends; the order of the images, initial
+    without a lower held-out loss after which training ends; dtype: float16 stores activations in
+    half of the memory, parameters stay float32; the order of the images, initial
     values and augmentation come from the seed."""
 
     epochs: Count = 10
     batch_size: Count = 32
     drop_last: bool = False
     seed: FromZero = 0
-    dtype: Literal["float32", "float64"] = "float32"
+    dtype: Literal["float32", "float64", "float16"] = "float32"
     precision: Literal["fast", "accurate"] = "fast"
     accumulate: Count = 1
     clip_grad_norm: Annotated[float, Meta(gt=0.0)] | None = None
@@ -168,6 +169,16 @@ class Train(Table, frozen=True):
     detect_anomaly: bool = False
     label_smoothing: Part = 0.0
     early_stopping: Count | None = None
+
+    @property
+    def parameters(self) -> str:
+        """The dtype of parameters."""
+        return "float32" if self.dtype == "float16" else self.dtype
+
+    @property
+    def storage(self) -> str | None:
+        """The dtype of activations, where it is another one."""
+        return "float16" if self.dtype == "float16" else None
 
 
 class Checkpoints(Table, frozen=True):

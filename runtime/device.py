@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from gradproof.runtime.errors import DeviceError
+from gradproof.runtime.limits import LIMITS_VARIABLE, lowered
 
 try:
     import pyopencl as cl
@@ -62,6 +63,8 @@ class DeviceInfo:
     `index` is the position in `list_devices()`. Memory sizes are in bytes; `local_mem` is for
     one work-group, `max_alloc` is the largest single buffer, `max_work_group` counts work-items.
     `version` is the device's OpenCL version, `opencl_c` that of its compiler, both as text.
+    `fp64` and `fp16`: whether it computes in double and in half precision. `lowered`: the limits
+    that GRADPROOF_DEVICE_LIMITS has lowered, see `runtime.limits`.
     """
 
     index: int
@@ -80,6 +83,8 @@ class DeviceInfo:
     max_work_item_sizes: tuple[int, ...]
     fp64: bool
     address_bits: int
+    fp16: bool = False
+    lowered: tuple[str, ...] = ()
 
     def describe(self) -> str:
         """One line: index, platform, name, kind, size and version.
@@ -107,7 +112,8 @@ def list_devices() -> tuple[DeviceInfo, ...]:
 
     Raises:
         DeviceError: pyopencl cannot be imported, or there is no platform or no device (the
-            message says what to install), or OpenCL was used before a fork.
+            message says what to install), or OpenCL was used before a fork, or
+            GRADPROOF_DEVICE_LIMITS cannot be read.
 
     >>> [info.index for info in list_devices()] == list(range(len(list_devices())))
     True
@@ -280,7 +286,8 @@ class Device:
     def _pool(self) -> BufferPool:
         from gradproof.runtime.pool import BufferPool
 
-        return BufferPool(self._context, self._queue, exact=self.info.kind == "simulator")
+        exact, limits = self.info.kind == "simulator", (self.info.max_alloc, self.info.global_mem)
+        return BufferPool(self._context, self._queue, exact=exact, limits=limits)
 
     @functools.cached_property
     def _programs(self) -> ProgramCache:
@@ -313,6 +320,8 @@ def use_device(spec: str | None = None) -> Device:
     device = open_device(spec)
     _process.current = device
     log.info("using %s", device.info.describe())
+    if device.info.lowered:
+        log.info("limits lowered by %s: %s", LIMITS_VARIABLE, ", ".join(device.info.lowered))
     return device
 
 
@@ -371,7 +380,7 @@ def _enumerate() -> tuple[tuple[DeviceInfo, cl.Device], ...]:
     found: list[tuple[DeviceInfo, cl.Device]] = []
     for platform in platforms:
         for device in _devices_of(platform):
-            found.append((_info(len(found), platform, device), device))
+            found.append((lowered(_info(len(found), platform, device)), device))
     if not found:
         names = ", ".join(platform.name.strip() for platform in platforms)
         raise DeviceError(f"no OpenCL device on the platforms: {names}. {_how_to_install()}")
@@ -407,6 +416,7 @@ def _info(index: int, platform: cl.Platform, device: cl.Device) -> DeviceInfo:
         max_work_item_sizes=tuple(device.max_work_item_sizes),
         fp64="cl_khr_fp64" in device.extensions.split(),
         address_bits=device.address_bits,
+        fp16="cl_khr_fp16" in device.extensions.split(),
     )
 
 

@@ -16,12 +16,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradproof.runtime.anomaly import Applied, active_watch
+from gradproof.runtime.anomaly import Applied, active_watch, place_of_call
 from gradproof.runtime.binding import Binding
 from gradproof.runtime.errors import DeviceError, DTypeError, GradproofError
+from gradproof.runtime.half import stored_as_half
+from gradproof.runtime.limits import too_large
 from gradproof.runtime.manifest import Argument, KernelSpec, Operator
 from gradproof.runtime.repeats import is_repeat
-from gradproof.runtime.schedule import REALS, Plan, choose_phases, constants, plan_tiles
+from gradproof.runtime.schedule import (
+    REALS,
+    Plan,
+    choose_phases,
+    constants,
+    plan_tiles,
+    scalar_type,
+)
+from gradproof.runtime.targets import stored_halves, stored_kinds, too_large_target
 from gradproof.runtime.trace import Scalar, active_trace
 
 if TYPE_CHECKING:
@@ -182,11 +192,13 @@ def execute(
     into: Mapping[str, Tensor] | None = None,
     label: str,
     place: str = "",
+    like: Mapping[str, Tensor] | None = None,
 ) -> dict[str, Tensor]:
     """Run kernels in order on operands; every tensor that they compute is returned by name.
 
     into: target -> tensor to write to, in place of a new one. scalars: a function is asked at
-    every launch. place: the layer, where it is known better than `label` says. Errors: DTypeError
+    every launch. place: the layer, where it is known better than `label` says. like: what
+    gradients are of, where that is no operand, for their dtype. Errors: DTypeError
     and DeviceError where operands do not go together; AnomalyError, see `detect_anomaly`.
     """
     from gradproof.runtime.tensor import Tensor
@@ -200,18 +212,24 @@ def execute(
         )
     run = _Run(binding, dict(operands), scalars, dtype, device, label)
     plans = {spec.name: plan_tiles(binding, spec, dtype, device) for spec in specs}
+    kinds = stored_kinds(binding, specs, dtype, {**(like or {}), **operands})
+    stored = dict(zip((spec.target for spec in specs), kinds, strict=True))
+    halves = (
+        stored_halves({**operands, **(into or {})}, stored) if dtype == "float16" else frozenset()
+    )
+    if (large := too_large_target(binding, specs, kinds, device)) is not None:
+        raise too_large(f"{place or place_of_call(label)}: {large[0]}", large[1], device.info)
     forms = {s.name: choose_phases(binding, s) for s in specs if plans[s.name] is None}
     plain = tuple(form.name for form in forms.values())
     together = tuple(binding.operator.kernels) if _whole else plain
-    built = _objects(_reference, binding.operator, together, dtype, device) if plain else {}
+    own = binding.operator, together, dtype, device, halves
+    built = _objects(_reference, *own) if plain else {}
     computed: dict[str, Tensor] = {}
     names: dict[str, str] = {}
-    for spec in specs:
+    for spec, kind in zip(specs, kinds, strict=True):
         target = (into or {}).get(spec.target)
         if target is None:
-            whole = binding.variant.tensors[spec.target].dtype == "int"
-            shape = binding.shape(spec.target)
-            target = Tensor.empty(shape, "int32" if whole else dtype, device, label)
+            target = Tensor.empty(binding.shape(spec.target), kind, device, label)
         computed[spec.target] = run.tensors[spec.target] = target
         plan = plans[spec.name]
         if plan is None:
@@ -258,7 +276,8 @@ class _Run:
 
 
 def _common(binding: Binding, tensors: Mapping[str, Tensor], label: str) -> tuple[str, Device]:
-    """The real dtype and the device that all operands share."""
+    """The real dtype and the device that all operands share; float16 where some of them are, beside
+    others in float32."""
     names = binding.operator.names
     dtype, first, device = None, "", None
     for name, t in tensors.items():
@@ -266,12 +285,12 @@ def _common(binding: Binding, tensors: Mapping[str, Tensor], label: str) -> tupl
         shown = names.get(name, name)
         kind = str(t.dtype)
         if (spec.dtype == "int") != (kind == "int32"):
-            expected = "int32" if spec.dtype == "int" else "float32 or float64"
+            expected = "int32" if spec.dtype == "int" else "float32, float64 or float16"
             raise DTypeError(f"{label}: {shown} has dtype {kind}, expected {expected}")
         if spec.dtype == "real":
-            if dtype is not None and kind != dtype:
+            if dtype not in (None, kind) and {dtype, kind} != {"float16", "float32"}:
                 raise DTypeError(f"{label}: {first} has dtype {dtype}, but {shown} has {kind}")
-            dtype, first = kind, first or shown
+            dtype, first = kind if dtype != "float16" else dtype, first or shown
         if device is not None and t.device is not device:
             raise DeviceError(
                 f"{label}: operands are on different devices, {device.info.name} and "
@@ -307,7 +326,7 @@ def _launch(
     changing = []
     for position, a in enumerate(arguments):
         if a.kind == "scalar":
-            kind = np.uint32 if a.dtype == "uint" else np.dtype(run.dtype).type
+            kind = np.uint32 if a.dtype == "uint" else scalar_type(run.dtype)
             value = run.scalars[a.name]
             if callable(value):
                 changing.append((position, kind, value))
@@ -364,11 +383,17 @@ def _objects(build: Any, *arguments: Any) -> Mapping[str, cl.Kernel]:
 
 @cache
 def _reference(
-    op: Operator, names: tuple[str, ...], dtype: str, device: Device
+    op: Operator,
+    names: tuple[str, ...],
+    dtype: str,
+    device: Device,
+    halves: frozenset[str] = frozenset(),
 ) -> Mapping[str, cl.Kernel]:
-    """Reference kernels that run together, as one program."""
+    """Reference kernels that run together, as one program; halves: tensors stored in float16."""
     label = op.name if len(names) == len(op.kernels) else ", ".join(names)
-    return device.build(op.program(names), reference_options(op, dtype), names, label=label)
+    source = op.program(names)
+    source = stored_as_half(source, halves) if halves else source
+    return device.build(source, reference_options(op, dtype), names, label=label)
 
 
 def reference_options(op: Operator, dtype: str) -> list[str]:
@@ -401,5 +426,5 @@ def _geometry(items: int, device: Device) -> tuple[tuple[int], tuple[int]]:
         local = CPU_GROUPS if items >= 4 * CPU_GROUPS * info.compute_units else CPU_SMALL
     else:
         local = GPU_GROUP
-    local = min(local, info.max_work_group)
+    local = min(local, info.max_work_group, info.max_work_item_sizes[0])
     return (-(-items // local) * local,), (local,)

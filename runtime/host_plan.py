@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from gradproof.runtime.dispatch import reference_geometry, reference_options
 from gradproof.runtime.errors import GradproofError, ShapeError
 from gradproof.runtime.layout import laid_out
-from gradproof.runtime.planned_memory import layout_of
+from gradproof.runtime.planned_memory import layout_of, piece_sizes
 from gradproof.runtime.planned_step import PlannedStep
 from gradproof.runtime.schedule import choose_phases
 from gradproof.runtime.tensor import OVERHANG
@@ -108,9 +108,11 @@ class _Tables:
         self._programs: dict[tuple[str, tuple[str, ...]], int] = {}
         self.found.input = self._own("images", step.inputs[0])
         self.found.output = self._own("logits", step.outputs[0])
-        for kind, elements in sorted(step.plan["sizes"].items()):
-            nbytes = max(1, elements) * self._itemsize[kind]
-            self._add(kind, HostBuffer(f"temporaries ({kind})", "zeros", nbytes))
+        for kind, pieces in sorted(piece_sizes(step.plan).items()):
+            for number, elements in enumerate(pieces):
+                nbytes = max(1, elements) * self._itemsize[kind]
+                whole = HostBuffer(f"temporaries ({kind})", "zeros", nbytes)
+                self._add((kind, number), whole)
         self.found.launches = [self._launch(x) for x in step.plan["launches"]]
         used = {a.value for x in self.found.launches for a in x.arguments if a.kind == "buffer"}
         if self.found.input not in used:
@@ -136,7 +138,10 @@ class _Tables:
         key = kind, place, room
         if key not in self._numbers:
             size = self._itemsize[kind]
-            parent = self._numbers[kind]
+            number, place = (
+                divmod(place, piece) if (piece := self.step.plan["piece"]) else (0, place)
+            )
+            parent = self._numbers[kind, number]
             part = HostBuffer("temporary", "part", room * size, parent, place * size)
             self._add(key, part)
         return self._numbers[key]

@@ -7,19 +7,23 @@ memory. What comes back is kept in the user's cache, so the next process need no
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from gradproof.runtime.device import Device, DeviceInfo
-from gradproof.runtime.errors import ArgumentError, GradproofError
-from gradproof.runtime.planned_memory import StepMemory
+from gradproof.runtime.errors import ArgumentError, GradproofError, ShapeError
+from gradproof.runtime.planned_limits import group_limit
+from gradproof.runtime.planned_memory import StepMemory, piece_for, scratch_exceeds
 from gradproof.runtime.planned_step import Outputs, PlannedStep
 from gradproof.runtime.recorded import RecordedGraph
 from gradproof.runtime.tensor import Tensor
 from gradproof.runtime.trace import Trace, tracing
 from gradproof.runtime.tuned import tuned_choices
+
+log = logging.getLogger(__name__)
 
 PRECISIONS = ("fast", "accurate")
 
@@ -53,7 +57,7 @@ def plan(
     _check_arguments(examples, precision)
     trace, outputs, single = _traced(step, examples)
     graph = RecordedGraph(trace, {id(t.storage) for t in outputs})
-    found = _plan_of(trace, graph, precision, checkpoint=checkpoint)
+    found = _fitting(trace, graph, precision, checkpoint)
     return PlannedStep(trace, graph, found, examples, outputs, single, checkpoint)
 
 
@@ -67,7 +71,7 @@ def plan_row_major(
     trace, outputs, single = _traced(step, examples)
     kept = {id(t.storage) for t in outputs}
     graph = RecordedGraph(trace, kept, kept | {id(t.storage) for t in examples})
-    found = _plan_of(trace, graph, precision)
+    found = _fitting(trace, graph, precision)
     return PlannedStep(trace, graph, found, examples, outputs, single)
 
 
@@ -136,6 +140,26 @@ def _kind(value: Any) -> str:
     return repr(value) if value is None or value == () else type(value).__name__
 
 
+def _fitting(
+    trace: Trace, graph: RecordedGraph, precision: str, checkpoint: bool = False
+) -> dict[str, Any]:
+    """The plan of a step whose kernels, once built, can run with the work-items that they take."""
+    device = next(iter(trace.calls[0].tensors.values())).device
+    machine = vector_machine(device.info, graph.dtype)
+    found = _plan_of(trace, graph, precision, machine, checkpoint)
+    StepMemory.of(found, graph).check(device.info, checkpoint)  # before anything is built
+    while items := group_limit(found, graph.dtype, device):
+        kind, *limits = machine.split()
+        machine = " ".join([kind, str(2 ** (items.bit_length() - 1)), *limits[1:]])
+        log.info(
+            "limits: %s runs some kernel with no more than %d work-items; planning again",
+            device.info.name,
+            items,
+        )
+        found = _plan_of(trace, graph, precision, machine, checkpoint)
+    return found
+
+
 def _plan_of(
     trace: Trace,
     graph: RecordedGraph,
@@ -143,33 +167,60 @@ def _plan_of(
     machine: str = "",
     checkpoint: bool = False,
 ) -> dict[str, Any]:
-    from gradproof.runtime.compile import plan_graph
+    from gradproof.runtime.compile import CountError, plan_graph
 
     device = next(iter(trace.calls[0].tensors.values())).device
     used = [c.binding.operator for c in trace.calls]
     machine = machine or vector_machine(device.info, graph.dtype)
-    choices = tuned_choices(device.info)
-    return plan_graph(graph.data, used, precision, machine, choices, checkpoint)
+    given = graph.data, used, precision, machine, tuned_choices(device.info), checkpoint
+    try:
+        found = plan_graph(*given)
+        if scratch_exceeds(found, graph, device.info):
+            log.info(
+                "limits: what kernels keep between them exceeds the largest allocation of %s;"
+                " schedules without local memory, which keep less, take their place",
+                device.info.name,
+            )
+            given = *given[:3], _without_local(machine), *given[4:]
+            found = plan_graph(*given)
+        piece = piece_for(found, graph, device.info)
+        return plan_graph(*given, piece) if piece else found
+    except CountError as error:
+        raise ShapeError(f"{trace.calls[error.call].place}: {error}") from error
+
+
+def _without_local(machine: str) -> str:
+    """The same machine with hardly any local memory: without transforms and sums in pieces.
+
+    >>> _without_local("avx2 131072"), _without_local("gpu"), _without_local("gpu 64")
+    ('avx2 1', 'gpu 256 1', 'gpu 64 1')
+    """
+    kind, *limits = machine.split()
+    return f"gpu {(*limits, _GPU_ITEMS)[0]} 1" if kind == "gpu" else f"{kind} 1"
 
 
 # Processors, as LLVM calls them, for which it uses 32 registers of 512 bits.
 _WIDE = ("avx512", "lake", "rapids", "-v4", "znver4", "znver5")
-_LOCAL = 225_000  # elements of local memory that suffice for every schedule
+_LOCAL = 225_000  # elements of local memory that suffice for every schedule of a CPU
+_GPU_LOCAL, _GPU_ITEMS = 4608, 256  # and of a GPU, with its work-items
 _NARROW = ("skylake", "kabylake", "cometlake", "alderlake", "raptorlake", "meteorlake")
 
 
 def vector_machine(device: DeviceInfo, dtype: str = "float32") -> str:
-    """What the planner schedules for: "gpu" (and the work-items of a group where they are below
-    256), or what vectors of 16 lanes become on a CPU: "avx512" or "avx2", by the processor that the
-    compiler names in the device's version; and the elements of a work-group's local memory where
-    they are few: "avx2 131072".
+    """What the planner schedules for, and the limits of a work-group where these are few: "gpu",
+    "gpu 64" with its work-items, "gpu 64 2048" with the elements of its local memory too; or what
+    vectors of 16 lanes become on a CPU: "avx512" or "avx2", by the processor that the compiler
+    names in the device's version, "avx2 131072" with the elements of local memory.
 
     PoCL before LLVM 15 takes a Zen 4 for a Zen 3, and so uses half the registers that it has.
     """
+    local = max(1, device.local_mem // np.dtype(dtype).itemsize)
     if device.kind != "cpu":
-        items = min(device.max_work_group, device.max_work_item_sizes[0])
-        return "gpu" if items >= 256 else f"gpu {2 ** (items.bit_length() - 1)}"
+        items = min(device.max_work_group, device.max_work_item_sizes[0], _GPU_ITEMS)
+        items = 2 ** (items.bit_length() - 1)
+        if local < _GPU_LOCAL:
+            return f"gpu {items} {local}"
+        return "gpu" if items == _GPU_ITEMS else f"gpu {items}"
     name = device.version.rsplit("-gnu-", 1)[-1].lower()
     wide = any(part in name for part in _WIDE) and name not in _NARROW
-    local = device.local_mem // np.dtype(dtype).itemsize
     return ("avx512" if wide else "avx2") + (f" {local}" if local < _LOCAL else "")

@@ -9,12 +9,17 @@ from typing import Any
 import numpy as np
 
 from gradproof.runtime.device import Device, DeviceInfo
-from gradproof.runtime.errors import DeviceError
+from gradproof.runtime.errors import DeviceError, ShapeError
 from gradproof.runtime.layout import Layout
+from gradproof.runtime.limits import too_large
 from gradproof.runtime.pool import LARGE_PAGE
 from gradproof.runtime.recorded import RecordedGraph
 from gradproof.runtime.tensor import OVERHANG, Storage, Tensor, upload
 from gradproof.runtime.trace import Deferred
+
+_TEMPORARIES = "planned step: all temporaries together"
+UNIT = 1024  # elements: allocations are cut at multiples, where every place may begin
+COUNTED = 2**31 - 2**22  # elements that a planned kernel counts, see `codegen.fast.counts`
 
 
 @dataclass(frozen=True)
@@ -23,24 +28,33 @@ class StepMemory:
 
     temporaries: activations, gradients and whatever else lives only within a run; outside: all
     tensors that it is given, keeps or returns, such as parameters, averages and batches; largest:
-    one allocation; recomputed: launches that repeat another, to save memory.
+    one allocation; recomputed: launches that repeat another, to save memory; tensor, called: bytes
+    of the largest single tensor, and what it is.
     """
 
     temporaries: int
     outside: int
     largest: int
     recomputed: int
+    tensor: int = 0
+    called: str = ""
 
     @classmethod
     def of(cls, plan: Mapping[str, Any], graph: RecordedGraph) -> StepMemory:
-        """That of a plan."""
-        own = _pieces(plan, graph).values()
+        """That of a plan. Errors: ShapeError for a buffer with more elements than 32 bits count."""
+        own = [n for pieces in _pieces(plan, graph).values() for n in pieces]
         used = {b for x in plan["launches"] for b in x["buffers"]}
-        given = []
-        for b in used & graph.storages.keys() - plan["places"].keys():
+        given: dict[str, int] = {}
+        for b in sorted(used & graph.storages.keys() - plan["places"].keys()):
             x, t = plan["layouts"].get(b), graph.tensors[b]
-            given.append((t.size if x is None else layout_of(x).size) * t.dtype.itemsize)
-        return cls(sum(own), sum(given), max([0, *own, *given]), plan["repeats"])
+            elements = t.size if x is None else layout_of(x).size
+            _check_count(b, elements, graph)
+            given[b] = elements * t.dtype.itemsize
+        for b, (elements, _) in plan["elements"].items():
+            _check_count(b, elements, graph)
+        tensor, called = _largest(plan, graph, given)
+        largest = max([0, *own, *given.values()])
+        return cls(sum(own), sum(given.values()), largest, plan["repeats"], tensor, called)
 
     def check(self, device: DeviceInfo, recompute: bool) -> None:
         """Errors: DeviceError where `device` has not that much memory; says what takes less."""
@@ -48,10 +62,9 @@ class StepMemory:
         if not recompute:
             advice += "; so does checkpoint=True, which computes activations again"
         if self.largest > device.max_alloc:
-            raise DeviceError(
-                f"planned step: needs {mib(self.largest)} in one allocation, but {device.name} "
-                f"allows at most {mib(device.max_alloc)}; {advice}"
-            )
+            alone = self.tensor > device.max_alloc
+            what, size = (self.called, self.tensor) if alone else (_TEMPORARIES, self.largest)
+            raise DeviceError(f"{too_large(what, size, device)}; {advice}")
         if self.temporaries + self.outside > device.global_mem:
             raise DeviceError(
                 f"planned step: needs {mib(self.temporaries + self.outside)}, of which "
@@ -60,14 +73,70 @@ class StepMemory:
             )
 
 
+def _largest(
+    plan: Mapping[str, Any], graph: RecordedGraph, given: Mapping[str, int]
+) -> tuple[int, str]:
+    """Bytes of the largest buffer, and what it is: of those `given` from outside, and of
+    temporaries."""
+    sizes = dict(given)
+    for b, (kind, _, room) in plan["places"].items():
+        sizes[b] = room * _itemsizes(graph)[kind] + OVERHANG
+    name = max(sizes, key=lambda b: sizes[b], default="")
+    if not name:
+        return 0, ""
+    if name.startswith("#"):  # scratch memory: of the layer whose result comes of it
+        using = (x["writes"] for x in reversed(plan["launches"]) if name in x["buffers"])
+        owner = next((b for writes in using for b in writes if not b.startswith("#")), name)
+        return sizes[name], f"{graph.called(owner)}: what its kernels keep between them"
+    if name in plan["elements"]:
+        return sizes[name], graph.called(name, plan["elements"][name][0])
+    return sizes[name], graph.called(name, sizes[name] // graph.tensors[name].dtype.itemsize)
+
+
+def _check_count(b: str, elements: int, graph: RecordedGraph) -> None:
+    if elements > COUNTED:
+        raise ShapeError(
+            f"{graph.called(b)} takes {elements} elements of memory; "
+            f"the kernels of a planned step count up to {COUNTED}"
+        )
+
+
+def piece_for(plan: Mapping[str, Any], graph: RecordedGraph, device: DeviceInfo) -> int:
+    """Elements of one allocation of temporaries where all of them exceed what the device gives at
+    once; 0 where they do not, or where one alone does."""
+    most = (device.max_alloc - OVERHANG) // max(_itemsizes(graph).values()) // UNIT * UNIT
+    pieces = [n for found in _pieces(plan, graph).values() for n in found]
+    largest = max((room for _, _, room in plan["places"].values()), default=0)
+    return most if max(pieces, default=0) > device.max_alloc and largest <= most else 0
+
+
+def scratch_exceeds(plan: Mapping[str, Any], graph: RecordedGraph, device: DeviceInfo) -> bool:
+    """Whether what kernels keep between them, as transformed weights, exceeds one allocation."""
+    sizes = _itemsizes(graph)
+    rooms = ((b, room * sizes[kind] + OVERHANG) for b, (kind, _, room) in plan["places"].items())
+    return any(nbytes > device.max_alloc for b, nbytes in rooms if b.startswith("#"))
+
+
 def _itemsizes(graph: RecordedGraph) -> dict[str, int]:
     return {"real": np.dtype(graph.dtype).itemsize, "int": 4}
 
 
-def _pieces(plan: Mapping[str, Any], graph: RecordedGraph) -> dict[str, int]:
-    """Bytes of the memory for each kind of element."""
+def piece_sizes(plan: Mapping[str, Any]) -> dict[str, list[int]]:
+    """Elements of the allocations for each kind of element: one, or several of one size."""
+    piece = plan["piece"]
+    return {
+        kind: [min(piece, n - k) for k in range(0, n, piece)] if piece else [n]
+        for kind, n in plan["sizes"].items()
+    }
+
+
+def _pieces(plan: Mapping[str, Any], graph: RecordedGraph) -> dict[str, list[int]]:
+    """The same in bytes."""
     itemsizes = _itemsizes(graph)
-    return {kind: n * itemsizes[kind] + OVERHANG for kind, n in plan["sizes"].items()}
+    return {
+        kind: [n * itemsizes[kind] + OVERHANG for n in found]
+        for kind, found in piece_sizes(plan).items()
+    }
 
 
 def mib(nbytes: int) -> str:
@@ -90,7 +159,11 @@ class PlannedMemory:
         self._itemsizes, pieces = _itemsizes(graph), _pieces(plan, graph)
         self._apart, self._pool = device.info.kind == "simulator", device.pool
         self._elements, self._alone = plan["elements"], dict[str, Any]()
-        self._whole = {kind: device.pool.zeros(n, "planned step") for kind, n in pieces.items()}
+        self._piece = plan["piece"]
+        self._whole = {
+            kind: [device.pool.zeros(n, "planned step") for n in found]
+            for kind, found in pieces.items()
+        }
         used = {b for x in plan["launches"] for b in x["buffers"]}
         self._outside = sorted(used & set(graph.storages) - set(self._places))
         self._bound: list[Any] = []
@@ -99,7 +172,7 @@ class PlannedMemory:
     @property
     def largest(self) -> int:
         """Bytes of the largest buffer, at least."""
-        own = [b.size for b in self._whole.values()]
+        own = [b.size for found in self._whole.values() for b in found]
         tensors = {b: self._graph.tensors[b] for b in self._outside}
         sizes = {
             b: self._layouts[b].size if b in self._layouts else t.size for b, t in tensors.items()
@@ -136,7 +209,8 @@ class PlannedMemory:
             size = self._itemsizes[kind]
             if self._apart:
                 return self._own_buffer(name, size)
-            return self._whole[kind].get_sub_region(place * size, room * size)
+            number, place = divmod(place, self._piece) if self._piece else (0, place)
+            return self._whole[kind][number].get_sub_region(place * size, room * size)
         return self._graph.storages[name].buffer
 
     def _own_buffer(self, name: str, itemsize: int) -> Any:

@@ -12,6 +12,7 @@ from gradproof.runtime.checked_step import CheckedStep
 from gradproof.runtime.compilers import start_compilers
 from gradproof.runtime.dispatch import Launch, is_recording, reference_launch
 from gradproof.runtime.errors import GradproofError, ShapeError
+from gradproof.runtime.planned_limits import check_launches, say_limits
 from gradproof.runtime.planned_memory import PlannedMemory, StepMemory, give_memory
 from gradproof.runtime.recorded import RecordedGraph
 from gradproof.runtime.tensor import Tensor
@@ -69,6 +70,8 @@ class PlannedStep:
         self._values: dict[str, float | int] = {}
         self.memory = StepMemory.of(plan, graph)
         self.memory.check(self.device.info, recompute)
+        check_launches(plan, graph, self.device.info)
+        say_limits(plan, self.memory)
         give_memory(self.outputs, self.plan, graph)
         self._memory = PlannedMemory(self.plan, graph, self.device)
         self._checked: CheckedStep | None = None

@@ -11,6 +11,7 @@ so the device runs it after them.
 
 from __future__ import annotations
 
+import errno
 import logging
 import mmap
 import operator
@@ -23,6 +24,7 @@ import pyopencl as cl
 from pyopencl.tools import ImmediateAllocator, MemoryPool, PooledBuffer
 
 from gradproof.runtime.errors import DeviceError, ShapeError
+from gradproof.runtime.limits import room
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +97,7 @@ class BufferPool:
         queue: the in-order queue that all commands of this device go through.
         exact: no rounding and no reuse, for a simulator: an access past the requested size, or a
             read of what an earlier owner left, must stay visible to it.
+        limits: bytes of the largest allocation and of the whole memory, in place of the device's.
 
     >>> from gradproof.runtime.device import open_device
     >>> device = open_device("cpu")
@@ -110,7 +113,14 @@ class BufferPool:
     0
     """
 
-    def __init__(self, context: cl.Context, queue: cl.CommandQueue, *, exact: bool = False) -> None:
+    def __init__(
+        self,
+        context: cl.Context,
+        queue: cl.CommandQueue,
+        *,
+        exact: bool = False,
+        limits: tuple[int, int] | None = None,
+    ) -> None:
         if queue.properties & cl.command_queue_properties.OUT_OF_ORDER_EXEC_MODE_ENABLE:
             raise DeviceError(
                 "buffer pool: the queue runs out of order, expected an in-order queue "
@@ -120,8 +130,8 @@ class BufferPool:
         self.queue = queue
         device = context.devices[0]
         self._device_name = device.name.strip()
-        self._global_mem = device.global_mem_size
-        self.max_alloc = device.max_mem_alloc_size
+        own = device.max_mem_alloc_size, device.global_mem_size
+        self.max_alloc, self._global_mem = limits or own
         self.flags = _flags(device)
         self._pool = MemoryPool(ImmediateAllocator(queue, self.flags), _LEADING_BITS)
         self._exact = exact
@@ -189,8 +199,8 @@ class BufferPool:
             raise ShapeError(f"{label}: {size} bytes asked for, expected at least 1")
         if size > self.max_alloc:
             raise DeviceError(
-                f"{label}: needs {_mib(size)} in one allocation, but {self._device_name} allows "
-                f"at most {_mib(self.max_alloc)}"
+                f"{label}: needs {room(size)} in one allocation, but {self._device_name} allows "
+                f"at most {room(self.max_alloc)}"
             )
         return size
 
@@ -210,18 +220,24 @@ class BufferPool:
 
     def _retried(self, take: Callable[[int], B], size: int, label: str) -> B:
         try:
-            return take(size)
+            return self._within(take, size)
         except (cl.Error, OSError) as error:
             log.debug("%s: %s; trimming the pool and trying again", label, error)
         try:
             self.trim()
-            return take(size)
+            return self._within(take, size)
         except (cl.Error, OSError) as error:
             raise DeviceError(
-                f"{label}: {self._device_name} has no room for {_mib(size)} more: "
-                f"{_mib(self.bytes_in_use)} in use by this process, "
-                f"{_mib(self._global_mem)} on the device ({error})"
+                f"{label}: {self._device_name} has no room for {room(size)} more: "
+                f"{room(self.bytes_in_use)} in use by this process, "
+                f"{room(self._global_mem)} on the device ({error})"
             ) from error
+
+    def _within(self, take: Callable[[int], B], size: int) -> B:
+        """Errors: OSError where this process would hold more than there is."""
+        if self.bytes_held + size > self._global_mem:
+            raise OSError(errno.ENOMEM, "more than the device's memory")
+        return take(size)
 
     def _take(self, size: int) -> PooledBuffer | ExactBuffer:
         if self._exact or self._pool.alloc_size(self._pool.bin_number(size)) > self.max_alloc:
@@ -237,7 +253,3 @@ def _flags(device: cl.Device) -> int:
     """
     at_once = cl.mem_flags.ALLOC_HOST_PTR if device.type & cl.device_type.CPU else 0
     return int(cl.mem_flags.READ_WRITE | at_once)
-
-
-def _mib(nbytes: int) -> str:
-    return f"{nbytes} bytes ({nbytes / 2**20:.1f} MiB)"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
+from gradproof.runtime.anomaly import shown
 from gradproof.runtime.layout import Layout, row_major
 from gradproof.runtime.tensor import Storage, Tensor
 from gradproof.runtime.trace import Deferred, Trace
@@ -28,6 +30,7 @@ class RecordedGraph:
     """
 
     def __init__(self, trace: Trace, kept: set[int], stay: Collection[int] | None = None) -> None:
+        self.calls = trace.calls
         self.storages: dict[str, Storage] = {}
         self.tensors: dict[str, Tensor] = {}
         self._names: dict[int, str] = {}
@@ -73,6 +76,19 @@ class RecordedGraph:
     def name(self, t: Tensor) -> str:
         """The buffer of a tensor."""
         return self._names[id(t.storage)]
+
+    def called(self, buffer: str, elements: int = 0) -> str:
+        """A buffer of a plan as its users call it: the layer, and which of its tensors; elements:
+        of its memory, in a layout that may be larger than the tensor."""
+        plain = re.split("[~^]", buffer)[0]
+        for written in (True, False):  # what computes it, or else the first that reads it
+            for call in self.calls:
+                for name, t in call.tensors.items():
+                    if (name == call.spec.target) >= written and self.name(t) == plain:
+                        what = f"{shown(call.binding, name)} of shape {t.shape}"
+                        more = f", which lies in {elements} elements," if elements > t.size else ""
+                        return f"{call.place}: {what}{more}"
+        return "planned step: what kernels keep between them"
 
 
 def _buffer(t: Tensor, kept: set[int], stay: Collection[int] | None) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from gradproof.runtime.device import Device
@@ -78,7 +79,11 @@ class Repeated:
         return max(plans, key=lambda m: m.temporaries, default=None)
 
     def _first(self, arrays: tuple[NDArray[Any], ...]) -> _Recording:
-        inputs = tuple(tensor(a, device=self._device) for a in arrays)
+        half = np.dtype(np.float16)  # which is otherwise taken for float32
+        kinds = (half if a.dtype == half else None for a in arrays)
+        inputs = tuple(
+            tensor(a, kind, device=self._device) for a, kind in zip(arrays, kinds, strict=True)
+        )
         if self.planned:
             step = plan(
                 self.function, *inputs, precision=self.precision, checkpoint=self.checkpoint

@@ -222,7 +222,7 @@ class RunFolder:
         state, run = self.load_state(best), self.config
         try:
             model = build_model(run.config.model.name, run.image_shape, len(run.classes))
-            model.to(run.config.train.dtype).load_state_dict(state)
+            model.to(run.config.train.parameters).load_state_dict(state)
         except (DataError, ShapeError) as error:
             raise RunError(f"{self._weights(best)}: does not fit {CONFIG}: {error}") from error
         return model

@@ -7,6 +7,7 @@ summation.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,15 +16,20 @@ from functools import lru_cache
 from itertools import product
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from gradproof.runtime.binding import LARGEST, Binding
 from gradproof.runtime.errors import GradproofError
+from gradproof.runtime.limits import room
 from gradproof.runtime.manifest import KernelSpec, TiledSpec
 from gradproof.runtime.sizes import size_expression
 
 if TYPE_CHECKING:
     from gradproof.runtime.device import Device
 
-REALS = {"float32": "float", "float64": "double"}
+log = logging.getLogger(__name__)
+
+REALS = {"float16": "float", "float32": "float", "float64": "double"}  # in which they compute
 POLICIES = ("auto", "reference", "phases", "tiled")
 SMALL = 2_000  # multiplications per image below which packing costs more than it saves
 REGISTERS = 6  # vectors in a register tile; with more, compilers spill the tile to memory
@@ -76,8 +82,8 @@ def schedule(policy: str, choice: Choice | None = None) -> Iterator[None]:
 
 
 def plan_tiles(binding: Binding, spec: KernelSpec, dtype: str, device: Device) -> Plan | None:
-    """The plan of the tiled form, or None where the reference form runs."""
-    if spec.tiled is None or _policy in ("reference", "phases"):
+    """The plan of the tiled form, or None where the reference form runs: always in float16."""
+    if spec.tiled is None or _policy in ("reference", "phases") or dtype == "float16":
         return None
     return _plan(binding, spec.tiled, dtype, device, _policy == "tiled", _choice)
 
@@ -113,6 +119,12 @@ def _plan(
     sizes["LANES"] = lanes
     shapes = [[size_expression(n)(sizes) for n in shape] for shape in spec.tensors.values()]
     if any(math.prod(shape) > LARGEST for shape in shapes):
+        return None
+    largest = max(map(math.prod, shapes)) * np.dtype(dtype).itemsize
+    if largest > device.info.max_alloc:
+        log.info("%s: it would pack an operand into %s, but %s allows at most %s in one allocation;"
+                 " the reference kernel runs instead", spec.kernel, room(largest),
+                 device.info.name, room(device.info.max_alloc))  # fmt: skip
         return None
     tiles = _chosen(choice, extents) if choice else _tiles(extents, fixed)
     blocks = [n // tiles[i] for i, n in extents.items()]
@@ -174,4 +186,13 @@ def constants(dtype: str) -> tuple[str, ...]:
     >>> constants("float32")
     ('-cl-single-precision-constant',)
     """
-    return ("-cl-single-precision-constant",) if dtype == "float32" else ()
+    return () if dtype == "float64" else ("-cl-single-precision-constant",)
+
+
+def scalar_type(dtype: str) -> type[np.generic]:
+    """The type of scalars beside tensors of a type: that in which kernels compute.
+
+    >>> scalar_type("float16")
+    <class 'numpy.float32'>
+    """
+    return np.float64 if dtype == "float64" else np.float32

@@ -37,6 +37,10 @@ class TrainingStep:
     memory of a part; the loss is the mean over the whole batch, and batch norm sees the parts.
     checkpoint: activations are computed again in the backward pass, which takes less memory and
     more time and gives the same bits; it needs a planned step, see `gradproof.plan`.
+    storage: "float16" stores images, activations and their gradients in half of the memory, while
+    parameters of float32 stay so, their gradients and updates too; the step is recorded then, not
+    planned. None: as the parameters.
+    Errors: ArgumentError for another storage, or with parameters that are not float32.
 
     >>> import numpy as np, gradproof as gp
     >>> model = gp.nn.Linear(2, 2)
@@ -59,12 +63,20 @@ class TrainingStep:
         clip_grad_norm: float | None = None,
         accumulate: int = 1,
         checkpoint: bool = False,
+        storage: str | None = None,
     ) -> None:
         self.model, self.optimizer, self.loss = model, optimizer, loss
         self.clip_grad_norm = clip_grad_norm
         self.accumulate = integer("TrainingStep", "accumulate", accumulate)
         first = optimizer.params[0]
         self._dtype = first.dtype
+        if storage is not None:
+            if storage != "float16" or first.dtype != np.float32:
+                raise ArgumentError(
+                    f"TrainingStep: storage={storage!r} of a model in {first.dtype}, expected"
+                    " 'float16' of one in float32, or None"
+                )
+            self._dtype, planned = np.dtype(np.float16), False
         if checkpoint and not (planned and first.device.info.kind != "simulator"):
             raise ArgumentError(
                 "TrainingStep: checkpoint=True needs a planned step, and this one is not planned; "

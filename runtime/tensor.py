@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradproof.runtime.device import Device, current_device
-from gradproof.runtime.errors import DTypeError, GradproofError, ShapeError
+from gradproof.runtime.errors import DeviceError, DTypeError, GradproofError, ShapeError
 from gradproof.runtime.labels import Extremes, Limits, Use, int32_extremes
 from gradproof.runtime.layout import Layout, addresses, laid_out, row_major
+from gradproof.runtime.limits import too_large
 from gradproof.runtime.meta import is_meta
 from gradproof.runtime.tensor_methods import TensorMethods
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from gradproof.runtime.autograd import Node
 
 OVERHANG = 64  # bytes behind the last element that a vector may read
-DTYPES = ("float32", "float64", "int32")
+DTYPES = ("float32", "float64", "float16", "int32")  # float16: in memory only
 Accepted = tuple[NDArray[Any], Extremes | None]  # an array, and what is known of its integers
 
 
@@ -100,7 +101,8 @@ class NoMemory(Storage):
 class Tensor(TensorMethods):
     """An array on an OpenCL device. Made by `gp.tensor`, by layers and by `Tensor.empty`.
 
-    shape: tuple of ints; dtype: float32, float64 or int32. Arithmetic is the operators' alone.
+    shape: tuple of ints; dtype: float32, float64, int32, or float16, in which elements are stored
+    and not computed. Arithmetic is the operators' alone.
 
     >>> import gradproof as gp
     >>> t = gp.tensor([[1.0, 2.0], [3.0, 4.0]])
@@ -130,10 +132,12 @@ class Tensor(TensorMethods):
     ) -> Tensor:
         """A tensor whose elements are not set. shape: ints; dtype: one of DTYPES.
 
-        Errors: DeviceError where the device has not that much memory, naming `label`.
+        Errors: DeviceError where the device has not that much memory, or no float64, naming
+        `label`.
         """
         device = device or current_device()
         kind = np.dtype(dtype)
+        check_real(kind, device, label)
         if is_meta():
             return Tensor(NoMemory(device), shape, kind)
         buffer = device.pool.allocate(max(1, math.prod(shape)) * kind.itemsize, label)
@@ -288,19 +292,29 @@ class Tensor(TensorMethods):
 class Parameter(Tensor):
     """A tensor that a module owns and an optimizer updates; `requires_grad` is True."""
 
-    def __init__(self, data: Tensor | np.ndarray[Any, Any] | Sequence[Any]) -> None:
-        source = data if isinstance(data, Tensor) else tensor(data)
+    def __init__(
+        self, data: Tensor | np.ndarray[Any, Any] | Sequence[Any], *, label: str = "tensor"
+    ) -> None:
+        """label: what errors call it, such as "Linear: weight"."""
+        source = data if isinstance(data, Tensor) else tensor(data, label=label)
         super().__init__(source.storage, source.shape, source.dtype, requires_grad=True)
 
 
 def tensor(
-    data: Any, dtype: Any = None, *, requires_grad: bool = False, device: Device | None = None
+    data: Any,
+    dtype: Any = None,
+    *,
+    requires_grad: bool = False,
+    device: Device | None = None,
+    label: str = "tensor",
 ) -> Tensor:
     """A tensor from a NumPy array, a list or a number, on the current device.
 
-    dtype: float32, float64 or int32; by default float64 arrays stay so, other reals become float32
-    and integers int32. Errors: DTypeError for other dtypes and for integers beyond 32 bits;
-    ShapeError for ragged lists; GradproofError for an integer tensor that requires a gradient.
+    dtype: float32, float64, float16 or int32; by default float64 arrays stay so, other reals become
+    float32 and integers int32. label: what errors call it.
+    Errors: DTypeError for other dtypes and for integers beyond 32 bits; ShapeError for ragged
+    lists; GradproofError for an integer tensor that requires a gradient;
+    DeviceError where the device has no float64, or no room for so large a tensor.
 
     >>> tensor([1, 2, 3]).dtype
     dtype('int32')
@@ -308,36 +322,56 @@ def tensor(
     try:
         array = np.asarray(data)
     except ValueError as error:
-        raise ShapeError(f"tensor: {error}") from None
+        raise ShapeError(f"{label}: {error}") from None
     if dtype is None:
         double = isinstance(data, np.ndarray | np.generic) and array.dtype == np.float64
         dtype = "int32" if array.dtype.kind in "iub" else "float64" if double else "float32"
     kind = np.dtype(dtype)
     if kind.name not in DTYPES or array.dtype.kind not in "iubf":
-        raise DTypeError(f"tensor: dtype {array.dtype} to {kind}; expected one of {DTYPES}")
+        raise DTypeError(f"{label}: dtype {array.dtype} to {kind}; expected one of {DTYPES}")
     if kind.kind == "i" and array.dtype.kind == "f":
-        raise DTypeError(f"tensor: {array.dtype} values would lose their fractions as {kind}")
-    extremes = int32_extremes("tensor", array) if kind.kind == "i" else None
+        raise DTypeError(f"{label}: {array.dtype} values would lose their fractions as {kind}")
+    extremes = int32_extremes(label, array) if kind.kind == "i" else None
     if requires_grad and kind.kind == "i":
-        raise GradproofError("tensor: an integer tensor has no gradient")
+        raise GradproofError(f"{label}: an integer tensor has no gradient")
     device = device or current_device()
-    out = Tensor(_stored(array, kind, device), array.shape, kind)
+    check_real(kind, device, label)
+    out = Tensor(_stored(array, kind, device, label), array.shape, kind)
     out.requires_grad = requires_grad
     out.storage.extremes = extremes
     return out
 
 
-def _stored(array: np.ndarray[Any, Any], kind: np.dtype[Any], device: Device) -> Storage:
+def check_real(kind: np.dtype[Any], device: Device, label: str) -> None:
+    """Errors: DeviceError for float64 on a device that has none."""
+    if kind == np.float64 and not device.info.fp64:
+        raise DeviceError(
+            f"{label}: float64, but {device.info.name} has no double precision (cl_khr_fp64); "
+            "expected float32, as gp.tensor(data, 'float32') gives"
+        )
+
+
+def _stored(
+    array: np.ndarray[Any, Any], kind: np.dtype[Any], device: Device, label: str
+) -> Storage:
     if is_meta():
         return NoMemory(device)
-    return Storage(upload(np.ascontiguousarray(array, kind), device), device)
+    label = f"{label} of shape {array.shape}"
+    check_room(label, array.size * kind.itemsize, device)  # before it is converted
+    return Storage(upload(np.ascontiguousarray(array, kind), device, label), device)
 
 
-def upload(host: np.ndarray[Any, Any], device: Device) -> Any:
+def check_room(label: str, nbytes: int, device: Device) -> None:
+    """Errors: DeviceError for more bytes than one allocation of the device may have."""
+    if nbytes > device.info.max_alloc:
+        raise too_large(f"{label}:", nbytes, device.info)
+
+
+def upload(host: np.ndarray[Any, Any], device: Device, label: str = "tensor") -> Any:
     """A new buffer that holds a contiguous host array."""
     import pyopencl as cl
 
-    buffer: Any = device.pool.allocate(max(host.nbytes, 1), "tensor")
+    buffer: Any = device.pool.allocate(max(host.nbytes, 1), label)
     if host.nbytes:
         cl.enqueue_copy(device.queue, buffer, host, is_blocking=True)
     return buffer

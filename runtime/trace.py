@@ -130,6 +130,11 @@ class Trace:
             _ = t.storage.buffer
 
     def _check_common(self, dtype: str, device: Device, label: str) -> None:
+        if dtype == "float16":
+            raise DTypeError(
+                f"{label}: operands are float16, expected float32 or float64 where a step is"
+                " planned or exported; float16 runs as it is called"
+            )
         self.dtype, self.device = self.dtype or dtype, self.device or device
         if dtype != self.dtype:
             raise DTypeError(

@@ -82,6 +82,7 @@ class Trainer:
         accumulate: int = 1,
         precision: str = "fast",
         checkpoint: bool = False,
+        storage: str | None = None,
         detect_anomaly: bool = False,
         early_stopping: int | None = None,
         on_batch: Callable[[BatchResult], None] | None = None,
@@ -116,6 +117,7 @@ class Trainer:
             clip_grad_norm=clip_grad_norm,
             accumulate=accumulate,
             checkpoint=checkpoint,
+            storage=storage,
         )
         self._inference = Inference(model, self._check_stop)
         self._training: TrainingStep | None = None

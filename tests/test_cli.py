@@ -26,7 +26,7 @@ from gradproof.cli import main, training
 from gradproof.cli.devices import _choice
 from gradproof.cli.screen import TrainingProgress
 from gradproof.cli.train import DType
-from gradproof.runtime.arguments import FLOATS
+from gradproof.runtime.arguments import STORED
 from gradproof.runtime.checkpoint import read_checkpoint
 from gradproof.runtime.device import DEVICE_VARIABLE, choose, list_devices
 from gradproof.runtime.folders import locked
@@ -114,7 +114,7 @@ def test_an_unknown_command_is_a_usage_error() -> None:
 
 
 def test_the_choices_are_the_element_types() -> None:
-    assert [dtype.value for dtype in DType] == [dtype.name for dtype in FLOATS]
+    assert [dtype.value for dtype in DType] == [dtype.name for dtype in STORED]
 
 
 def test_an_unknown_model_is_an_error_that_lists_them() -> None:

@@ -112,3 +112,10 @@ def test_the_training_page_trains(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     last = done.stdout.splitlines()[-1].split()
     assert last[0] == "3" and float(last[1]) > 0.8
+
+
+def test_the_example_of_the_devices_page_runs() -> None:
+    text = (ROOT / "docs" / "devices.md").read_text("utf-8")
+    examples = doctest.DocTestParser().get_doctest(text, {}, "devices.md", None, 0)
+    assert examples.examples
+    assert doctest.DocTestRunner().run(examples).failed == 0

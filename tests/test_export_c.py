@@ -217,6 +217,19 @@ def test_kernels_planned_for_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert "get_local_id" in (tmp_path / "kernels.cl").read_text("utf-8")
 
 
+def test_temporaries_in_several_allocations(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where all together exceed the device's largest allocation."""
+
+    def least(found: Any, *_: Any) -> int:
+        return -(-max(room for _, _, room in found["places"].values()) // 1024) * 1024
+
+    monkeypatch.setattr("gradproof.runtime.plan.piece_for", least)
+    check_export(model("demo", (1, 8, 8)), (1, 8, 8), 3, tmp_path)
+    assert (tmp_path / "plan.h").read_text("utf-8").count("temporaries (real)") > 1
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "shape", "batch"),

@@ -19,6 +19,7 @@ import pytest
 import gradproof as gp
 from benchmarks import gpu_offline
 from gradproof.codegen.fast import gpu_vector
+from gradproof.codegen.fast.fitting import local_elements
 from gradproof.codegen.fast.gpu_contraction import (
     gpu_contraction_kernels,
     gpu_contraction_layouts,
@@ -131,6 +132,15 @@ def test_large_tiles_are_exact() -> None:
     products({"Z": equations("product", I=130, K=20, J=140)["Z"]}, force=LARGE)
 
 
+@pytest.mark.parametrize(("items", "local"), [(1, 256), (2, 400), (4, 300), (64, 600)])
+def test_small_groups_with_little_local_memory_are_exact(items: int, local: int) -> None:
+    found = {**conv(S=2), "Z": equations("product", I=19, K=33, J=21)["Z"]}
+    for k in products(found, items=items, local=local):
+        assert k.local <= items
+        assert local_elements(k.text) <= local
+    assert gpu_contraction_kernels("k", found["Z"].nests, plain(found["Z"]), local=255) is None
+
+
 def test_tiles_with_fewer_elements_than_work_items() -> None:
     kernels = products({"z": conv(CG=3, OG=10)["z"]}, force=Tile(4, 64, 4, 4, 8))
     assert "if (item_ < 128)" in kernels[0].text
@@ -141,7 +151,9 @@ def test_long_sums_are_cut_in_pieces() -> None:
     first, second = products(found, items=64)
     assert "pieces" in first.note
     assert first.scratch == second.scratch
-    assert first.scratch[0][1] == tile_for(Product(1, 16, 32, 1000), 64).pieces * 16 * 32
+    tile = tile_for(Product(1, 16, 32, 1000), 64)
+    assert tile is not None
+    assert first.scratch[0][1] == tile.pieces * 16 * 32
 
 
 def test_an_epilogue_reads_the_target_and_may_replace_it() -> None:
@@ -175,6 +187,7 @@ def test_tiles_fit_every_desktop_gpu() -> None:
         for terms in (9, 300, 30000):
             for items in (64, 128, 256):
                 t = tile_for(Product(1, rows, 500, terms), items)
+                assert t is not None
                 assert t.items == items
                 assert 2 * t.depth * (t.rows + t.columns + 8) * 4 <= 32768
 

@@ -143,7 +143,7 @@ ERRORS: list[tuple[Callable[[], Any], type[GradproofError], str]] = [
     (
         lambda: S.ints + S.ints,
         DTypeError,
-        "add: input has dtype int32, expected float32 or float64",
+        "add: input has dtype int32, expected float32, float64 or float16",
     ),
     (lambda: S.ints * 2, DTypeError, "mul: input has dtype int32"),
     (lambda: S.x + "a", DTypeError, "add: other is str, expected a Tensor .* or a number"),

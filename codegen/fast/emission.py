@@ -51,6 +51,7 @@ class Program:
     what: str = ""  # the equations that the next kernels compute
     works: dict[str, tuple[Work, list[str]]] = field(default_factory=dict)  # sums of products
     stale: dict[str, str] = field(default_factory=dict)  # choices that are none here, and why
+    replaced: dict[str, None] = field(default_factory=dict)  # schedules that do not fit the device
 
     made: dict[Hashable, Any] = field(default_factory=dict)  # what was scheduled before
 

@@ -12,6 +12,7 @@ from gradproof.codegen.fast.affine import Affine
 from gradproof.codegen.fast.choices import Work
 from gradproof.codegen.fast.copies import tiled_copy
 from gradproof.codegen.fast.emission import BASE, Launch, Program, canonical_names, on_copies
+from gradproof.codegen.fast.fitting import replacement
 from gradproof.codegen.fast.fusion_windows import apart
 from gradproof.codegen.fast.kernel import FastKernel
 from gradproof.codegen.fast.layout import Layout
@@ -30,7 +31,8 @@ class Emitter:
     """Adds the launches of a step's tasks to `program`.
 
     choices: what a tuner found, by `key` of the work; home: the layout of every buffer; whole:
-    those of integers."""
+    those of integers; free: the schedules of the same machine without its limits, where it has any:
+    what they would take is only said."""
 
     schedules: Schedules
     choices: Mapping[str, str]
@@ -39,6 +41,7 @@ class Emitter:
     step: Step
     home: Mapping[str, Layout]
     whole: frozenset[str]
+    free: Schedules | None = None
 
     def emit(self, t: Task, asked: Mapping[str, Layout] | None) -> None:
         """The launches of a task. asked: the layouts that a sum of products asks for."""
@@ -127,7 +130,9 @@ class Emitter:
 
         def make() -> tuple[str, Kernels | None]:
             key = self.key(work)
-            return key, self._chosen(work, key)
+            kernels = self._chosen(work, key)
+            self._say(kernels, lambda free: free.contraction(BASE, main, local, also, t.store))
+            return key, kernels
 
         given = "sum", main, tuple(sorted(local.items())), also, t.store
         key, found = program.once(given, make)
@@ -146,14 +151,28 @@ class Emitter:
                 self.program.stale[key] = str(error)
         return self.schedules.contraction(BASE, w.nests, w.layouts, w.also, w.store)
 
+    def _say(
+        self, found: Kernels | None, other: Callable[[Schedules], Kernels | None]
+    ) -> Kernels | None:
+        """Note where the limits of the machine have decided; returns `found`."""
+        if self.free is not None:
+            limits, wanted = self.schedules.limits, other(self.free)
+            if text := replacement(self.program.what, wanted, found, limits):
+                self.program.replaced.setdefault(text)
+        return found
+
     def _vector(self, t: Task) -> None:
         nests, back = canonical_names((*t.nests, *t.also))
         local = {name: self.home[b] for name, b in back.items() if b in self.home}
         ints = frozenset(name for name, b in back.items() if b in self.whole)
         given = nests, tuple(sorted(local.items())), ints
         if t.kind == "moments":
-            pair = partial(self.schedules.moments, BASE, nests[0], nests[1], local)
-            both = self.program.once(("moments", *given), pair)
+
+            def pair(x: Schedules) -> Kernels | None:
+                return x.moments(BASE, nests[0], nests[1], local)
+
+            make = partial(self._made, pair)
+            both = self.program.once(("moments", *given), make)
             if both is None:
                 for n in (*t.nests, *t.also):
                     self._vector(Task("vector", t.call, n.out.tensor, (n,)))
@@ -168,8 +187,13 @@ class Emitter:
             else [(n,) for n in nests]
         )
         for group in groups:
-            make = partial(self.schedules.vector, BASE, group, local, ints)
-            self.program.add(self.program.once(("vector", group, *given), make), back)
+            kernels = partial(_vector_kernels, group, local, ints)
+            made = self.program.once(("vector", group, *given), partial(self._made, kernels))
+            assert made is not None, "the general schedule takes any nest"
+            self.program.add(made, back)
+
+    def _made(self, make: Callable[[Schedules], Kernels | None]) -> Kernels | None:
+        return self._say(make(self.schedules), make)
 
     def _opaque(self, t: Task) -> None:
         """The reference kernel, on row-major copies."""
@@ -219,3 +243,12 @@ class Emitter:
         kernels = (tiled,) if tiled else self.schedules.vector(BASE, (nest,), layouts, ints)
         self.program.add(kernels, {"t0": target, "t1": source})
         self.program.what = what
+
+
+def _vector_kernels(
+    nests: tuple[Nest, ...],
+    layouts: Mapping[str, Layout],
+    whole: frozenset[str],
+    schedules: Schedules,
+) -> Kernels | None:
+    return schedules.vector(BASE, nests, layouts, whole)

@@ -18,7 +18,7 @@ import sympy as sp
 from gradproof.codegen.fast.contraction_layouts import border, products
 from gradproof.codegen.fast.gpu_matrix import Matrix, digits, matrix
 from gradproof.codegen.fast.gpu_operand import Bringing
-from gradproof.codegen.fast.gpu_tiles import ITEMS, QUAD, Tile, tile_for
+from gradproof.codegen.fast.gpu_tiles import ITEMS, LOCAL, QUAD, Tile, tile_for
 from gradproof.codegen.fast.gpu_vector import gpu_vector_kernels
 from gradproof.codegen.fast.kernel import FastKernel
 from gradproof.codegen.fast.layout import Layout
@@ -57,12 +57,14 @@ def gpu_contraction_kernels(
     store: bool = True,
     items: int = ITEMS,
     force: Tile | None = None,
+    local: int = LOCAL,
 ) -> Kernels | None:
     """The phases of one sum of products, a kernel for each, and one more where sums are in pieces;
-    None where no phase is a matrix product of some rows and columns.
+    None where no phase is a matrix product of some rows and columns, or no tile fits.
 
     epilogue: elementwise nests over the target, in order, each stored to its own target; store:
-    whether the target itself is written; items: work-items that a group may have; force: a tile.
+    whether the target itself is written; items, local: work-items that a group may have, and
+    elements of its local memory; force: a tile.
 
     >>> from gradproof.derive.ops.linear import linear
     >>> from gradproof.codegen.fast.specialise import specialise
@@ -80,9 +82,12 @@ def gpu_contraction_kernels(
     found: list[FastKernel] = []
     for k, (n, p) in enumerate(zip(nests, made, strict=True)):
         if p is None:
-            found += gpu_vector_kernels(f"{name}{k}", (n, *epilogue), layouts, items=items)
+            named = f"{name}{k}"
+            found += gpu_vector_kernels(named, (n, *epilogue), layouts, items=items, local=local)
             continue
-        tile = force or tile_for(p.matrix.extents, items)
+        tile = force or tile_for(p.matrix.extents, items, local)
+        if tile is None:
+            return None
         found += p.kernels(tile, store or not epilogue)
     return tuple(found)
 

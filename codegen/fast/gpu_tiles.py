@@ -8,12 +8,13 @@ and global memory, and whether there are enough work-groups to keep the device b
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 ITEMS = 256  # work-items of a group, which every desktop GPU allows
 QUAD = 4  # rows of a work-item come in fours: one load from local memory
 SIDES = (16, 256)  # the least and the largest side of a tile
-LOCAL = 36864  # bytes of local memory in double precision (float needs half)
+LOCAL = 4608  # elements of local memory: 18 KiB in float, which every desktop GPU has
+SMALL = 4  # work-items that have tiles of such sides
 BUSY = 128  # work-groups that keep a large device busy
 SHORTEST = 128  # terms of a piece of a sum
 PIECES = 64  # at most
@@ -64,8 +65,9 @@ class Product:
         return self.batches * -(-self.rows // t.rows) * -(-self.columns // t.columns)
 
 
-def tile_for(p: Product, items: int = ITEMS) -> Tile:
-    """The cheapest tile by the model.
+def tile_for(p: Product, items: int = ITEMS, local: int = LOCAL) -> Tile | None:
+    """The cheapest tile by the model, in groups of at most `items` work-items and `local` elements
+    of local memory; of fewer work-items where none fits, and None where there is none at all.
 
     >>> str(tile_for(Product(1, 256, 4096, 2304)))
     '128x128x8 by 8x8, 4 pieces'
@@ -73,26 +75,35 @@ def tile_for(p: Product, items: int = ITEMS) -> Tile:
     '16x256x8 by 4x4'
     >>> str(tile_for(Product(1, 64, 576, 32768)))
     '64x64x16 by 4x4, 29 pieces'
+    >>> str(tile_for(Product(1, 256, 4096, 2304), 256, 1024))
+    '16x32x8 by 4x4'
     """
-    return min(_tiles(p, items), key=lambda t: (_cost(p, t), -t.rows * t.columns, str(t)))
+    while items:
+        sides = (SIDES[0] if items >= SMALL else QUAD, SIDES[1])
+        found = list(_tiles(p, items, local, sides))
+        if found:
+            return min(found, key=lambda t: (_cost(p, t), -t.rows * t.columns, str(t)))
+        items //= 2
+    return None
 
 
-def _tiles(p: Product, items: int) -> Iterator[Tile]:
+def _tiles(p: Product, items: int, most: int, sides: tuple[int, int]) -> Iterator[Tile]:
     down = 1
     while down <= items:
         for tall in (4, 8):
             for wide in (4, 8):
                 t = Tile(down, items // down, tall, wide, 8)
-                if SIDES[0] <= t.rows <= SIDES[1] and SIDES[0] <= t.columns <= SIDES[1]:
+                if all(sides[0] <= n <= sides[1] for n in (t.rows, t.columns)):
                     deep = p.terms >= 32 and t.rows + t.columns <= 128
-                    t = Tile(down, items // down, tall, wide, 16 if deep else 8)
-                    if _local(t) <= LOCAL:
+                    t = Tile(down, items // down, tall, wide, 16)
+                    t = t if deep and _local(t) <= most else replace(t, depth=8)
+                    if _local(t) <= most:
                         yield Tile(t.down, t.across, tall, wide, t.depth, _pieces(p, t))
         down *= 2
 
 
 def _local(t: Tile) -> int:
-    return 2 * t.depth * (t.rows + t.columns + 2 * QUAD) * 8
+    return 2 * t.depth * (t.rows + t.columns + 2 * QUAD)
 
 
 def _pieces(p: Product, t: Tile) -> int:

@@ -20,7 +20,7 @@ from gradproof.codegen.fast.gpu_reduction import (
     Pieces,
     Tree,
 )
-from gradproof.codegen.fast.gpu_tiles import BUSY, ITEMS
+from gradproof.codegen.fast.gpu_tiles import BUSY, ITEMS, LOCAL
 from gradproof.codegen.fast.kernel import FastKernel
 from gradproof.codegen.fast.layout import Layout
 from gradproof.codegen.fast.moments import are_moments
@@ -41,9 +41,11 @@ def gpu_vector_kernel(
     layouts: Mapping[str, Layout],
     whole: frozenset[str] = frozenset(),
     items: int = ITEMS,
+    local: int = LOCAL,
 ) -> FastKernel:
     """One kernel for nests with equal loops. A nest may read the element that an earlier one
-    computes; `whole`: tensors of integers; items: work-items that a group may have.
+    computes; `whole`: tensors of integers; items, local: work-items that a group may have, and
+    elements of its local memory. Where a tree of sums does not fit, sums run inside a work-item.
 
     Errors: those of `vector_kernel`.
 
@@ -56,8 +58,9 @@ def gpu_vector_kernel(
     (4, 256)
     """
     group, s = _on(name, nests, layouts)
-    made = (Elements if _short(s) else Tree)(name, group, s, layouts, whole)
-    made.local = items
+    sharing = 0 if _short(s) else _sharing(s, items, local)
+    made = (Tree if sharing else Elements)(name, group, s, layouts, whole)
+    made.local = sharing or items
     return made.kernel()
 
 
@@ -67,23 +70,30 @@ def gpu_vector_kernels(
     layouts: Mapping[str, Layout],
     whole: frozenset[str] = frozenset(),
     items: int = ITEMS,
+    local: int = LOCAL,
 ) -> Kernels:
     """The same; two kernels where sums are cut in pieces. Errors: those of `vector_kernel`."""
     group, s = _on(name, nests, layouts)
-    pieces = 1 if _short(s) or not _sums(group) else _pieces(s)
+    sharing = _sharing(s, items, local)
+    pieces = 1 if _short(s) or not sharing or not _sums(group) else _pieces(s)
     if pieces == 1:
-        return (gpu_vector_kernel(name, nests, layouts, whole, items),)
+        return (gpu_vector_kernel(name, nests, layouts, whole, items, local),)
     arguments = (group, s, layouts, whole)
     return _in_pieces(
-        Pieces(f"{name}0", *arguments), Joined(f"{name}1", *arguments), pieces, items, name
+        Pieces(f"{name}0", *arguments), Joined(f"{name}1", *arguments), pieces, sharing, name
     )
 
 
 def gpu_moments_kernels(
-    name: str, mean: Nest, var: Nest, layouts: Mapping[str, Layout], items: int = ITEMS
+    name: str,
+    mean: Nest,
+    var: Nest,
+    layouts: Mapping[str, Layout],
+    items: int = ITEMS,
+    local: int = LOCAL,
 ) -> Kernels | None:
     """Mean and variance together, see `moments_kernel`: the mean relative to the first term, then
-    the squared deviations from it; None where the nests are nothing like that.
+    the squared deviations from it; None where the nests are nothing like that, or do not fit.
 
     >>> from gradproof.derive.ops.batch_norm import batch_norm
     >>> from gradproof.codegen.fast.specialise import specialise
@@ -100,7 +110,8 @@ def gpu_moments_kernels(
         group, s = _on(name, (mean, var), layouts)
     except ValueError:
         return None
-    if not are_moments(group):
+    items = _sharing(s, items, local)
+    if not items or not are_moments(group):
         return None
     pieces, arguments = _pieces(s), (group, s, layouts, frozenset[str]())
     if pieces == 1:
@@ -133,6 +144,14 @@ def _short(s: Strided) -> bool:
     """Whether sums run inside a work-item."""
     terms = _terms(s)
     return terms < LONG or (_elements(s) >= MANY and terms < LONGER)
+
+
+def _sharing(s: Strided, items: int, local: int) -> int:
+    """Work-items of a tree, at most `items`, whose arrays fit `local`; 0 where none do."""
+    arrays = sum(1 + (r.kind == "argmax") for r in s.reductions)
+    while items * arrays > local:
+        items //= 2
+    return items
 
 
 def _sums(group: Group) -> bool:

@@ -43,8 +43,9 @@ class Memory:
     zeroed: frozenset[str]
 
 
-def share(needs: Mapping[str, Need], tight: bool = False) -> Memory:
-    """A place for every buffer. tight: borders keep no place where less memory does without.
+def share(needs: Mapping[str, Need], tight: bool = False, piece: int = 0) -> Memory:
+    """A place for every buffer. tight: borders keep no place where less memory does without; piece:
+    elements of one allocation, a multiple of which no place crosses; 0: all is one.
 
     Borders first: where most memory is needed, every buffer has a place of its own anyway, so those
     with a border that are needed there keep theirs for themselves and for later buffers of the same
@@ -55,14 +56,16 @@ def share(needs: Mapping[str, Need], tight: bool = False) -> Memory:
     >>> found = share(needs | {"c": Need(128, "real", 1, 2)})
     >>> found.sizes, found.places
     ({'real': 384}, {'a': (0, 256), 'b': (0, 256), 'c': (256, 128)})
+    >>> share(needs | {"c": Need(256, "real", 1, 2)}, piece=384).places["c"]
+    (384, 256)
     """
     sizes: dict[str, int] = {}
     places: dict[str, int] = {}
     zeroed: set[str] = set()
     for dtype in sorted({n.dtype for n in needs.values()}):
         own = {b: n for b, n in needs.items() if n.dtype == dtype}
-        kept, found, sizes[dtype] = _places(own, *_with_borders(own))
-        if tight and (other := _places(own, {}, 0))[2] < sizes[dtype]:
+        kept, found, sizes[dtype] = _places(own, *_with_borders(own, piece), piece)
+        if tight and (other := _places(own, {}, 0, piece))[2] < sizes[dtype]:
             kept, found, sizes[dtype] = other
         places |= kept | found
         zeroed |= {b for b in found if own[b].key}
@@ -71,14 +74,19 @@ def share(needs: Mapping[str, Need], tight: bool = False) -> Memory:
 
 
 def _places(
-    needs: Mapping[str, Need], kept: dict[str, int], end: int
+    needs: Mapping[str, Need], kept: dict[str, int], end: int, piece: int
 ) -> tuple[dict[str, int], dict[str, int], int]:
     """The places that are `kept` up to `end`, those of all others, and the end of all."""
-    found, top = _packed({b: n for b, n in needs.items() if b not in kept}, end)
+    found, top = _packed({b: n for b, n in needs.items() if b not in kept}, end, piece)
     return kept, found, top
 
 
-def _with_borders(needs: Mapping[str, Need]) -> tuple[dict[str, int], int]:
+def _in_piece(at: int, size: int, piece: int) -> int:
+    """The first place from `at` on where `size` elements lie in one allocation."""
+    return at if not piece or at % piece + size <= piece else (at // piece + 1) * piece
+
+
+def _with_borders(needs: Mapping[str, Need], piece: int) -> tuple[dict[str, int], int]:
     """Places that only buffers of one layout use, and the first element behind them."""
     peak = _peak(needs)
     bordered = sorted(
@@ -97,34 +105,36 @@ def _with_borders(needs: Mapping[str, Need]) -> tuple[dict[str, int], int]:
     places: dict[str, int] = {}
     end = 0
     for others in users.values():
-        places |= dict.fromkeys(others, end)
-        end += room(needs[others[0]])
+        size = room(needs[others[0]])
+        at = _in_piece(end, size, piece)
+        places |= dict.fromkeys(others, at)
+        end = at + size
     return places, end
 
 
-def _packed(needs: Mapping[str, Need], start: int) -> tuple[dict[str, int], int]:
+def _packed(needs: Mapping[str, Need], start: int, piece: int) -> tuple[dict[str, int], int]:
     """Places from `start` on, and the end of all: the better of two orders, by size and by size
     times duration."""
     found = []
     for long in (False, True):
         weights = {b: n.elements * (1 + (n.last - n.first) * long) for b, n in needs.items()}
-        found.append(_in_order(needs, weights, start))
+        found.append(_in_order(needs, weights, start, piece))
     return min(found, key=lambda x: x[1])
 
 
 def _in_order(
-    needs: Mapping[str, Need], weights: Mapping[str, int], start: int
+    needs: Mapping[str, Need], weights: Mapping[str, int], start: int, piece: int
 ) -> tuple[dict[str, int], int]:
     """Places from `start` on, the heaviest buffer first, and the end of all."""
     places: dict[str, int] = {}
     done: list[tuple[int, int, Need]] = []  # place, end, need
     top = start
     for b in sorted(needs, key=lambda b: (-weights[b], needs[b].first, b)):
-        need, at = needs[b], start
-        size = room(need)
+        need, size = needs[b], room(needs[b])
+        at = _in_piece(start, size, piece)
         for place, end, other in sorted(done, key=lambda x: x[:2]):
             if other.meets(need) and place < at + size:
-                at = max(at, end)
+                at = _in_piece(max(at, end), size, piece)
         places[b] = at
         done.append((at, at + size, need))
         top = max(top, at + size)

@@ -10,6 +10,7 @@ from typing import Any
 from gradproof.codegen.fast.again import computed_again
 from gradproof.codegen.fast.early import early
 from gradproof.codegen.fast.emission import BASE, Program
+from gradproof.codegen.fast.fitting import Limits, check_fits, local_elements
 from gradproof.codegen.fast.layout import Layout
 from gradproof.codegen.fast.memory import Need, share
 from gradproof.codegen.fast.program import fast_options, fast_program
@@ -24,13 +25,20 @@ def as_data(
     home: Mapping[str, Layout],
     whole: frozenset[str],
     vectors: bool,
+    limits: Limits,
     recompute: bool = False,
+    piece: int = 0,
 ) -> dict[str, Any]:
-    """Launches, where their buffers lie, and the text of the program."""
+    """Launches, where their buffers lie, and the text of the program. limits: of a work-group;
+    piece: elements of one allocation of temporaries, 0 for all.
+
+    Errors: Unsound for a kernel that does not keep to the limits."""
     repeats = _compute_again(program, step.external, recompute)
     needs = _needs(program, step.external, whole)
-    memory = share(needs, tight=recompute)
-    _zero(program, memory.zeroed, needs, vectors)
+    memory = share(needs, tight=recompute, piece=piece)
+    _zero(program, memory.zeroed, needs, vectors, limits.items)
+    check_fits(program.kernels.values(), limits, "planned step")
+    local = {k.name: local_elements(k.text) for k in program.kernels.values()}
     outside = {b: x for b, x in home.items() if b in step.external}
     inside = {b: x for b, x in program.layouts.items() if b in memory.places}
     return {
@@ -46,6 +54,7 @@ def as_data(
                 "sizes": list(x.sizes),
                 "groups": x.groups,
                 "local": x.local,
+                "shared": local.get(x.kernel, 0),
                 "call": x.call,
                 "flops": x.flops,
                 "note": x.note,
@@ -56,7 +65,9 @@ def as_data(
         "repeats": repeats,
         "layouts": _layouts(outside),
         "inside": _layouts(inside),
+        "replaced": list(program.replaced),
         "sizes": dict(memory.sizes),
+        "piece": piece,
         "places": {b: [needs[b].dtype, *place] for b, place in memory.places.items()},
         "elements": {
             b: [memory.places[b][1] if n.key else n.elements, _has_gaps(program, b)]
@@ -121,12 +132,16 @@ def _has_gaps(program: Program, b: str) -> bool:
 
 
 def _zero(
-    program: Program, buffers: Collection[str], needs: Mapping[str, Need], vectors: bool
+    program: Program,
+    buffers: Collection[str],
+    needs: Mapping[str, Need],
+    vectors: bool,
+    items: int,
 ) -> None:
     """Launches that zero `buffers`, each before the first that uses it."""
     launches, program.launches = program.launches, []
     for k, launch in enumerate(launches):
         for b in sorted(b for b in buffers if needs[b].first == k):
             program.what = f"border for {launch.what}"
-            program.add((zero_kernel(BASE, needs[b].elements, vectors),), {"t0": b})
+            program.add((zero_kernel(BASE, needs[b].elements, vectors, items),), {"t0": b})
         program.launches.append(launch)

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from gradproof.codegen.fast.choices import Work, trial
+from gradproof.codegen.fast.counts import check_counts
 from gradproof.codegen.fast.emission import Program
 from gradproof.codegen.fast.emitter import Emitter
 from gradproof.codegen.fast.fusion import fused
@@ -22,7 +23,7 @@ from gradproof.codegen.fast.graph import Graph
 from gradproof.codegen.fast.layout import Layout
 from gradproof.codegen.fast.placement import Wish, batch_lanes, place
 from gradproof.codegen.fast.plan_data import as_data
-from gradproof.codegen.fast.schedules import Schedules, schedules
+from gradproof.codegen.fast.schedules import Schedules, schedules, unlimited
 from gradproof.codegen.fast.selections import with_chosen
 from gradproof.codegen.fast.sinks import sinks, without
 from gradproof.codegen.fast.steps import check_tasks, step_of, with_moments, work
@@ -43,12 +44,13 @@ def _what(graph: Graph, *tasks: Task) -> str:
 class Planner:
     """How to plan: `precision` "fast" or "accurate", `machine`: for which, see `schedules`;
     `choices`: what a tuner found, by `Work.key`, see `choices`; `recompute`: memory matters more
-    than time, see `recompute`."""
+    than time, see `recompute`; `piece`: elements of one allocation of temporaries, 0 for all."""
 
     precision: str = "fast"
     machine: str = "avx2"
     choices: Mapping[str, str] = field(default_factory=dict)
     recompute: bool = False
+    piece: int = 0
 
     @cached_property
     def schedules(self) -> Schedules:
@@ -65,12 +67,16 @@ class Planner:
     ) -> dict[str, Any]:
         """The plan of a recorded step as plain data. data: see `Graph.of`.
 
-        A choice that is none for its work is ignored; one warning says so."""
+        A choice that is none for its work is ignored; one warning says so. "replaced" of the plan
+        says which schedules do not fit the machine's limits, and what takes their place.
+        Errors: TooLarge, see `counts`."""
         program, step, home, whole = self._scheduled(data, definition)
         if program.stale:
             count, first = len(program.stale), next(iter(program.stale.values()))
             log.warning("%d tuned choices are ignored; tune again (%s)", count, first)
-        return as_data(program, step, home, whole, self.schedules.vectors, self.recompute)
+        s = self.schedules
+        own = program, step, home, whole
+        return as_data(*own, s.vectors, s.limits, self.recompute, self.piece)
 
     def trials(
         self, data: Mapping[str, Any], definition: Callable[[str], Definition]
@@ -91,10 +97,13 @@ class Planner:
             if served(again, there):
                 step, wishes, home = other, again, there
         check_tasks(step)
+        for t in step.tasks:
+            check_counts(t.call, (*t.nests, *t.also), home)
         whole = frozenset(b for b, x in graph.buffers.items() if x.dtype == "int")
         asked = {id(w.task): w.layouts for w in wishes}
         program = Program(layouts=dict(home))
-        emitter = Emitter(self.schedules, self.choices, self._key, program, step, home, whole)
+        given = self.schedules, self.choices, self._key, program, step, home, whole
+        emitter = Emitter(*given, unlimited(self.precision, self.machine))
         late = sinks(step, home, not self.recompute) if self.on_cpu else []
         tasks = without(step.tasks, late)
         tasks, chosen = with_chosen(step, tasks, emitter.may_select)

@@ -14,9 +14,10 @@ from gradproof.codegen.fast.accuracy import ALLOWED, largest_line, largest_tile
 from gradproof.codegen.fast.choices import Work, cpu_candidates, cpu_kernels
 from gradproof.codegen.fast.contraction import contraction_kernels, contraction_layouts
 from gradproof.codegen.fast.copying import on_best_copies
+from gradproof.codegen.fast.fitting import Limits
 from gradproof.codegen.fast.general import general_kernel
 from gradproof.codegen.fast.gpu_contraction import gpu_contraction_kernels, gpu_contraction_layouts
-from gradproof.codegen.fast.gpu_tiles import ITEMS
+from gradproof.codegen.fast.gpu_tiles import ITEMS, LOCAL
 from gradproof.codegen.fast.gpu_vector import gpu_moments_kernels, gpu_vector_kernels
 from gradproof.codegen.fast.kernel import FastKernel
 from gradproof.codegen.fast.layout import Layout
@@ -42,6 +43,10 @@ class Schedules(Protocol):
     @property
     def vectors(self) -> bool:
         """Whether the program needs the macros for lanes."""
+
+    @property
+    def limits(self) -> Limits:
+        """What a work-group may have."""
 
     @property
     def sums(self) -> bool:
@@ -100,6 +105,11 @@ class CpuSchedules:
     machine: Machine
     vectors: bool = True
     sums: bool = True
+
+    @property
+    def limits(self) -> Limits:
+        """One work-item."""
+        return Limits(1, self.machine.local)
 
     def layouts(
         self,
@@ -203,11 +213,18 @@ class CpuSchedules:
 
 @dataclass(frozen=True)
 class GpuSchedules:
-    """Scalar code, `items` work-items in a group, row-major layouts."""
+    """Scalar code, row-major layouts, `items` work-items in a group, which may have `local`
+    elements of local memory."""
 
     items: int = ITEMS
+    local: int = LOCAL
     vectors: bool = False
     sums: bool = False
+
+    @property
+    def limits(self) -> Limits:
+        """Those of the device, where they are lower than what is needed at most."""
+        return Limits(self.items, self.local)
 
     def layouts(
         self,
@@ -238,7 +255,8 @@ class GpuSchedules:
         """Tiles in local memory."""
         if force is not None:
             raise ValueError(f"the choice {force!r}: a GPU's schedules have no choices")
-        return gpu_contraction_kernels(name, nests, layouts, also, store, self.items)
+        items, local = self.items, self.local
+        return gpu_contraction_kernels(name, nests, layouts, also, store, items, None, local)
 
     def selected(self, name: str, c: Chosen, layouts: Layouts) -> Kernels | None:
         """None: tiles in local memory know nothing of places."""
@@ -253,26 +271,38 @@ class GpuSchedules:
     ) -> Kernels:
         """A work-item or a work-group for each element."""
         try:
-            return gpu_vector_kernels(name, nests, layouts, whole, self.items)
+            return gpu_vector_kernels(name, nests, layouts, whole, self.items, self.local)
         except ValueError:
             return (general_kernel(name, nests, layouts, whole, self.items),)
 
     def moments(self, name: str, mean: Nest, var: Nest, layouts: Layouts) -> Kernels | None:
         """A work-group for each pair, or for a piece of one."""
-        return gpu_moments_kernels(name, mean, var, layouts, self.items)
+        return gpu_moments_kernels(name, mean, var, layouts, self.items, self.local)
 
 
 def schedules(precision: str, machine: str) -> Schedules:
-    """The family for a machine: as `tiles.machine_of` reads it, "gpu", or "gpu 64" for a GPU whose
-    work-groups have at most 64 work-items. Errors: ValueError for another name.
+    """The family for a machine: as `machine_of` reads it, "gpu", "gpu 64" for a GPU whose
+    work-groups have at most 64 work-items, or "gpu 64 2048" where they have no more than 2048
+    elements of local memory. Errors: ValueError for another name.
 
-    >>> schedules("fast", "gpu 64")
-    GpuSchedules(items=64, vectors=False, sums=False)
+    >>> schedules("fast", "gpu 64").limits
+    Limits(items=64, local=4608)
     """
     own = machine_of(machine)
     if own is not None:
         return CpuSchedules(precision, own)
-    kind, _, items = machine.partition(" ")
-    if kind != "gpu":
+    kind, *limits = machine.split()
+    if kind != "gpu" or len(limits) > 2 or not all(x.isdecimal() and int(x) for x in limits):
         raise ValueError(f"machine {machine!r}, expected 'gpu' or one of {sorted(MACHINES)}")
-    return GpuSchedules(int(items or ITEMS))
+    items, local = (*map(int, limits), *(ITEMS, LOCAL)[len(limits) :])
+    return GpuSchedules(items, local)
+
+
+def unlimited(precision: str, machine: str) -> Schedules | None:
+    """What a machine would get if it had no limits; None where it has none that matter.
+
+    >>> unlimited("fast", "avx2"), unlimited("fast", "gpu 64").limits
+    (None, Limits(items=256, local=4608))
+    """
+    kind = machine.partition(" ")[0]
+    return None if kind == machine else schedules(precision, kind)

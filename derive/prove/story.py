@@ -87,6 +87,12 @@ def proofs(record: Any, entry: Any, text: str, named: Any, operand: str) -> Iter
     """
     listener = Listener(record)
     ledger = Operator(record, entry, Source(entry["file"], text), listener).check(named)
+    yield from story(listener, ledger, entry, operand)
+
+
+def story(listener: Listener, ledger: list[Any], entry: Any, operand: str) -> Iterator[Section]:
+    """The same, of a ledger that the listener has heard being made."""
+    record = listener.record
     kernels = [k for k, e in entry["kernels"].items() if e["target"] == f"grad_{operand}"]
     for kernel in kernels:
         rows = [r for r in ledger if r["claim"].startswith(f"{kernel}.")]

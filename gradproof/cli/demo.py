@@ -14,9 +14,10 @@ def demo(
     epochs: options.Epochs = 10,
     seed: options.Seed = 0,
     as_json: options.Json = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """Train a small network on 1,442 real handwritten digits and test it on 355 others."""
-    screen = Screen(as_json=as_json)
+    screen = Screen(as_json=as_json, verbose=verbose)
     training = run_training(
         Config().changed("train", epochs=epochs, seed=seed), screen, device, out
     )

@@ -30,17 +30,21 @@ def evaluate(
         typer.Option(metavar="DATASET", help="As for train; without it the data set of the run."),
     ] = None,
     best: options.Best = False,
+    dtype: options.Stored = None,
     device: options.Device = None,
     as_json: options.Json = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """Measure the network of RUN on the held-out images of a data set: accuracy, loss, each class,
     and which class was taken for which."""
-    screen = Screen(as_json=as_json)
+    screen = Screen(as_json=as_json, verbose=verbose)
     folder = RunFolder.open(run)
     data = _dataset(dataset, folder)
     info = use_device(device).info
     screen.device(info)
     model = folder.load_model(best)
+    if dtype is not None:
+        model.to(dtype)
     result = evaluate_model(
         model,
         CrossEntropyLoss(),

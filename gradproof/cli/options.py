@@ -71,6 +71,23 @@ DetectAnomaly = Annotated[
         " infinity. Several times slower; the same numbers.",
     ),
 ]
+Verbose = Annotated[
+    bool,
+    typer.Option(
+        "--verbose",
+        "-v",
+        help="Say on standard error what is prepared: the device and its limits, plans, and where a"
+        " kernel's schedule does not fit the device and another takes its place.",
+    ),
+]
+Stored = Annotated[
+    str | None,
+    typer.Option(
+        "--dtype",
+        help="Of parameters and activations: float32, float64, or float16, which halves their"
+        " memory while sums stay in float32. Default: that of the run.",
+    ),
+]
 Precision = Annotated[
     str, typer.Option(help="fast (tiles of 4 in fused Winograd) or accurate (of 2).")
 ]

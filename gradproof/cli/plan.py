@@ -13,12 +13,14 @@ from rich.console import Console
 from rich.table import Table
 
 import gradproof as gp
-from gradproof.cli.options import Batch, Classes, Device, Image, Json, Precision, Recompute
+from gradproof.cli.options import Batch, Classes, Device, Image, Json, Precision, Recompute, Verbose
+from gradproof.cli.screen import speak
 from gradproof.runtime import models
 from gradproof.runtime.device import use_device
-from gradproof.runtime.errors import RunError
+from gradproof.runtime.errors import DeviceError, RunError
 from gradproof.runtime.meta import meta, unset
 from gradproof.runtime.plan import PRECISIONS, planned_data
+from gradproof.runtime.planned_limits import limit_notes
 from gradproof.runtime.planned_memory import mib
 from gradproof.runtime.step import TrainingStep
 from gradproof.runtime.tensor import Tensor, tensor
@@ -34,6 +36,7 @@ def plan(
     source: Annotated[bool, typer.Option(help="Print the kernels' text instead.")] = False,
     device: Device = None,
     as_json: Json = False,
+    verbose: Verbose = False,
 ) -> None:
     """Show how a training step is planned: kernels, what each computes, memory. Runs nothing, and
     takes no memory on the device.
@@ -44,7 +47,8 @@ def plan(
     """
     if precision not in PRECISIONS:
         raise RunError(f"--precision {precision}: expected one of {', '.join(PRECISIONS)}")
-    use_device(device)
+    speak(verbose)
+    info = use_device(device).info
     with meta():
         step = training_step(model, batch, image, classes)
         plain, memory = planned_data(*step, precision=precision)
@@ -65,6 +69,16 @@ def plan(
         f"Memory {mib(memory.temporaries)}; {mib(less.temporaries)} with --recompute, whose"
         f" {less.recomputed} launches that compute activations again are {more:.0%} more operations"
     )
+    notes = list(limit_notes(found, shown))
+    if verbose:
+        for text in notes:
+            console.print(text, soft_wrap=True, highlight=False)
+    elif notes:
+        console.print(f"{len(notes)} decisions by the limits of {info.name}; --verbose lists them")
+    try:
+        shown.check(info, recompute)
+    except DeviceError as error:
+        console.print(f"It does not fit: {error}", style="red", soft_wrap=True, highlight=False)
     if as_json:
         print(
             json.dumps(
@@ -72,6 +86,7 @@ def plan(
                     "launches": len(found["launches"]),
                     "kernels": len(found["kernels"]),
                     "flops": total,
+                    "limits": notes,
                     "bytes": shown.temporaries,
                     "bytes_plain": memory.temporaries,
                     "bytes_recomputed": less.temporaries,

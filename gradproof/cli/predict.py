@@ -33,14 +33,16 @@ def predict(
         ),
     ],
     best: options.Best = False,
+    dtype: options.Stored = None,
     device: options.Device = None,
     as_json: options.Json = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """Classify the images in a file with the network of RUN.
 
     One image (C, H, W) or (H, W, C), or many with N before; with one channel also without C.
     """
-    screen = Screen(as_json=as_json)
+    screen = Screen(as_json=as_json, verbose=verbose)
     folder = RunFolder.open(run)
     config = folder.config
     array = read_images(images)
@@ -49,9 +51,10 @@ def predict(
     screen.note(f"Device   {info.describe()}")
     if array.dtype == np.uint8:
         screen.note("Images   levels of 8 bits, divided by 255; for other scales give real numbers")
-    rows = probabilities(
-        folder.load_model(best), batch, config.config.train.batch_size, config.test_transform
-    )
+    model = folder.load_model(best)
+    if dtype is not None:
+        model.to(dtype)
+    rows = probabilities(model, batch, config.config.train.batch_size, config.test_transform)
     labels = rows.argmax(axis=1)
     results: list[dict[str, Any]] = [
         {"image": k, "class": config.classes[label], "probability": float(rows[k, label])}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import sys
@@ -15,6 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from gradproof.runtime.device import DeviceInfo
+from gradproof.runtime.limits import LIMITS, LIMITS_VARIABLE
 from gradproof.runtime.progress import BatchResult, EpochResult
 from gradproof.runtime.summary import LayerSummary
 
@@ -36,8 +38,10 @@ class Screen:
     On a terminal there is a progress bar and colour; elsewhere plain lines without escape codes.
     """
 
-    def __init__(self, *, as_json: bool) -> None:
+    def __init__(self, *, as_json: bool, verbose: bool = False) -> None:
+        """verbose: what the library logs is shown too, on standard error."""
         self.as_json = as_json
+        speak(verbose)
         # no markup: a path or the name of a device may hold brackets
         self.console = Console(stderr=as_json, markup=False, highlight=False, emoji=False)
 
@@ -64,6 +68,9 @@ class Screen:
         """The device that was chosen."""
         self.line(f"Device   {info.name} ({info.kind})")
         self.line(f"         {info.platform}, {info.version}, driver {info.driver}")
+        if info.lowered:
+            names = ", ".join(LIMITS[name] for name in info.lowered)
+            self.line(f"         lowered by {LIMITS_VARIABLE}: {names}")
 
     def network(self, layers: Sequence[LayerSummary]) -> None:
         """The layers with their shapes; the batch is N."""
@@ -80,6 +87,24 @@ class Screen:
             count = f"{layer.parameters:,}" if layer.parameters else ""
             table.add_row(layer.name, layer.kind, weight, output, count)
         self.table(table)
+
+
+class _Notes(logging.Handler):
+    """Shows what the library logs, each as one line on standard error."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        sys.stderr.write(f"{record.getMessage()}\n")
+
+
+def speak(verbose: bool) -> None:
+    """Show what `gradproof` logs at level INFO and above, or leave it to the program around."""
+    logger = logging.getLogger("gradproof")
+    for handler in [h for h in logger.handlers if isinstance(h, _Notes)]:
+        logger.removeHandler(handler)
+        logger.setLevel(logging.NOTSET)
+    if verbose:
+        logger.addHandler(_Notes())
+        logger.setLevel(logging.INFO)
 
 
 class TrainingProgress:

@@ -43,6 +43,7 @@ def selftest(
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Decides the random cases.")] = 0,
     as_json: options.Json = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """Check every kernel on a device against the definition that it was derived from.
 
@@ -51,7 +52,7 @@ def selftest(
     the adjoint identity <J v, u> = <v, J^T u>. Both modes try every kernel, and every tiled one in
     float32. The first run builds all kernels for the device. Exit code 1 if one does not hold.
     """
-    screen = Screen(as_json=as_json)
+    screen = Screen(as_json=as_json, verbose=verbose)
     chosen = use_device(device)
     screen.device(chosen.info)
     plan = plan_for(chosen.info, full=full)

@@ -22,6 +22,7 @@ class DType(StrEnum):
 
     FLOAT32 = "float32"
     FLOAT64 = "float64"
+    FLOAT16 = "float16"
 
 
 def train(
@@ -108,17 +109,22 @@ def train(
     device: options.Device = None,
     out: options.Out = None,
     dtype: Annotated[
-        DType | None, typer.Option(help="Of parameters and activations; default: float32.")
+        DType | None,
+        typer.Option(
+            help="Of parameters and activations; default: float32. float16 stores activations in"
+            " half of the memory, and parameters stay float32."
+        ),
     ] = None,
     recompute: options.Recompute = False,
     detect_anomaly: options.DetectAnomaly = False,
     as_json: options.Json = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """Train a network on DATASET, into a new run folder, or go on with a run.
 
     Ctrl-C ends the training after its step and keeps everything: --resume goes on from there.
     """
-    screen = Screen(as_json=as_json)
+    screen = Screen(as_json=as_json, verbose=verbose)
     chosen: dict[str, dict[str, Any]] = {
         "data": {"dataset": dataset, "image_size": image_size},
         "model": {"name": model, "weights": weights, "new": new or None},

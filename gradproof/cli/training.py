@@ -112,7 +112,7 @@ def make_trainer(
     """The trainer of a config, seeded; normal: means and deviations. Raises GradproofError."""
     train = config.train
     manual_seed(train.seed)
-    model = recipe.make_model(config.model, dataset, train.dtype)
+    model = recipe.make_model(config.model, dataset, train.parameters)
     given = config.optimizer.lr
     rate = recipe.usual_rate(config.model.name, config.optimizer.name) if given is None else given
     optimizer = recipe.make_optimizer(model, config.optimizer, rate)
@@ -134,6 +134,7 @@ def make_trainer(
         accumulate=train.accumulate,
         precision=train.precision,
         checkpoint=train.recompute,
+        storage=train.storage,
         detect_anomaly=train.detect_anomaly,
         early_stopping=train.early_stopping,
     )

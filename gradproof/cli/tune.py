@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from gradproof.cli.options import Batch, Classes, Device, Image, Json, Precision
+from gradproof.cli.options import Batch, Classes, Device, Image, Json, Precision, Verbose
 from gradproof.cli.plan import training_step
 from gradproof.cli.screen import Screen
 from gradproof.runtime.device import use_device
@@ -31,6 +31,7 @@ def tune(
     ] = ROUNDS,
     device: Device = None,
     as_json: Json = False,
+    verbose: Verbose = False,
 ) -> None:
     """Measure the candidates for each sum of products of a training step, and keep the fastest.
 
@@ -39,7 +40,7 @@ def tune(
     """
     if precision not in PRECISIONS:
         raise RunError(f"--precision {precision}: expected one of {', '.join(PRECISIONS)}")
-    screen = Screen(as_json=as_json)
+    screen = Screen(as_json=as_json, verbose=verbose)
     info = use_device(device).info
     screen.device(info)
 

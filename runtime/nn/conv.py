@@ -46,12 +46,15 @@ class Convolution(Module):
 
     def _initialise(self, channels: tuple[int, int], bias: bool, dtype: DTypeLike) -> None:
         """Weight (*channels, *kernel_size) and bias, uniform within 1/√fan_in of 0."""
-        kind = float_dtype(type(self).__name__, dtype)
+        layer = type(self).__name__
+        kind = float_dtype(layer, dtype)
         shape = (*channels, *self.kernel_size)
-        self.weight = Parameter(kaiming_uniform(shape, fan_in(shape), kind))
-        of_bias = (self.out_channels,)
-        start = kaiming_uniform(of_bias, fan_in(shape), kind) if bias else None
-        self.register_parameter("bias", None if start is None else Parameter(start))
+        start = kaiming_uniform(shape, fan_in(shape), kind, label=f"{layer}: weight")
+        self.weight = Parameter(start, label=f"{layer}: weight")
+        self.register_parameter("bias", None)
+        if bias:
+            start = kaiming_uniform((self.out_channels,), fan_in(shape), kind)
+            self.bias = Parameter(start, label=f"{layer}: bias")
 
     def _check_padding(self, padding: Padding) -> Padding:
         """`padding` as it is kept: a word, one integer for each axis, or two."""

@@ -49,7 +49,7 @@ class Embedding(Module):
         if padding_idx is not None:
             self.padding_idx = row(padding_idx, self.num_embeddings, "Embedding")
             values[self.padding_idx] = 0.0
-        self.weight = Parameter(values.astype(kind))
+        self.weight = Parameter(values.astype(kind), label="Embedding: weight")
 
     def forward(self, input: Tensor) -> Tensor:
         """(...) -> (..., embedding_dim)."""

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradproof.runtime.device import current_device
 from gradproof.runtime.errors import ArgumentError, ShapeError
 from gradproof.runtime.meta import is_meta, unset
 from gradproof.runtime.random import generator
-from gradproof.runtime.tensor import Tensor
+from gradproof.runtime.tensor import Tensor, check_room
 
 
 def fan_in(weight_shape: tuple[int, ...]) -> int:
@@ -26,13 +27,18 @@ def fan_in(weight_shape: tuple[int, ...]) -> int:
 
 
 def kaiming_uniform(
-    shape: tuple[int, ...], fan: int, dtype: np.dtype[Any], a: float = math.sqrt(5)
+    shape: tuple[int, ...],
+    fan: int,
+    dtype: np.dtype[Any],
+    a: float = math.sqrt(5),
+    label: str = "tensor",
 ) -> NDArray[Any]:
     """Values of U(-bound, bound), bound = sqrt(6 / ((1 + a²) fan)); for a = √5, 1/√fan.
 
     He et al., "Delving deep into rectifiers", ICCV 2015, eq. 14, with gain² = 2/(1 + a²) as
     torch.nn.init.kaiming_uniform_; PyTorch draws weight and bias of Linear and Conv2d with a = √5.
-    Both dtypes get the same values up to rounding. fan: at least 1.
+    Both dtypes get the same values up to rounding. fan: at least 1. Errors: DeviceError, naming
+    `label`, where the current device takes no tensor of this size; nothing is drawn then.
 
     >>> from gradproof.runtime.random import manual_seed
     >>> manual_seed(0)
@@ -42,6 +48,7 @@ def kaiming_uniform(
     """
     if is_meta():
         return unset(shape, dtype)
+    check_room(f"{label} of shape {shape}", math.prod(shape) * dtype.itemsize, current_device())
     bound = math.sqrt(6 / ((1 + a * a) * fan))
     return generator().uniform(-bound, bound, size=shape).astype(dtype)
 

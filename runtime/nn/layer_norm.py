@@ -154,4 +154,6 @@ def _set_parameters(
     kind = float_dtype(type(layer).__name__, dtype)
     starts = (np.ones(shape, kind), np.zeros(shape, kind))
     for name, start, present in zip(("weight", "bias"), starts, wanted, strict=True):
-        layer.register_parameter(name, Parameter(start) if present else None)
+        layer.register_parameter(
+            name, Parameter(start, label=f"{type(layer).__name__}: {name}") if present else None
+        )

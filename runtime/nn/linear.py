@@ -45,9 +45,12 @@ class Linear(Module):
         self.out_features = integer("Linear", "out_features", out_features)
         kind = float_dtype("Linear", dtype)
         shape = (self.out_features, self.in_features)
-        self.weight = Parameter(kaiming_uniform(shape, self.in_features, kind))
-        start = kaiming_uniform(shape[:1], self.in_features, kind) if bias else None
-        self.register_parameter("bias", None if start is None else Parameter(start))
+        start = kaiming_uniform(shape, self.in_features, kind, label="Linear: weight")
+        self.weight = Parameter(start, label="Linear: weight")
+        self.register_parameter("bias", None)
+        if bias:
+            start = kaiming_uniform(shape[:1], self.in_features, kind)
+            self.bias = Parameter(start, label="Linear: bias")
 
     def forward(self, input: Tensor) -> Tensor:
         """(..., in_features) -> (..., out_features)."""

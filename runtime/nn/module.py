@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from numpy.typing import DTypeLike, NDArray
 
-from gradproof.runtime.arguments import float_dtype
+from gradproof.runtime.arguments import STORED, float_dtype
 from gradproof.runtime.errors import DTypeError
 from gradproof.runtime.nn.hooks import Hook, RemovableHandle
 from gradproof.runtime.nn.registry import Registry, join
@@ -168,7 +168,9 @@ class Module(Registry):
     def to(self, dtype: DTypeLike) -> Self:
         """Convert real parameters, gradients and buffers in place; integer buffers stay.
 
-        The Parameter objects stay too, so an optimizer keeps them. dtype: float32 or float64.
+        The Parameter objects stay too, so an optimizer keeps them. dtype: float32, float64, or
+        float16, in which elements are stored while every kernel computes in float32: half of the
+        memory, for inference and gradients; optimizers take no float16.
         Modules do not move: they are on the device that was current when they were made.
 
         Errors: DTypeError for anything else. In any error nothing was converted.
@@ -177,7 +179,7 @@ class Module(Registry):
         >>> nn.Linear(2, 1).to("float64").weight.dtype
         dtype('float64')
         """
-        kind = float_dtype(f"{type(self).__name__}.to", dtype)
+        kind = float_dtype(f"{type(self).__name__}.to", dtype, STORED)
         gradients = [p.grad for p in self.parameters() if p.grad is not None]
         buffers = [buffer for buffer in self.buffers() if isinstance(buffer, Tensor)]
         convert_all([*self.parameters(), *gradients, *buffers], kind)
@@ -186,6 +188,16 @@ class Module(Registry):
     def double(self) -> Self:
         """`to("float64")`."""
         return self.to("float64")
+
+    def half(self) -> Self:
+        """`to("float16")`.
+
+        >>> import gradproof as gp
+        >>> layer = gp.nn.Linear(2, 1).half()
+        >>> layer(gp.tensor([[1.0, 2.0]], "float16")).dtype
+        dtype('float16')
+        """
+        return self.to("float16")
 
     def float(self) -> Self:
         """`to("float32")`."""

@@ -47,8 +47,9 @@ class Norm(Module):
         self.affine, self.track_running_stats = affine, track_running_stats
         kind = float_dtype(layer, dtype)
         zeros, ones = np.zeros(self.num_features, kind), np.ones(self.num_features, kind)
-        self.register_parameter("weight", Parameter(ones) if affine else None)
-        self.register_parameter("bias", Parameter(zeros) if affine else None)
+        for name, start in (("weight", ones), ("bias", zeros)):
+            own = Parameter(start, label=f"{layer}: {name}") if affine else None
+            self.register_parameter(name, own)
         tracked = track_running_stats
         self.register_buffer("running_mean", tensor(zeros) if tracked else None)
         self.register_buffer("running_var", tensor(ones) if tracked else None)

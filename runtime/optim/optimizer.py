@@ -9,7 +9,13 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gradproof.runtime.errors import ArgumentError, DataError, GradproofError, ShapeError
+from gradproof.runtime.errors import (
+    ArgumentError,
+    DataError,
+    DTypeError,
+    GradproofError,
+    ShapeError,
+)
 from gradproof.runtime.nn.state import Buffer, as_array, assign
 from gradproof.runtime.optim.options import Option
 from gradproof.runtime.tensor import Tensor, tensor
@@ -87,6 +93,11 @@ class Optimizer:
             if not isinstance(p, Tensor) or not p.requires_grad:
                 what = "does not require a gradient" if isinstance(p, Tensor) else "is no Tensor"
                 raise GradproofError(f"{name}: parameter {k} {what}")
+            if p.dtype == np.float16:
+                raise DTypeError(
+                    f"{name}: parameter {k} is float16, expected float32 or float64; updates are"
+                    " smaller than what 11 bits hold"
+                )
             if any(p is other for other in (*before, *params[: k - len(before)])):
                 raise GradproofError(f"{name}: parameter {k} is there twice")
         options = self._checked(self.defaults | own)

@@ -1,0 +1,1 @@
+"""The derivation book: a page for every operator, made from its derivation, proofs and kernels."""

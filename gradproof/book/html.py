@@ -1,0 +1,68 @@
+"""Words, formulas and kernels as HTML. Formulas are LaTeX that the page's KaTeX typesets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from html import escape
+
+import sympy as sp
+from pygments.lexers.c_cpp import CLexer
+from pygments.token import STANDARD_TYPES, Token, _TokenType
+
+from gradproof.book.palette import Palette
+from gradproof.derive.explain import Formula, Words
+from gradproof.derive.show import latex
+
+QUALIFIERS = {"__kernel", "__global", "__local", "__constant", "restrict", "REAL"}  # not C's own
+
+
+def words(parts: Words, palette: Palette) -> str:
+    """Words with formulas among them.
+
+    >>> words(("a < b: ", sp.Symbol("x", integer=True)), Palette({}))
+    'a &lt; b: <span class="math">x</span>'
+    """
+    return "".join(
+        inline(latex(w, palette.latex)) if isinstance(w, sp.Basic) else escape(w) for w in parts
+    )
+
+
+def inline(tex: str) -> str:
+    """A formula within a line."""
+    return f'<span class="math">{escape(tex)}</span>'
+
+
+def display(tex: str) -> str:
+    """A formula on lines of its own; the keyboard scrolls one that is wider than the page."""
+    return f'<div class="math display" tabindex="0">{escape(tex)}</div>'
+
+
+def formulas(given: Iterable[Formula], palette: Palette) -> str:
+    """Equations below each other, aligned at their first equals sign."""
+    lines = [latex(f, palette.latex) for f in given]
+    aligned = [
+        line.replace(" = ", " &= ", 1) if not isinstance(f, sp.Basic) else rf"&\phantom{{=}} {line}"
+        for f, line in zip(given, lines, strict=True)
+    ]
+    return display(r"\begin{aligned} " + r" \\[4pt] ".join(aligned) + r" \end{aligned}")
+
+
+def code(text: str, palette: Palette) -> str:
+    """A kernel's text with its syntax in colours, and each index in its own."""
+    return "".join(_tokens(text, palette))
+
+
+def _tokens(text: str, palette: Palette) -> Iterator[str]:
+    for kind, value in CLexer(stripnl=False, ensurenl=False).get_tokens(text):
+        css = palette.css(value) if kind in Token.Name else None
+        css = css or _style("Keyword" if value in QUALIFIERS else kind)
+        yield f'<span class="{css}">{escape(value)}</span>' if css else escape(value)
+
+
+def _style(kind: _TokenType | str) -> str:
+    """The style sheet's class of a token: keywords, comments, numbers; others have none."""
+    kind = Token.Keyword if kind == "Keyword" else kind
+    for known in (Token.Keyword, Token.Comment, Token.Literal.Number):
+        if kind in known:
+            return str(STANDARD_TYPES[known])
+    return ""
