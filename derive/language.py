@@ -239,10 +239,11 @@ def _check_types(
         if not line.replace("\t", " ").isprintable() or line.rstrip().endswith(("\\", "??/")):
             fail("doc", line, "lines of printable text without a backslash at the end")
     for argument, value in mappings.items():
-        given = value is not None or argument == "tensors"
-        if given and not isinstance(value, Mapping):
+        if value is None and argument != "tensors":
+            continue
+        if not isinstance(value, Mapping):
             fail(argument, value, "a mapping from names to texts")
-        for key, text in (value or {}).items():
+        for key, text in value.items():
             if not isinstance(key, str) or not isinstance(text, str):
                 fail(f"{argument}[{key!r}]", text, 'a text, such as "N, K"')
     for argument, value in lists.items():
