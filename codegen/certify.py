@@ -173,7 +173,7 @@ def known_record(folder: Path, name: str) -> Record | None:
         return None
     try:
         record = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Refused(f"{path} is damaged: {error}") from None
     if not isinstance(record, Mapping):
         raise Refused(f"{path} is no record")

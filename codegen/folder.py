@@ -27,7 +27,7 @@ def is_ours(path: Path) -> bool:
         return GENERATED in content[:200]
     try:
         record = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(record, dict) and any(keys <= set(record) for keys in RECORDS)
 
@@ -44,7 +44,7 @@ def entries_in(folder: Path) -> dict[str, Any]:
         manifest = json.loads(path.read_text("utf-8"))
         if manifest["format"] == FORMAT and all("sha256" in e for e in _entries(manifest)):
             return dict(manifest["operators"])
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         pass
     raise Refused(f"{path} is no manifest of format {FORMAT}; choose another folder")
 

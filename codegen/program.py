@@ -44,6 +44,8 @@ def build_program(d: Definition) -> Program:
         return _build(d)
     except TypeError as error:  # SymPy's rewriting left the language: zoo, I
         raise DefinitionError(f"{d.name}: {error}") from None
+    except (OverflowError, RecursionError) as error:
+        raise DefinitionError(f"{d.name}: too large to derive: {error}") from None
 
 
 def _build(d: Definition) -> Program:

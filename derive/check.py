@@ -286,8 +286,13 @@ def _settings(
         if all(_holds(g, values) for g in known):
             extents = [scope.extents[i].subs(values) for i in indices]
             if all(n.is_Integer for n in extents):
-                for at in product(*(map(sp.Integer, range(int(n))) for n in extents)):
+                for at in product(*(_first(int(n)) for n in extents)):
                     yield values | dict(zip(indices, at, strict=True))
+
+
+def _first(extent: int) -> list[sp.Integer]:
+    """The values of an index, as many as are tried."""
+    return [sp.Integer(k) for k in range(min(extent, TRIES))]
 
 
 def _holds(g: Guard, values: dict[sp.Symbol, sp.Integer]) -> bool:

@@ -2826,6 +2826,7 @@ def check_transforms(record: Any) -> list[dict[str, Any]]:
 
 
 # -- the folder ---------------------------------------------------------------------------------
+FILE = re.compile(r"\w+\.cl", re.ASCII)
 TRUST = """
 Taken on trust:
   - this file, and the Python that runs it;
@@ -2881,6 +2882,10 @@ def check_named(record: Any, certificates: Any = None) -> list[dict[str, Any]]:
 
 def check_operator(folder: Path, name: str, entry: Any, named: Any) -> list[dict[str, Any]]:
     """One operator's kernels, manifest entry and certificates."""
+    if strange := [
+        f for f in (f"{name}.cl", entry["file"], *entry["sha256"]) if not FILE.fullmatch(f)
+    ]:
+        raise Refused(f"{name}: {strange[0]!r} is no kernel file of the folder")
     proofs = folder / "proofs" / f"{name}.json"
     data = proofs.read_bytes()
     record, text = json.loads(data), (folder / entry["file"]).read_text("utf-8")
@@ -2980,6 +2985,15 @@ def same_interface(record: Any, entry: Any) -> None:
 
 def check_folder(folder: Path) -> list[dict[str, Any]]:
     """The ledger of everything in a folder like generated/. Errors: Refused."""
+    try:
+        return ledger_of(folder)
+    except (OSError, *MALFORMED, RecursionError, MemoryError, StopIteration) as error:
+        what = f"{type(error).__name__}: {error}"
+        raise Refused(f"a file is missing or damaged: {what}") from None
+
+
+def ledger_of(folder: Path) -> list[dict[str, Any]]:
+    """`check_folder`, with what Python raises for a damaged file."""
     manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
     named, transforms = (folder / "proofs" / f for f in ("operators.json", "winograd.json"))
     ledger, known = [], {}
@@ -3002,12 +3016,6 @@ def main(arguments: list[str]) -> int:
         ledger = check_folder(Path(arguments[0]))
     except Refused as error:
         print(f"refused: {error}")
-        return 1
-    except (OSError, *MALFORMED) as error:
-        print(f"refused: a file is missing or damaged: {type(error).__name__}: {error}")
-        return 1
-    except (RecursionError, MemoryError, StopIteration) as error:
-        print(f"refused: a file is missing or damaged: {type(error).__name__}: {error}")
         return 1
     for row in ledger:
         if "why" in row:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import isfinite
-from typing import NoReturn, TypeGuard
+from typing import Any, NoReturn, TypeGuard
 
 import sympy as sp
 
@@ -41,6 +42,9 @@ RELATIONS: dict[type[ast.cmpop], Callable[[sp.Expr, sp.Expr], sp.Basic]] = {
     ast.Lt: sp.Lt,
     ast.Eq: sp.Eq,
 }
+# of nesting, of a number, of a polynomial written out: beyond it the derivation takes for ever
+DEPTH, BITS, TERMS, DEGREE = 200, 4096, 2000, 8
+LARGEST = 10**6  # of a constant in a function: exp of more has too many digits to reason about
 BUILT_IN = {*FUNCTIONS, *KINDS, "where", "philox"}
 
 
@@ -59,10 +63,7 @@ class ExpressionReader:
 
     def tree(self, text: str) -> ast.expr:
         """One expression, parsed."""
-        try:
-            return ast.parse(text.strip(), mode="eval").body
-        except SyntaxError as error:
-            raise DefinitionError(f"{self.operator}: cannot read {text!r}: {error.msg}") from None
+        return parsed(self.operator, text.strip(), "eval").body
 
     def elements(self, text: str) -> list[ast.expr]:
         """The parts of a list such as `N, G*CG, H, W`."""
@@ -77,15 +78,17 @@ class ExpressionReader:
         """A node as an expression; `free` are the indices that are already bound around it."""
         match node:
             case ast.Constant(value=int(value)) if not isinstance(value, bool):
-                return sp.Integer(value)
+                return self._bounded(node, sp.Integer(value))
             case ast.Constant(value=float(value)) if isfinite(value):
-                return sp.Rational(repr(value))  # the decimal as it is written: 0.1 is 1/10
+                exact = sp.Rational(repr(value))  # the decimal as it is written: 0.1 is 1/10
+                return self._bounded(node, exact)
             case ast.Name(id=name):
                 return self._name(name, node)
             case ast.UnaryOp(op=ast.USub(), operand=a):
                 return -self.expression(a, free)
             case ast.BinOp(left=a, op=op, right=b):
-                return self._binary(node, op, self.expression(a, free), self.expression(b, free))
+                sides = self.expression(a, free), self.expression(b, free)
+                return self._bounded(node, self._binary(node, op, *sides))
             case ast.Subscript(value=ast.Name()):
                 return self.read(node)
             case ast.Call(func=f, args=args, keywords=[]):
@@ -217,15 +220,34 @@ class ExpressionReader:
                     self.fail(ast.unparse(node), "// and % take integers and a positive divisor")
                 return Quo(a, b) if isinstance(op, ast.FloorDiv) else Rem(a, b)
             case ast.Pow() if b.is_Rational:
+                if max(1, _bits(a)) * max(abs(b.p), b.q) > BITS:
+                    self._too_large(node)
                 return a**b
         self.fail(ast.unparse(node), "the index language has no such operation")
+
+    def _bounded(self, node: ast.expr, e: sp.Expr) -> sp.Expr:
+        """`e`, unless to write it out would take too long. Errors: DefinitionError."""
+        if _bits(e) > BITS or _terms(e) > TERMS:
+            self._too_large(node)
+        if _degree(e) > DEGREE:
+            self.fail(ast.unparse(node)[:200], f"sizes and indices have a degree above {DEGREE}")
+        return e
+
+    def _too_large(self, node: ast.expr) -> NoReturn:
+        self.fail(
+            ast.unparse(node)[:200],
+            f"written out, this has more than {TERMS} terms, or a number of more than {BITS} bits",
+        )
 
     def _call(
         self, node: ast.Call, f: ast.expr, args: list[ast.expr], free: tuple[sp.Symbol, ...]
     ) -> sp.Expr:
         match f:
             case ast.Name(id=name) if name in FUNCTIONS and len(args) == 1:
-                return FUNCTIONS[name](self.expression(args[0], free))
+                argument = self.expression(args[0], free)
+                if argument.is_number and abs(argument.evalf(2)) > LARGEST:
+                    self.fail(ast.unparse(node)[:200], f"{name} of a number above {LARGEST}")
+                return FUNCTIONS[name](argument)
             case ast.Name(id="philox") if len(args) == 4:
                 return Philox(*map(self._integral, args))
             case ast.Name(id="where") if len(args) == 3:
@@ -279,8 +301,56 @@ class ExpressionReader:
     def _relation(self, node: ast.expr, free: tuple[sp.Symbol, ...]) -> sp.Basic:
         if isinstance(node, ast.Compare) and len(node.ops) == 1 and type(node.ops[0]) in RELATIONS:
             a, b = self.expression(node.left, free), self.expression(node.comparators[0], free)
+            if a.has(sp.Piecewise) or b.has(sp.Piecewise):  # SymPy would go round in circles
+                why = "a condition has no where inside; give that an equation of its own"
+                self.fail(ast.unparse(node), why)
             return RELATIONS[type(node.ops[0])](a, b)
         self.fail(ast.unparse(node), "a condition is one comparison with <, <=, ==, >= or >")
+
+
+def parsed(operator: str, text: str, mode: str = "exec") -> Any:
+    """A text as Python's syntax tree, never run. Errors: DefinitionError names the operator."""
+    try:
+        tree = ast.parse(text, mode=mode)
+    except SyntaxError as error:
+        place = (error.text or text).strip()[:200]
+        raise DefinitionError(f"{operator}: cannot read {place!r}: {error.msg}") from None
+    except (ValueError, RecursionError, MemoryError) as error:  # the last two for deep nesting
+        why = str(error) or "nested too deeply"
+        raise DefinitionError(f"{operator}: cannot read {text[:80]!r}: {why}") from None
+    level: list[ast.AST] = [tree]
+    for _ in range(DEPTH):
+        level = [child for node in level for child in ast.iter_child_nodes(node)]
+    if level:
+        raise DefinitionError(f"{operator}: in {text[:80]!r}: it is nested more than {DEPTH} deep")
+    return tree
+
+
+def _bits(e: sp.Expr) -> int:
+    """The size of a number; 0 for what is none."""
+    return int(max(abs(e.p).bit_length(), e.q.bit_length())) if e.is_Rational else 0
+
+
+def _terms(e: sp.Expr) -> int:
+    """At most so many terms has a polynomial when it is multiplied out."""
+    if e.is_Add:
+        return sum(map(_terms, e.args))
+    if e.is_Mul:
+        return math.prod(map(_terms, e.args))
+    if e.is_Pow and e.exp.is_Integer and e.exp > 0:
+        terms = _terms(e.base)  # as many as there are monomials of this degree in the terms
+        return math.comb(int(e.exp) + terms - 1, min(int(e.exp), terms - 1))
+    return 1
+
+
+def _degree(e: sp.Expr) -> int:
+    """Of a polynomial, in its symbols."""
+    if e.is_Symbol:
+        return 1
+    if e.is_Pow and e.exp.is_Integer:
+        return abs(int(e.exp)) * _degree(e.base)
+    parts = [_degree(a) for a in e.args] if e.is_Add or e.is_Mul else [0]
+    return sum(parts) if e.is_Mul else max(parts)
 
 
 def is_name(node: ast.AST) -> TypeGuard[ast.Name]:

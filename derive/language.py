@@ -185,6 +185,7 @@ def operator(
     mappings = {"tensors": tensors, "sizes": sizes, "requires": requires, "outside": outside}
     mappings |= {"labels": labels, "scalars": scalars, "subscripts": subscripts, "names": names}
     _check_types(texts, mappings, {"outputs": outputs, "constant": constant})
+    _check_numbers(name, {"optional": optional, "at_least": at_least})
     reader = Reader(
         name,
         tensors,
@@ -238,15 +239,30 @@ def _check_types(
         if not line.replace("\t", " ").isprintable() or line.rstrip().endswith(("\\", "??/")):
             fail("doc", line, "lines of printable text without a backslash at the end")
     for argument, value in mappings.items():
-        if value is not None and not isinstance(value, Mapping):
+        if value is None and argument != "tensors":
+            continue
+        if not isinstance(value, Mapping):
             fail(argument, value, "a mapping from names to texts")
-        for key, text in (value or {}).items():
+        for key, text in value.items():
             if not isinstance(key, str) or not isinstance(text, str):
                 fail(f"{argument}[{key!r}]", text, 'a text, such as "N, K"')
     for argument, value in lists.items():
         listed = isinstance(value, Sequence) and not isinstance(value, str)
         if not listed or not all(isinstance(n, str) for n in list(value)):  # type: ignore[call-overload]
             fail(argument, value, "a tuple of names")
+
+
+def _check_numbers(who: str, mappings: Mapping[str, object]) -> None:
+    """Errors: DefinitionError names the argument of `operator` that is no mapping to integers."""
+    for argument, value in mappings.items():
+        if value is None:
+            continue
+        if not isinstance(value, Mapping):
+            raise DefinitionError(f"{who}: {argument} is {value!r}, expected names and integers")
+        for key, number in value.items():
+            if not isinstance(key, str) or type(number) is not int:
+                what = f"{argument}[{key!r}] is {number!r}"
+                raise DefinitionError(f"{who}: {what}, expected an integer")
 
 
 def scalar_symbol(name: str, dtype: str) -> sp.Symbol:

@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 
 import sympy as sp
 
-from gradproof.derive.errors import DefinitionError
 from gradproof.derive.expr import Guard, Reduce, integer
-from gradproof.derive.expressions import ExpressionReader, is_name
+from gradproof.derive.expressions import ExpressionReader, is_name, parsed
 from gradproof.derive.language import Equation, Tensor
 
 
@@ -88,21 +87,14 @@ class Reader(ExpressionReader):
 
     def _capitals(self, equations: str) -> set[str]:
         """Names with a capital first letter that are no tensors are sizes: strides, paddings."""
-        try:
-            tree = ast.parse(textwrap.dedent(equations).strip())
-        except SyntaxError as error:
-            place = (error.text or "").strip()
-            raise DefinitionError(f"{self.operator}: cannot read {place!r}: {error.msg}") from None
+        tree = parsed(self.operator, textwrap.dedent(equations).strip())
         nodes = list(ast.walk(tree))
         names = {n.id for n in nodes if is_name(n) and n.id[0].isupper()}
         indexed = {n.value.id for n in nodes if isinstance(n, ast.Subscript) and is_name(n.value)}
         return names - set(self.shapes) - set(self.scalars) - indexed
 
     def _left(self, line: str) -> tuple[str, list[sp.Symbol], ast.expr]:
-        try:
-            statement = ast.parse(line).body[0]
-        except SyntaxError as error:
-            raise DefinitionError(f"{self.operator}: cannot read {line!r}: {error.msg}") from None
+        (statement, *_) = parsed(self.operator, line).body
         if not isinstance(statement, ast.Assign) or len(statement.targets) != 1:
             self.fail(line, "an equation has the form  target[indices] = expression")
         left = statement.targets[0]

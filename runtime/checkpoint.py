@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,7 +74,22 @@ def read_checkpoint(path: Path) -> Checkpoint:
     arrays = load(path)
     if _digest(arrays, header["state"]) != header["sha256"]:
         raise DataError(f"{path}: damaged: its sha256 is not that of its content")
-    return Checkpoint(arrays, json.loads(header["state"]))
+    return Checkpoint(arrays, _state(path, header["state"]))
+
+
+def _state(path: Path, text: str) -> dict[str, Any]:
+    """What is no array: an object of JSON. A digest that fits does not say who wrote it."""
+    try:
+        state = json.loads(text, parse_constant=lambda name: _refuse(f"{name} is no number"))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: its state cannot be read: {error}") from error
+    if not isinstance(state, dict):
+        raise DataError(f"{path}: its state is of {type(state)}, expected an object of JSON")
+    return state
+
+
+def _refuse(why: str) -> NoReturn:
+    raise ValueError(why)
 
 
 def _digest(arrays: Mapping[str, NDArray[Any]], state: str) -> str:

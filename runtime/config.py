@@ -256,7 +256,7 @@ def load_config(path: Path) -> Config:
         values = msgspec.toml.decode(path.read_bytes().removeprefix(BOM_UTF8))
     except OSError as error:
         raise RunError(f"{path}: cannot be read: {error}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, ValueError) as error:  # a number of 5000 digits is the latter
         raise RunError(f"{path}: no TOML: {error}") from error
     except RecursionError as error:
         raise RunError(f"{path}: no TOML that can be read: nested too deeply") from error

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, deserialize, safe_open
 
-from gradproof.runtime.data.numpy_files import DAMAGED, first_line, open_npz
+from gradproof.runtime.data.numpy_files import DAMAGED, first_line, member, open_npz
 from gradproof.runtime.errors import DataError
 
 # the name in a file's header -> the element type; no other is written
@@ -54,7 +54,9 @@ def read_safetensors(source: Path) -> dict[str, NDArray[Any]]:
             if BFLOAT not in types.values():
                 return {n: _widened(np.array(file.get_tensor(n))) for n in types}
         return {n: _from_bytes(entry) for n, entry in _raw(source)}
-    except (SafetensorError, OSError) as error:
+    except DataError:
+        raise
+    except (SafetensorError, OSError, ValueError) as error:  # the last: a shape beyond NumPy's
         hint = _format_hint(source)
         raise DataError(f"{source}: cannot be read as safetensors file: {error}{hint}") from error
 
@@ -104,7 +106,7 @@ def read_npz(source: Path) -> dict[str, NDArray[Any]]:
     try:
         with source.open("rb") as file:
             content = open_npz(file)
-            arrays = {name: content[name] for name in content.files}
+            arrays = {name: member(content, name) for name in content.files}
     except DAMAGED as error:
         raise DataError(f"{source}: cannot be read as .npz file: {first_line(error)}") from error
     # NumPy hands over the raw bytes of a member that is no .npy file

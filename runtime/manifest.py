@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from importlib import resources
+from importlib.resources.abc import Traversable
 from typing import Any
 
 from gradproof.runtime.errors import GradproofError
 from gradproof.runtime.once import Once
 
 FORMAT = 1
+FILE = re.compile(r"\w+\.cl", re.ASCII)  # what a manifest may name
 
 
 @dataclass(frozen=True)
@@ -231,13 +234,29 @@ def operators() -> dict[str, Operator]:
     >>> operators()["conv2d"].variants["conv2d"].inputs
     ('Y', 'w', 'b')
     """
-    folder = resources.files("gradproof.generated")
-    manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
-    if manifest.get("format") != FORMAT:
-        raise GradproofError(f"manifest.json has format {manifest.get('format')}, not {FORMAT}")
-    return {
-        name: parse_operator(
-            name, entry, {f: (folder / f).read_text("utf-8") for f in entry["sha256"]}
-        )
-        for name, entry in manifest["operators"].items()
-    }
+    return read_manifest(resources.files("gradproof.generated"))
+
+
+def read_manifest(folder: Traversable) -> dict[str, Operator]:
+    """The operators of a folder like generated/, by name. Errors: GradproofError where the manifest
+    or a file that it names is missing or damaged, or lies elsewhere."""
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+        if manifest["format"] != FORMAT:
+            raise ValueError(f"its format is {manifest['format']}, expected {FORMAT}")
+        return {
+            name: parse_operator(name, entry, {f: _text(folder, f) for f in entry["sha256"]})
+            for name, entry in manifest["operators"].items()
+        }
+    except OSError as error:
+        raise GradproofError(f"{folder}: cannot be read: {error}") from error
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        why = f"{type(error).__name__}: {error}"
+        raise GradproofError(f"{folder / 'manifest.json'}: damaged: {why}") from error
+
+
+def _text(folder: Traversable, name: str) -> str:
+    """A file in the folder itself. Errors: ValueError for the name of a place elsewhere."""
+    if not FILE.fullmatch(name):
+        raise ValueError(f"{name!r} is no file of the folder")
+    return (folder / name).read_text("utf-8")

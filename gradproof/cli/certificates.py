@@ -37,7 +37,7 @@ def kept(source: str, name: str) -> Record | None:
         return dict(json.loads(content))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         log.warning("%s cannot be used (%s); searching anew", path, error)
         return None
 

@@ -13,7 +13,7 @@ from gradproof.cli import options
 from gradproof.cli.screen import Screen
 from gradproof.runtime.data.dataset import Images, check_finite, to_unit_range
 from gradproof.runtime.data.idx import read_idx
-from gradproof.runtime.data.numpy_files import DAMAGED, first_line
+from gradproof.runtime.data.numpy_files import DAMAGED, first_line, member, open_npz, read_npy
 from gradproof.runtime.device import use_device
 from gradproof.runtime.errors import DataError
 from gradproof.runtime.evaluation import probabilities
@@ -79,10 +79,11 @@ def read_images(path: Path) -> NDArray[Any]:
         raise DataError(f"{path}: no such file")
     if path.suffix.lower() not in (".npy", ".npz"):
         return read_idx(path)
+    if path.suffix.lower() == ".npy":
+        return read_npy(path)
     try:
         with path.open("rb") as file:
-            content = np.load(file, allow_pickle=False)
-            return content if isinstance(content, np.ndarray) else _member(path, content)
+            return _member(path, open_npz(file))
     except DAMAGED as error:
         raise DataError(f"{path}: cannot be read as NumPy file: {first_line(error)}") from error
 
@@ -125,8 +126,8 @@ def _member(path: Path, archive: Any) -> NDArray[Any]:
             f"{path}: holds {', '.join(names) or 'nothing'}; expected an array {KEY!r} or one array"
         )
     name = KEY if KEY in names else names[0]
-    member = archive[name]
+    found = member(archive, name)
     # NumPy hands over the raw bytes of a member that is no .npy file.
-    if not isinstance(member, np.ndarray):
+    if not isinstance(found, np.ndarray):
         raise DataError(f"{path}: {name} is not stored as a NumPy array")
-    return member
+    return found

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from gradproof.runtime.arguments import integer
 from gradproof.runtime.data.dataset import Dataset
@@ -14,6 +15,8 @@ from gradproof.runtime.data.source import Images, ImageSource
 from gradproof.runtime.errors import DataError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+# Pillow knows more, and starts Ghostscript for one of them
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 TRAIN, TEST = ("train",), ("test", "val", "valid")
 LARGEST = 50_000_000  # pixels of one file: what decompresses to more is no picture to learn from
 
@@ -56,13 +59,12 @@ class ImageFolder(ImageSource):
 
     def _picture(self, path: Path) -> Images:
         try:
-            with Image.open(path) as file:
-                if file.width * file.height > LARGEST:
-                    raise DataError(f"{path}: {file.width} x {file.height} pixels are too many")
+            # from memory: of a file Pillow would ask for as many bytes as a chunk claims to have
+            content = io.BytesIO(path.read_bytes())
+            with Image.open(content, formats=FORMATS) as file:
+                _check_pixels(file.width, file.height)
                 picture = _fitted(_levels(file).convert(self.mode), self.size)
-        except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError) as error:
-            raise DataError(f"{path}: cannot be read as a picture: {error}") from error
-        except SyntaxError as error:  # Pillow's, for a broken PNG
+        except Exception as error:  # Pillow's decoders raise many kinds for what is damaged
             raise DataError(f"{path}: cannot be read as a picture: {error}") from error
         levels = np.asarray(picture, np.float32).reshape(self.size, self.size, len(self.mode))
         return levels.transpose(2, 0, 1) / np.float32(255)
@@ -112,11 +114,17 @@ def _levels(file: Image.Image) -> Image.Image:
     return Image.fromarray(((levels + 128) // 257).astype(np.uint8))
 
 
+def _check_pixels(width: int, height: int) -> None:
+    if width * height > LARGEST:
+        raise ValueError(f"{width} x {height} pixels are too many")
+
+
 def _fitted(picture: Image.Image, size: int) -> Image.Image:
     """Scaled until the shorter side is `size`, then the middle of it."""
     width, height = picture.size
     scale = size / min(width, height)
     wide, high = max(size, round(width * scale)), max(size, round(height * scale))
+    _check_pixels(wide, high)  # a line of pixels may grow to many
     scaled = picture.resize((wide, high), Image.Resampling.BILINEAR)
     left, top = (wide - size) // 2, (high - size) // 2
     return scaled.crop((left, top, left + size, top + size))

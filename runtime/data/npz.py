@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from gradproof.runtime.data.dataset import (
     dataset_from_file,
     to_unit_range,
 )
-from gradproof.runtime.data.numpy_files import DAMAGED, first_line, open_npz
+from gradproof.runtime.data.numpy_files import DAMAGED, first_line, member, open_npz
 from gradproof.runtime.errors import DataError
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
@@ -70,7 +71,7 @@ def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
                 found = ", ".join(archive.files) or "none"
                 raise ValueError(f"no array {', '.join(missing)}; found {found}")
             wanted = [key for key in (*KEYS, "classes") if key in archive.files]
-            arrays = {key: archive[key] for key in wanted}
+            arrays = {key: member(archive, key) for key in wanted}
     except DAMAGED as error:
         raise DataError(f"{path}: cannot be read as .npz data set: {first_line(error)}") from error
     for key, array in arrays.items():
@@ -128,6 +129,10 @@ def _classes(path: Path, arrays: dict[str, NDArray[Any]]) -> tuple[str, ...]:
                 f"{path}: classes has dtype {names.dtype} and shape {names.shape},"
                 " expected strings of shape (number of classes,)"
             )
+        single = names.astype(names.dtype.newbyteorder("="))
+        codes = np.frombuffer(single.tobytes(), np.uint32)
+        if ((codes > sys.maxunicode) | ((codes >= 0xD800) & (codes < 0xE000))).any():
+            raise DataError(f"{path}: classes holds numbers that are no characters of Unicode")
         return tuple(names.tolist())
     largest = max(int(arrays["y_train"].max()), int(arrays["y_test"].max()), 0)
     if largest >= MAX_UNNAMED_CLASSES:
