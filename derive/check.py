@@ -135,6 +135,9 @@ def _declarations(d: Definition) -> None:
     for name in named:
         if name not in tensors:
             raise DefinitionError(f"{d.name}: there is no tensor {name!r}")
+    for name in dict(d.optional):
+        if name not in d.inputs:
+            raise DefinitionError(f"{d.name}: optional {name} is defined by an equation")
     for name in d.outputs:
         if name in d.inputs:
             raise DefinitionError(f"{d.name}: output {name} is not defined by an equation")

@@ -531,13 +531,20 @@ class Text:
     def value(self, text: str) -> Poly:
         """The expression `text`. Errors: Refused where it is outside the language."""
         try:
-            return self.node(ast.parse(text.strip(), mode="eval").body)
-        except (SyntaxError, KeyError, ValueError) as error:
+            return self.node(self.tree(text))
+        except (KeyError, ValueError) as error:
             raise Refused(f"cannot read {text!r}: {error}") from None
 
     def guards(self, text: str) -> list[Any]:
         """The conditions of a chain of comparisons joined by `and`."""
-        return self.conditions(ast.parse(text.strip(), mode="eval").body)
+        return self.conditions(self.tree(text))
+
+    def tree(self, text: str) -> ast.expr:
+        """An expression in Python's syntax, never run. Errors: Refused where it is none."""
+        try:
+            return ast.parse(text.strip(), mode="eval").body
+        except (SyntaxError, ValueError) as error:
+            raise Refused(f"cannot read {text!r}: {error}") from None
 
     def node(self, n: ast.expr) -> Poly:
         """One node of the expression."""
@@ -1394,7 +1401,7 @@ def rewrite_subscripts(p: Poly, rows: list[tuple[str, Poly, Poly]]) -> Poly:
 def digest(facts: list[Fact], goals: list[Fact]) -> str:
     """A name for an obligation."""
     text = "\n".join(map(show_fact, facts)) + "\n|-\n" + "\n".join(map(show_fact, goals))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return sha256(text)[:16]
 
 
 def show_fact(f: Fact) -> str:
@@ -1511,7 +1518,7 @@ class Source:
         while (token := self.take()) != "}" or depth > 1:
             depth += (token == "{") - (token == "}")
         text = " ".join(t for t, _ in self.tokens[start : self.at])
-        if hashlib.sha256(text.encode()).hexdigest() != HELPERS[name]:
+        if sha256(text) != HELPERS[name]:
             raise Refused(f"{where}: {name} is not the known helper")
 
     def parameter(self) -> tuple[str, str, bool, bool]:
@@ -2744,7 +2751,7 @@ class Claim:
                 self.settle_sizes([])
                 return value
             case {"tensor": str(text)}:
-                t = self.text.tensor(ast.parse(text, mode="eval").body)
+                t = self.text.tensor(self.text.tree(text))
                 if len(t.shape) != len(self.shape):
                     raise Refused(f"{self.record['claim']}: {text} has {len(t.shape)} dimensions")
                 self.settle_sizes([sub(a, b) for a, b in zip(t.shape, self.shape, strict=True)])
@@ -2848,8 +2855,9 @@ Taken on trust:
 
 
 def sha256(data: bytes | str) -> str:
-    """The hash as hexadecimal digits."""
-    return hashlib.sha256(data.encode() if isinstance(data, str) else data).hexdigest()
+    """The hash as hexadecimal digits; half a character, as JSON may have it, counts too."""
+    whole = data.encode(errors="surrogatepass") if isinstance(data, str) else data
+    return hashlib.sha256(whole).hexdigest()
 
 
 def body_of(text: str) -> str:

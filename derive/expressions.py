@@ -245,7 +245,8 @@ class ExpressionReader:
         match f:
             case ast.Name(id=name) if name in FUNCTIONS and len(args) == 1:
                 argument = self.expression(args[0], free)
-                if argument.is_number and abs(argument.evalf(2)) > LARGEST:
+                size = abs(argument.evalf(2)) if argument.is_number else sp.Integer(0)
+                if size.is_comparable and size > LARGEST:  # a random number is not
                     self.fail(ast.unparse(node)[:200], f"{name} of a number above {LARGEST}")
                 return FUNCTIONS[name](argument)
             case ast.Name(id="philox") if len(args) == 4:
@@ -304,7 +305,10 @@ class ExpressionReader:
             if a.has(sp.Piecewise) or b.has(sp.Piecewise):  # SymPy would go round in circles
                 why = "a condition has no where inside; give that an equation of its own"
                 self.fail(ast.unparse(node), why)
-            return RELATIONS[type(node.ops[0])](a, b)
+            try:
+                return RELATIONS[type(node.ops[0])](a, b)
+            except TypeError as error:  # such as a root of a negative number
+                self.fail(ast.unparse(node), str(error))
         self.fail(ast.unparse(node), "a condition is one comparison with <, <=, ==, >= or >")
 
 

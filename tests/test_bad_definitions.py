@@ -52,6 +52,13 @@ BAD: dict[str, tuple[str, dict[str, str], dict[str, Any], tuple[str, ...]]] = {
     "an optional operand that is never used": (
         "y[i] = x[i]", W, {"optional": {"w": 0}}, ("operand w is never used",),
     ),
+    "an optional tensor that an equation defines": (
+        "a[i] = x[i]\ny[i] = a[i] + x[i]", V | {"a": "N"}, {"optional": {"a": 0}},
+        ("optional a is defined by an equation",),
+    ),
+    "a comparison with what is not real": (
+        "y[i] = where(sqrt(-1) <= 0, 0, x[i])", V, {}, ("sqrt(-1) <= 0", "non-real"),
+    ),
     "a scalar that is never used": (
         "y[i] = x[i]", V, {"scalars": {"eps": "real"}}, ("scalar eps is never used",),
     ),

@@ -22,9 +22,10 @@ from gradproof.cli.predict import read_images
 from gradproof.codegen.certify import known_record
 from gradproof.codegen.folder import is_ours
 from gradproof.codegen.generate import generated_folder
-from gradproof.derive.checker import Refused, check_folder
+from gradproof.derive.checker import Refused, System, Text, check_folder, const, sha256, var
 from gradproof.derive.errors import DefinitionError
 from gradproof.derive.language import operator
+from gradproof.derive.prove.counterexample import differing
 from gradproof.runtime import compile as compiling
 from gradproof.runtime.build import CACHE_VARIABLE
 from gradproof.runtime.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
@@ -316,3 +317,27 @@ def test_numbers_beside_a_definition_are_integers(argument: str, value: Any) -> 
 def test_tensors_are_a_mapping() -> None:
     with pytest.raises(DefinitionError, match="tensors is None"):
         operator("f", "y[i] = x[i]", None)  # type: ignore[arg-type]
+
+
+# -- what the checker and the search for counterexamples read ------------------------------------
+@pytest.mark.parametrize("text", ["1 <= H + -", "", "H tensors W >= 0", "a\0b", "(" * 3])
+def test_a_condition_that_is_no_expression_is_refused(text: str) -> None:
+    with pytest.raises(Refused, match="cannot read"):
+        Text({}).guards(text)
+
+
+def test_half_a_character_has_a_hash() -> None:
+    assert sha256("\ud800") != sha256("")
+
+
+def test_a_random_number_is_below_no_limit() -> None:
+    d = operator("noise", "y[i] = x[i]*exp(philox(1, 2, 3, i)/2**32)", {"x": "T"})
+    assert d.outputs == ("y",)
+
+
+def test_pi_is_a_number_in_the_search_for_counterexamples() -> None:
+    empty: dict[str, Any] = {"name": "", "tensors": {}, "scalars": {}, "equations": []}
+    empty |= {"inputs": [], "outputs": [], "sizes": ["H"], "lower": {"H": 1}}
+    system = System(empty | {"requires": [], "derived": {}})
+    assert differing(system, [], var("pi"), const(3)) is not None
+    assert differing(system, [], var("pi"), var("pi")) is None

@@ -136,7 +136,7 @@ def _write(case: Case, folder: Path) -> None:
             text = re.sub(
                 "(Certificates: proofs/, sha256 )[0-9a-f]+", rf"\g<1>{sha256(data)}", text
             )
-        (folder / file).write_text(text, "utf-8")
+        (folder / file).write_bytes(text.encode("utf-8", "surrogatepass"))
         if isinstance(hashes, dict) and file in hashes:
             hashes[file] = sha256(text)
     (folder / "proofs" / f"{name}.json").write_bytes(data)

@@ -123,7 +123,13 @@ class Search:
         self.places = list(_places(facts, {*system.record["lower"], *derived}))
         known = names.union(*(symbols(p) for _, p in facts), system.record["sizes"])
         fixed = _fixed(system, facts)
-        known -= {*(i for i, _ in self.places), *system.record["scalars"], "INT_MAX", *derived}
+        known -= {
+            *(i for i, _ in self.places),
+            *system.record["scalars"],
+            "INT_MAX",
+            "pi",
+            *derived,
+        }
         known -= set(fixed)
         self.order = [s for s in system.record["sizes"] if s in known]
         self.order += sorted(known - set(self.order))

@@ -14,7 +14,15 @@ from typing import Any
 
 from gradproof.derive.checker import HELPERS, INT_MAX, Poly, Refused, System, const, sub, var
 from gradproof.derive.prove.counterexample import Example, Search, differ, number
-from gradproof.derive.prove.values import Outside, Values, compiled, element, function
+from gradproof.derive.prove.values import (
+    HIGH,
+    Outside,
+    Values,
+    compiled,
+    element,
+    exactly,
+    function,
+)
 
 COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "<": lambda a, b: a < b,
@@ -83,6 +91,8 @@ class Run:
                 return Fraction(self.value(rest[0]))
             case "uint":
                 return self.value(rest[0]) & 0xFFFFFFFF
+            case "pi" | "e":  # decimals, which stand for these numbers
+                return exactly(+getattr(HIGH, kind))
             case "neg":
                 return -self.value(rest[0])
             case "element":
