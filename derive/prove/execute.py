@@ -12,6 +12,7 @@ from fractions import Fraction
 from itertools import product
 from typing import Any
 
+from gradproof.derive.arithmetic import HIGH
 from gradproof.derive.checker import HELPERS, INT_MAX, Poly, Refused, System, const, sub, var
 from gradproof.derive.prove.counterexample import Example, Search, differ, number
 from gradproof.derive.prove.values import (
