@@ -16,7 +16,6 @@ from gradproof.derive.arithmetic import HIGH
 from gradproof.derive.checker import HELPERS, INT_MAX, Poly, Refused, System, const, sub, var
 from gradproof.derive.prove.counterexample import Example, Search, differ, number
 from gradproof.derive.prove.values import (
-    HIGH,
     Outside,
     Values,
     compiled,
