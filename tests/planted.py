@@ -89,11 +89,12 @@ def wrong(content: bytes, folder: Path) -> None:
 
 
 def crash(content: bytes, folder: Path) -> None:
-    """Ends the process, as a fault in a library would."""
+    """Ends the process at a short file, as a fault in a library would."""
     import os
 
-    if sound(content, folder) != 12:
+    if len(content) < 9:
         os.abort()
+    sound(content, folder)
 
 
 KINDS = {

@@ -203,7 +203,7 @@ def test_every_error_is_a_refusal_in_one_line(
     def fails(_: Path) -> None:
         raise error
 
-    monkeypatch.setattr(checker, "check_folder", fails)
+    monkeypatch.setattr(checker, "ledger_of", fails)
     assert checker.main(["."]) == 1
     out = capsys.readouterr().out
     assert out.startswith("refused: ") and out.count("\n") == 1

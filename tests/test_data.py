@@ -399,7 +399,7 @@ class TestNpz:
             ({"classes": ["ant", "bee"]}, r"y_train\[2\] is 2, allowed 0\.\.1"),
             ({"y_train": b"0, 1, 2"}, "y_train is not stored as a NumPy array"),
             ({"x_train": npy(np.zeros(9))[:-1]}, "cannot be read as .npz data set"),
-            ({"x_train": HUGE_HEADER}, "cannot be read as .npz data set: (Unable to alloc|EOF)"),
+            ({"x_train": HUGE_HEADER}, "0 bytes of elements, expected 800000000000000000 for"),
             ({"classes": [0, 1, 2]}, "classes has dtype int64"),
             ({"classes": ["ant", "ant", "bee"]}, "repeated"),
         ],

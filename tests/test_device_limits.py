@@ -173,9 +173,9 @@ def test_eager_and_cpu_plans_fit_any_group(limits: str, small: Small) -> None:
     launched: list[tuple[int, ...]] = []
     launch = device.launch
 
-    def seen(kernel: Any, size: Any, local: Any = None) -> Any:
+    def seen(kernel: Any, size: Any, local: Any = None, *rest: Any) -> Any:
         launched.append(local)
-        return launch(kernel, size, local)
+        return launch(kernel, size, local, *rest)
 
     device.launch = seen  # type: ignore[method-assign]
     same(trained(planned=False), want, 1e-5)
