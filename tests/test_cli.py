@@ -34,6 +34,7 @@ from gradproof.runtime.models import MODELS
 from gradproof.runtime.progress import BatchResult
 from gradproof.runtime.recipe import usual_rate
 from gradproof.runtime.run import RunFolder
+from tests.bars import save_bars
 
 ROOT = Path(__file__).resolve().parent.parent
 HEAVY = ("matplotlib", "numpy", "pyopencl", "safetensors", "sympy")
@@ -70,12 +71,7 @@ def fails(*args: object) -> str:
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three classes of 8x8 images that are easily told apart."""
-    path = tmp_path_factory.mktemp("data") / "bars.npz"
-    labels = np.arange(30) % 3
-    images = np.random.default_rng(0).uniform(0.0, 0.2, (30, 8, 8)).astype(np.float32)
-    images[np.arange(30), labels * 3] = 1.0
-    np.savez(path, x_train=images, y_train=labels, x_test=images[:9], y_test=labels[:9])
-    return path
+    return save_bars(tmp_path_factory.mktemp("data") / "bars.npz")
 
 
 @pytest.fixture(scope="module")

@@ -37,6 +37,7 @@ from gradproof.runtime.faults import explained
 from gradproof.runtime.progress import BatchResult
 from gradproof.runtime.run import RunFolder
 from gradproof.runtime.training_state import capture, restore
+from tests.bars import save_bars
 
 MEMORY, LOST, OTHER = (-4, -5, -6), (-2, -33, -34, -36, -9999), (-14, -52, -58)
 FILL = "kernel void fill(global float *x) { x[get_global_id(0)] = 1; }"
@@ -266,12 +267,7 @@ def test_a_host_without_memory_is_the_same_error(monkeypatch: pytest.MonkeyPatch
 # -- a training on the command line ---------------------------------------------------------------
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("data") / "bars.npz"
-    labels = np.arange(30) % 3
-    images = np.random.default_rng(0).uniform(0.0, 0.2, (30, 8, 8)).astype(np.float32)
-    images[np.arange(30), labels * 3] = 1.0
-    np.savez(path, x_train=images, y_train=labels, x_test=images[:9], y_test=labels[:9])
-    return path
+    return save_bars(tmp_path_factory.mktemp("data") / "bars.npz")
 
 
 @pytest.fixture(scope="module")

@@ -152,7 +152,10 @@ def _reads(guard: Any) -> bool:
 
 def _atom(a: Any) -> Code:
     if isinstance(a, str):
-        return lambda values, env: exactly(+HIGH.pi) if a == "pi" else env[a]
+        if a == "pi":
+            pi = exactly(+HIGH.pi)
+            return lambda values, env: pi
+        return lambda values, env: env[a]
     if a[0] in ("//", "%"):
         return _quotient(a)
     if a[0] == "read":
