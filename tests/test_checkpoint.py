@@ -109,7 +109,7 @@ def test_a_folder_of_checkpoints_that_cannot_be_is_an_error(tmp_path: Path) -> N
         CheckpointFolder(tmp_path, keep=0)
     folder = CheckpointFolder(tmp_path / "none" / "checkpoints")
     assert folder.steps() == []
-    with pytest.raises(DataError, match="checkpoints: cannot be made: .*No such file"):
+    with pytest.raises(DataError, match=r"checkpoints: cannot be made: .*No such file"):
         folder.add(SMALL, 1)
 
 
@@ -232,7 +232,7 @@ def test_another_model_is_refused() -> None:
         restore(training(), Checkpoint(checkpoint.arrays, {}))
     plain = training()
     plain.scheduler = None
-    with pytest.raises(DataError, match="does not fit.*a schedule is there on one side only"):
+    with pytest.raises(DataError, match=r"does not fit.*a schedule is there on one side only"):
         restore(plain, checkpoint)
     later = Checkpoint(checkpoint.arrays, dict(checkpoint.state) | {"batch": 5})
     with pytest.raises(DataError, match="does not fit this training: batch 5 of an epoch of 4"):

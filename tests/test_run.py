@@ -108,7 +108,7 @@ def test_a_run_folder_that_cannot_be_made(tmp_path: Path) -> None:
     path.write_text("mine")
     with pytest.raises(RunError, match="run: is a file"):
         new_folder(tmp_path, "a", out=path)
-    with pytest.raises(RunError, match="below: cannot be written: .*Not a directory"):
+    with pytest.raises(RunError, match=r"below: cannot be written: .*Not a directory"):
         new_folder(tmp_path, "a", out=path / "below")
     assert path.read_text() == "mine"
 
@@ -315,6 +315,13 @@ def test_a_full_disk_leaves_config_and_metrics(
         run.go_on([])
     monkeypatch.undo()
     assert before == {p.name: p.read_bytes() for p in run.path.iterdir()}
+
+
+def test_a_matrix_of_other_classes_is_refused(tmp_path: Path) -> None:
+    message = r"matrix of shape \(2, 3\) for 2 classes, expected \(2, 2\)"
+    with pytest.raises(ShapeError, match=message):
+        plot_confusion(np.zeros((2, 3), np.int64), ("a", "b"), tmp_path / "c.png")
+    assert not (tmp_path / "c.png").exists()
 
 
 def test_a_rare_mistake_can_be_seen(tmp_path: Path) -> None:
