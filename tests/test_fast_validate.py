@@ -22,7 +22,7 @@ from gradproof.derive.ops.relu import relu
 from gradproof.derive.registry import find
 from gradproof.derive.system import derive
 
-I, J, K, N = map(integer, "ijkN")
+II, JJ, KK, NN = map(integer, "ijkN")
 
 
 # -- nests ----------------------------------------------------------------------------------------
@@ -82,23 +82,23 @@ def test_an_equation_that_is_not_there_is_named() -> None:
 
 # -- subscripts -----------------------------------------------------------------------------------
 def form(subscript: sp.Expr, extent: int = 8) -> Form:
-    return Form(((I, extent), (J, 3)), (I, J), Read("Y", (subscript,)))
+    return Form(((II, extent), (JJ, 3)), (II, JJ), Read("Y", (subscript,)))
 
 
 def total(subscript: sp.Expr, extent: int, kind: str = "sum") -> Form:
     return Form(
-        ((I, 8),), (I,), Reduce(kind, [(K, sp.Integer(extent))], [], Read("Y", (subscript,)))
+        ((II, 8),), (II,), Reduce(kind, [(KK, sp.Integer(extent))], [], Read("Y", (subscript,)))
     )
 
 
 NOT_AFFINE: dict[str, Form] = {
-    "a quotient by a size": form(Quo(I, N)),
-    "a quotient of an element": form(Quo(Read("t", (I,)), sp.Integer(2))),
-    "a quotient of a product": form(Quo(I * J, sp.Integer(2))),
-    "more classes than are worth a nest": form(Quo(I, sp.Integer(PHASES + 1)), 2 * PHASES),
-    "a quotient in a maximum": total(Quo(K, sp.Integer(3)), 4, "max"),
-    "a quotient of a square in a sum": total(Quo(K * K, sp.Integer(3)), 4),
-    "a sum of more classes": total(Quo(K, sp.Integer(PHASES + 1)), 2 * PHASES),
+    "a quotient by a size": form(Quo(II, NN)),
+    "a quotient of an element": form(Quo(Read("t", (II,)), sp.Integer(2))),
+    "a quotient of a product": form(Quo(II * JJ, sp.Integer(2))),
+    "more classes than are worth a nest": form(Quo(II, sp.Integer(PHASES + 1)), 2 * PHASES),
+    "a quotient in a maximum": total(Quo(KK, sp.Integer(3)), 4, "max"),
+    "a quotient of a square in a sum": total(Quo(KK * KK, sp.Integer(3)), 4),
+    "a sum of more classes": total(Quo(KK, sp.Integer(PHASES + 1)), 2 * PHASES),
 }
 
 
@@ -109,7 +109,7 @@ def test_what_is_not_affine_has_no_nest(case: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "f", [form(Quo(I, sp.Integer(PHASES)), 2 * PHASES), total(Quo(K, sp.Integer(3)), 4)]
+    "f", [form(Quo(II, sp.Integer(PHASES)), 2 * PHASES), total(Quo(KK, sp.Integer(3)), 4)]
 )
 def test_what_is_affine_in_classes_has_one(f: Form) -> None:
     parts = list(split(f, {"i", "j", "k"}))
@@ -117,8 +117,8 @@ def test_what_is_affine_in_classes_has_one(f: Form) -> None:
 
 
 def test_half_a_loop_is_not_affine() -> None:
-    assert affine(I / 2, {"i": 4}) is None
-    assert affine(2 * I + 1, {"i": 4}) == Affine.of("i") * 2 + Affine(1)
+    assert affine(II / 2, {"i": 4}) is None
+    assert affine(2 * II + 1, {"i": 4}) == Affine.of("i") * 2 + Affine(1)
 
 
 def phases(stride: int) -> int | None:
