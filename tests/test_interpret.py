@@ -301,7 +301,9 @@ def test_the_sign_of_a_number_is_taken_off_exactly(numbers):
 
 
 def test_what_no_number_of_a_kind_can_be_is_named():
-    with pytest.raises(DefinitionError, match=r"0\.5 is no integer; give the operands as fractions"):
+    with pytest.raises(
+        DefinitionError, match=r"0\.5 is no integer; give the operands as fractions"
+    ):
         Integers().element(0.5)
     with pytest.raises(DefinitionError, match="no rounding bound for power 1/3"):
         Bounds(SINGLE).power(Bounds(SINGLE).array([8]), sp.Rational(1, 3))
