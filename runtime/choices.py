@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-_PLACE = re.compile(r"`\$\.?([^`]*)`$")
+_PLACE = re.compile(r" - at `\$\.?([^`]*)`$")  # a field may itself be called `$...`
 
 
 def with_choices(kind: type, message: str) -> str:

@@ -287,6 +287,9 @@ TOO_MUCH: dict[str, tuple[str, str]] = {
     "a product": ("y[i] = x[i]*(9**999*9**999*9**999)", "more than 4096 bits"),
     "a power of a sum": ("y[i] = (x[i] + N + 1)**1000", "more than 2000 terms"),
     "a power of a power": ("y[i] = ((x[i] + 1)**60)**60", "more than 2000 terms"),
+    "a high power": ("y[i] = x[i]**129", "a power above 128"),
+    "a high power of a sum": ("y[i] = (x[i] - 1)**-257", "a power above 128"),
+    "powers that multiply": ("y[i] = (x[i]**60)**-3", "a power above 128"),
     "a degree": ("y[i] = x[i - N**64]", "a degree above 8"),
     "a choice in a condition": (
         "y[i] = where(x[i] + where(x[i] <= 0, 0, x[i]) <= 0, 0, x[i])", "no where inside"
