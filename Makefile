@@ -50,7 +50,7 @@ mutants: .venv/stamp-mutants
 	$(BIN)/python benchmarks/mutants.py $(ARGS)
 
 # A new cache folder: what is found in an old one is not derived or planned again.
-coverage: .venv/stamp-dev
+coverage: .venv/stamp-coverage
 	rm -f .coverage .coverage.*
 	cache=$$(mktemp -d) && ROOT=$(CURDIR) COVERAGE_FILE=$(CURDIR)/.coverage \
 	    GRADPROOF_CACHE_DIR=$$cache $(BIN)/coverage run -m pytest -n 2 -m "not slow" $(ARGS); \
@@ -82,6 +82,12 @@ clean:
 .venv/stamp-dev: pyproject.toml .venv/stamp-venv
 	$(EDITABLE) -e '.[cpu,dev,oclgrind,prove]'
 	@touch .venv/stamp-run $@
+
+# What some tests need and are skipped without. Where .venv has PyTorch, its tests run too.
+.venv/stamp-coverage: .venv/stamp-dev
+	$(EDITABLE) -e '.[cpu,dev,oclgrind,prove,crosscheck,onnx]'
+	$(PIP) onnxruntime
+	@touch $@
 
 .venv/stamp-mutants: .venv/stamp-dev
 	$(EDITABLE) -e '.[cpu,dev,oclgrind,prove,mutation]'
