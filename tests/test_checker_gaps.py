@@ -60,7 +60,7 @@ def test_sizes_that_no_example_shows_are_refused() -> None:
         operator_of("relu", maps=none).check(named())
     (found,) = maps[where]
     few = [found | {"witness": dict.fromkeys(found["witness"], 1)}]
-    with pytest.raises(Refused, match="relu: sizes: the witness has .* shows too little"):
+    with pytest.raises(Refused, match=r"relu: sizes: the witness has .* shows too little"):
         operator_of("relu", maps=maps | {where: few}).check(named())
 
 
