@@ -14,6 +14,7 @@ from gradproof.runtime.dispatch import Launch, is_recording, reference_launch
 from gradproof.runtime.errors import GradproofError, ShapeError
 from gradproof.runtime.planned_limits import check_launches, say_limits
 from gradproof.runtime.planned_memory import PlannedMemory, StepMemory, give_memory
+from gradproof.runtime.reading import active_reading
 from gradproof.runtime.recorded import RecordedGraph
 from gradproof.runtime.tensor import Tensor
 from gradproof.runtime.trace import Trace, refuse
@@ -74,6 +75,7 @@ class PlannedStep:
         say_limits(plan, self.memory)
         give_memory(self.outputs, self.plan, graph)
         self._memory = PlannedMemory(self.plan, graph, self.device)
+        self._complete = self._completed()
         self._checked: CheckedStep | None = None
         self._build()
         self._bind_all()
@@ -117,10 +119,12 @@ class PlannedStep:
             changing.refresh(self._values)
         watch = active_watch()
         try:
-            if watch is None:
-                self.device.launch_all(self._launches, self._words)
-            else:
+            if watch is not None:
                 self._run_checked(watch)
+            elif active_reading() is not None:
+                self._run_reading()
+            else:
+                self.device.launch_all(self._launches, self._words)
         finally:
             for storage in self.written:
                 storage.version += 1
@@ -128,7 +132,32 @@ class PlannedStep:
     def _run_checked(self, watch: Watch) -> None:
         if self._checked is None:
             self._checked = CheckedStep(self.trace, self.graph, self.plan, self._memory)
-        self._checked.run(self._bound, self._values, watch)
+        self._checked.run(self._bound, self._values, watch, self._read_after)
+
+    def _run_reading(self) -> None:
+        """The launches in parts: a marked value is read when it is complete."""
+        start = 0
+        for k in sorted({*self._complete, len(self._launches) - 1}):
+            self.device.launch_all(self._launches[start : k + 1], self._words[start : k + 1])
+            self._read_after(k)
+            start = k + 1
+
+    def _read_after(self, k: int) -> None:
+        values = active_reading()
+        if values is not None:
+            for name in self._complete.get(k, ()):
+                t = self.trace.marks[name]
+                values[name] = self._memory.read(self.graph.name(t)).reshape(t.shape)
+
+    def _completed(self) -> dict[int, list[str]]:
+        """Launch -> the marked values that no later one writes. What is written in no launch is
+        there from outside, or is never stored."""
+        last = {b: k for k, x in enumerate(self.plan["launches"]) for b in x["writes"]}
+        found: dict[int, list[str]] = {}
+        for name, t in self.trace.marks.items():
+            if self.graph.has(t) and self._memory.has(b := self.graph.name(t)):
+                found.setdefault(last.get(b, len(self.plan["launches"]) - 1), []).append(name)
+        return found
 
     def _ask(self) -> None:
         """Host effects and changing scalars, in the order in which they were recorded."""
