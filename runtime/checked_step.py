@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradproof.runtime.anomaly import Watch, counted, is_public, shown
-from gradproof.runtime.dispatch import Launch, execute
+from gradproof.runtime.dispatch import Launch
 from gradproof.runtime.errors import AnomalyError
+from gradproof.runtime.marked import alone
 from gradproof.runtime.planned_memory import PlannedMemory
 from gradproof.runtime.recorded import RecordedGraph
 from gradproof.runtime.tensor import Tensor, tensor
@@ -42,7 +43,7 @@ class CheckedStep:
         bound: list[Launch],
         values: Mapping[str, float | int],
         watch: Watch,
-        after: Callable[[int], None],
+        after: Callable[[int], None] | None = None,
     ) -> None:
         """Launch after launch; values: of the changing scalars; after: called with the number of
         each launch, when it is checked.
@@ -55,7 +56,8 @@ class CheckedStep:
                 elements = self._memory.read(b)
                 if (wrong := watch.wrong(elements)).any():
                     raise AnomalyError(self._text(k, b, elements, wrong, values))
-            after(k)
+            if after is not None:
+                after(k)
 
     def _complete(self) -> dict[int, list[str]]:
         """Launch -> the results that it is the last to write before something else reads them.
@@ -148,11 +150,8 @@ class CheckedStep:
         operands: Mapping[str, Tensor],
         values: Mapping[str, float | int],
     ) -> dict[str, Tensor]:
-        slots = {s.name: (n, s.value) for n, s in self._graph.slots.items() if s.call == k}
-        scalars = {n: values[s] if callable(v) else v for n, (s, v) in slots.items()}
-        specs = (call.spec,)
-        out = execute(call.binding, specs, operands, scalars, label=call.label, place=call.place)
-        return {self._graph.name(call.tensors[call.spec.target]): out[call.spec.target]}
+        name = self._graph.name(call.tensors[call.spec.target])
+        return {name: alone(self._graph, k, call, operands, values)}
 
     @property
     def _device(self) -> Any:

@@ -2,8 +2,8 @@
 
 A planned step does not keep them: their memory is soon another's. `mark` gives one a name while the
 step is traced or recorded, and whoever runs the step inside `reading` gets it: the same kernels run
-in the same order, and the host copies each marked value when it is complete. Outside of `reading`
-a mark costs nothing.
+in the same order, and the host copies each marked value when it is complete, see `runtime.marked`.
+Outside of `reading` a mark costs nothing.
 """
 
 from __future__ import annotations
@@ -44,8 +44,6 @@ def active_reading() -> Values | None:
 def reading() -> Iterator[Values]:
     """Inside, a step that runs leaves its marked values, by name, in the dict that this gives.
 
-    They come in the order in which they are complete. A value that a plan computes within a kernel
-    and never stores is not among them.
 
     >>> import numpy as np, gradproof as gp
     >>> from gradproof.runtime.step import TrainingStep

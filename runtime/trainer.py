@@ -238,9 +238,7 @@ class Trainer:
             return step(images, labels)
         with reading() as gradients:
             result = step(images, labels)
-        names = (n for n, _ in self.model.named_parameters() if n in gradients)
-        ordered = {n: gradients[n] for n in names}
-        now.norms.append(GradientNorms.of(len(now.history) + 1, now.step + 1, ordered))
+        now.norms.append(GradientNorms.of(len(now.history) + 1, now.step + 1, gradients))
         return result
 
     def _complete(self, epoch: int, start: float) -> None:

@@ -252,3 +252,17 @@ def test_lasting_memory_that_the_system_refuses_is_one_clear_error(pool, monkeyp
     monkeypatch.setattr("mmap.mmap", none)
     with pytest.raises(DeviceError, match="has no room for 5000 bytes"):
         pool.zeros(5000, "plan")
+
+
+def test_bytes_are_counted_while_the_collector_drops_buffers(pool):
+    """Buffers in a cycle may be dropped at any allocation of Python's, the count's own too."""
+    before = gc.get_threshold()
+    gc.set_threshold(1)
+    try:
+        for _ in range(100):
+            for _ in range(3):
+                cycle = [pool.zeros(64, "test") for _ in range(40)]
+                cycle.append(cycle)
+            assert pool.bytes_in_use >= 40 * 64
+    finally:
+        gc.set_threshold(*before)
