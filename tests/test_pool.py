@@ -262,10 +262,13 @@ def test_bytes_are_counted_while_the_collector_drops_buffers(pool):
         cycle.append(cycle)
 
     before = gc.get_threshold()
-    gc.set_threshold(1)
     try:
-        for _ in range(200):
+        for k in range(60):
+            gc.disable()
             leave_a_cycle()
+            gc.set_threshold(gc.get_count()[0] + k % 6)  # at another allocation each time
+            gc.enable()
             assert pool.bytes_in_use >= 0
     finally:
+        gc.enable()
         gc.set_threshold(*before)
