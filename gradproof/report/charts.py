@@ -15,15 +15,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+from matplotlib.ticker import (
+    FuncFormatter,
+    LogLocator,
+    MaxNLocator,
+    NullFormatter,
+    PercentFormatter,
+)
 
 from gradproof.report.parts import Curves, MemoryPlan, Norms, Roofs, Timing, Work
 
-INK, SOFT, LINE = "#010101", "#020202", "#030303"
+INK, SOFT, LINE, PAPER = "#010101", "#020202", "#030303", "#040404"
 BLUE, ORANGE, GREEN, VIOLET = "#0b0001", "#0b0002", "#0b0003", "#0b0004"
 # what the page's style sheet has for each of these, in light and in dark
 PAINT = {INK: "--ink", SOFT: "--soft", LINE: "--line", BLUE: "--ix0", ORANGE: "--ix1"}
-PAINT |= {GREEN: "--ix2", VIOLET: "--ix3"}
+PAINT |= {GREEN: "--ix2", VIOLET: "--ix3", PAPER: "--paper"}
 PHASES = {"forward": BLUE, "backward": ORANGE, "update": GREEN}
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -101,7 +107,7 @@ def curve_charts(told: Curves) -> list[str]:
     marker = "o" if len(rows) <= 30 else ""
     charts = []
     for quantity, title in (("loss", "Cross-entropy loss"), ("accuracy", "Accuracy")):
-        chart = Chart(quantity, 4.5, 2.9)
+        chart = Chart(quantity, 3.7, 2.6)
         axes = chart.axes
         for part, said, colour, dashes in (
             ("train", "training", BLUE, "--"),
@@ -113,7 +119,7 @@ def curve_charts(told: Curves) -> list[str]:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend()
         if quantity == "loss":
-            axes.set_yscale("log")
+            _log(axes, "y")
         else:
             low = min(min(r.train_accuracy, r.test_accuracy) for r in rows)
             axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=int(low > 0.95)))
@@ -124,8 +130,20 @@ def curve_charts(told: Curves) -> list[str]:
     return [*charts, _rate_chart(told)]
 
 
+def _log(axes: Axes, which: str) -> None:
+    """Logarithmic axes with numbers as people write them."""
+    for name in which:
+        axis = getattr(axes, f"{name}axis")
+        getattr(axes, f"set_{name}scale")("log")
+        low, high = axis.get_view_interval()
+        few = high / low > 50
+        axis.set_major_locator(LogLocator(subs=(1.0,) if few else (1.0, 2.0, 5.0)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
+
+
 def _rate_chart(told: Curves) -> str:
-    chart = Chart("rate", 4.5, 2.9)
+    chart = Chart("rate", 3.7, 2.6)
     rows, rates = told.history, told.rates
     if rates:
         places = [k * len(rows) / len(rates) for k in range(len(rates))]
@@ -144,7 +162,7 @@ def _rate_chart(told: Curves) -> str:
 
 def norm_chart(told: Norms) -> str:
     """A line for each layer, from blue at the input to orange at the output."""
-    chart = Chart("norms", 7.6, 3.6)
+    chart = Chart("norms", 9.6, 3.6)
     lines = []
     for k, (layer, values) in enumerate(told.layers.items()):
         hue = 0.58 + 0.47 * k / max(1, len(told.layers) - 1)
@@ -159,9 +177,10 @@ def norm_chart(told: Norms) -> str:
             ms=3,
             gid=chart.mark(f"{layer}: {values[0]:.3g} at first, {values[-1]:.3g} at last"),
         )
-    chart.axes.set(title="Norm of each layer's gradient", xlabel="epoch", yscale="log")
+    chart.axes.set(xlabel="epoch", ylabel="norm")
+    _log(chart.axes, "y")
     chart.axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    chart.figure.legend(handles=_some(lines), loc="outside right upper", title="from input")
+    chart.figure.legend(handles=_some(lines), loc="outside right upper", title="layers, from input")
     count = len(told.layers)
     return chart.svg(f"Norms of the gradients of {count} layers at the first step of each epoch")
 
@@ -183,17 +202,18 @@ def timeline(told: Timing) -> str:
     """Each work of a step, from its start on; a row for each operator."""
     rows = list(dict.fromkeys(_operator(w) for w in told.works))
     chart = Chart("timeline", 9.6, 1.1 + 0.24 * len(rows))
-    for w in told.works:
-        chart.axes.barh(
+    launches = [(w, span) for w in told.works for span in w.spans]
+    for w, span in launches:
+        (bar,) = chart.axes.barh(
             rows.index(_operator(w)),
-            1e3 * w.seconds,
-            left=1e3 * w.start,
+            1e3 * span.seconds,
+            left=1e3 * span.start,
             color=PHASES[w.phase],
+            edgecolor=PHASES[w.phase],
+            linewidth=0.4,
             height=0.8,
         )
-        chart.axes.patches[-1].set_gid(
-            chart.mark(f"{w.computes}: {1e6 * w.seconds:.1f} µs, {w.kernel}")
-        )
+        bar.set_gid(chart.mark(f"{w.computes}: {1e6 * span.seconds:.1f} µs, {w.kernel}"))
     chart.axes.set_yticks(range(len(rows)), rows)
     chart.axes.invert_yaxis()
     chart.axes.set(xlabel="ms after the start of the step")
@@ -215,7 +235,7 @@ def _operator(w: Work) -> str:
 
 def roofline(told: Timing) -> str:
     """Operations a second by operations for each byte, below what the device can do at most."""
-    chart = Chart("roofline", 7.6, 4.4)
+    chart = Chart("roofline", 9.6, 4.6)
     axes = chart.axes
     shown = [w for w in told.works if w.flops and w.nbytes]
     for w in shown:
@@ -232,10 +252,8 @@ def roofline(told: Timing) -> str:
                 f" {w.flops / w.nbytes:.3g} FLOP/byte, {w.seconds / told.busy:.1%} of the time"
             ),
         )
-    axes.set(xscale="log", yscale="log", xlabel="FLOP for each byte", ylabel="GFLOP/s")
-    plain = FuncFormatter(lambda value, _: f"{value:g}")
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(plain)
+    axes.set(xlabel="FLOP for each byte", ylabel="GFLOP/s")
+    _log(axes, "xy")
     handles: list[Any] = _phases(shown)
     if isinstance(told.roofs, Roofs):
         handles += _draw_roofs(axes, told.roofs, [w.flops / w.nbytes for w in shown])
@@ -245,11 +263,11 @@ def roofline(told: Timing) -> str:
 
 def _draw_roofs(axes: Axes, roofs: Roofs, intensities: Sequence[float]) -> list[Line2D]:
     low = min([*intensities, 0.1]) / 2
-    high = max([*intensities, 2 * roofs.flops / roofs.bandwidth]) * 2
+    high = max([*intensities, 2 * roofs.flops / roofs.far]) * 2
     lines = []
-    for bandwidth, dashes, said in (
-        (roofs.bandwidth, "-", "memory"),
-        (roofs.near, "--", f"arrays of {roofs.near_bytes / 2**20:.2g} MiB"),
+    for bandwidth, dashes, nbytes in (
+        (roofs.far, "-", roofs.far_bytes),
+        (roofs.near, "--", roofs.near_bytes),
     ):
         ridge = roofs.flops / bandwidth
         lines += axes.plot(
@@ -258,25 +276,27 @@ def _draw_roofs(axes: Axes, roofs: Roofs, intensities: Sequence[float]) -> list[
             dashes,
             color=SOFT,
             lw=1.2,
-            label=f"roof: {said}, {bandwidth / 1e9:.3g} GB/s",
+            label=f"roof: {bandwidth / 1e9:.3g} GB/s on {nbytes / 2**20:.3g} MiB",
         )
     return lines
 
 
 def memory_chart(told: MemoryPlan) -> str:
     """Each temporary, from the first to the last launch that uses it, at its place."""
-    chart = Chart("memory", 7.6, 3.6)
+    chart = Chart("memory", 9.6, 3.6)
     for k, b in enumerate(told.buffers):
-        chart.axes.barh(
+        (bar,) = chart.axes.barh(
             b.place / 2**20,
             b.last - b.first + 1,
             height=b.nbytes / 2**20,
             left=b.first,
             align="edge",
-            color=(BLUE, VIOLET, GREEN, ORANGE)[k % 4],
-            alpha=0.6,
+            facecolor=(BLUE, VIOLET)[k % 2],
+            edgecolor=PAPER,
+            linewidth=0.6,
+            alpha=0.65,
         )
-        chart.axes.patches[-1].set_gid(chart.mark(f"{b.called}: {b.nbytes / 2**20:.3g} MiB"))
+        bar.set_gid(chart.mark(f"{b.called}: {b.nbytes / 2**20:.3g} MiB"))
     chart.axes.set(xlabel="launch", ylabel="place in memory, MiB")
     total = told.memory.temporaries / 2**20
     return chart.svg(f"{len(told.buffers)} temporaries share {total:.3g} MiB")

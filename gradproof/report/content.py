@@ -43,7 +43,7 @@ def collect(run: RunFolder, dataset: str | None = None, steps: int = STEPS) -> R
         seen,
         confusion,
         Missing(STARTED) if model is None else filters(run, model),
-        norms(run),
+        norms(run, shapes),
         step.timing,
         step.memory,
         reproduce(run, sum(p.size for p in shapes.parameters())),

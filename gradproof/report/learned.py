@@ -81,8 +81,8 @@ def _initial(run: RunFolder) -> Module:
     return model
 
 
-def norms(run: RunFolder) -> Norms | Missing:
-    """The norms of gradients.csv, by layer."""
+def norms(run: RunFolder, model: Module) -> Norms | Missing:
+    """The norms of gradients.csv, by layer. model: the network, for the layers' kinds."""
     if not (run.path / GRADIENTS).is_file():
         return Missing(
             f"The run folder has no {GRADIENTS}: no epoch was completed, or a version trained it"
@@ -97,8 +97,11 @@ def norms(run: RunFolder) -> Norms | Missing:
     layers: dict[str, list[str]] = {}
     for name in rows[0].norms:
         layers.setdefault(name.rpartition(".")[0] or name, []).append(name)
+    kinds = {name: type(module).__name__ for name, module in model.named_modules()}
     together = {
-        layer: tuple(math.hypot(*(row.norms[n] for n in names)) for row in rows)
+        f"{layer} {kinds.get(layer, '')}".strip(): tuple(
+            math.hypot(*(row.norms[n] for n in names)) for row in rows
+        )
         for layer, names in layers.items()
     }
     return Norms(tuple(r.epoch for r in rows), tuple(r.step for r in rows), together)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradproof.runtime.planned_memory import StepMemory
+from gradproof.runtime.profiling import Span
 from gradproof.runtime.progress import EpochResult
 
 
@@ -86,15 +87,16 @@ class Norms:
 
 @dataclass(frozen=True)
 class Work:
-    """What one or a few launches compute together. seconds: of one step, the median over the
-    steps that were measured; flops: of its equations; nbytes: the tensors that they read and
-    write, each element once; 0 where that is not known. phase: "forward", "backward", "update"."""
+    """What one or a few launches compute together. spans: of each, in one step; seconds: of all,
+    with the median over the steps that were measured for each; flops: of its equations; nbytes: the
+    tensors that they read and write, each element once; 0 where that is not known. phase:
+    "forward", "backward", "update"."""
 
     kernel: str
     computes: str
     phase: str
     schedule: str
-    start: float
+    spans: tuple[Span, ...]
     seconds: float
     flops: int
     nbytes: int
@@ -102,11 +104,12 @@ class Work:
 
 @dataclass(frozen=True)
 class Roofs:
-    """Measured on the device: operations, and bytes from and to memory, a second. near: the same on
-    arrays that are together as large as the step's memory, `near_bytes`."""
+    """Measured on the device: operations a second, and bytes from and to memory on arrays of
+    `far_bytes` together, and of `near_bytes`, which is as much memory as the step takes."""
 
     flops: float
-    bandwidth: float
+    far: float
+    far_bytes: int
     near: float
     near_bytes: int
 

@@ -19,7 +19,7 @@ from gradproof.runtime.profiling import profiling
 
 CHAINS = (4, 8, 12)  # too few do not hide a sum's latency, too many do not fit the registers
 ROUNDS, RUNS = 20_000, 5
-FAR = 2**26  # bytes of an array that no cache holds
+FAR = 2**27  # bytes of an array, more than most caches hold
 SMALLEST = 2**12  # bytes of an array
 
 
@@ -31,7 +31,7 @@ def roofs(device: Device, dtype: str, step_bytes: int) -> Roofs | Missing:
     near = max(SMALLEST, min(far, step_bytes // 3))
     try:
         flops = max(bench.operations(chains) for chains in CHAINS)
-        return Roofs(flops, bench.triad(far), bench.triad(near), 3 * near)
+        return Roofs(flops, bench.triad(far), 3 * far, bench.triad(near), 3 * near)
     except GradproofError as error:
         return Missing(f"The device's limits could not be measured: {error}.")
 
@@ -65,6 +65,8 @@ class _Bench:
     def _kernel(self, name: str, chains: int) -> Any:
         real = {"float32": "float", "float64": "double"}[str(self._dtype)]
         options = [f"-DREAL={real}", f"-DLANES={self._lanes}", f"-DCHAINS={chains}"]
+        if "Portable Computing Language" in self._device.info.platform:
+            options.append("-DUNROLLED")  # not every compiler of OpenCL C 1.2 takes the hint
         return self._device.build(self._source, options, [name], label="roofs")[name]
 
     def _array(self, nbytes: int) -> Any:

@@ -108,23 +108,20 @@ def _timed(planned: PlannedStep, batches: list[Batch], steps: int, data: str) ->
     device = planned.device
     following = cycle(batches)
     walls: list[float] = []
-    for _ in range(WARM + steps):
-        batch = next(following)
+    runs: list[list[Span]] = []
+    for _ in range(WARM + steps):  # in turn, so that both see the same machine
         device.synchronize()
         start = time.perf_counter()
-        planned(*batch)
+        planned(*next(following))
         device.synchronize()
         walls.append(time.perf_counter() - start)
-    runs = []
-    for _ in range(steps):
-        batch = next(following)
         with profiling(device) as profile:
-            planned(*batch)
+            planned(*next(following))
         runs.append(profile.spans())
     used = planned.memory.temporaries + planned.memory.outside
     return Timing(
         device.info.describe(),
-        works_of(planned, runs),
+        works_of(planned, runs[WARM:]),
         statistics.median(walls[WARM:]),
         steps,
         len(batches[0][0]),
@@ -137,8 +134,8 @@ def _timed(planned: PlannedStep, batches: list[Batch], steps: int, data: str) ->
 def works_of(planned: PlannedStep, runs: Sequence[Sequence[Span]]) -> tuple[Work, ...]:
     """The launches that compute something together, with their times; runs: spans of each launch.
 
-    A work's time is the sum of its launches', of which each has the median over the runs; it begins
-    where it does in the run whose length is the median.
+    A work's time is the sum of its launches', of which each has the median over the runs; its spans
+    are those of the run whose length is the median.
     """
     launches, dtype = planned.plan["launches"], np.dtype(planned.dtype)
     seconds = [statistics.median(s.seconds for s in each) for each in zip(*runs, strict=True)]
@@ -151,14 +148,15 @@ def works_of(planned: PlannedStep, runs: Sequence[Sequence[Span]]) -> tuple[Work
     found = []
     for own in groups.values():
         first = launches[own[0]]
+        main = max(own, key=lambda k: launches[k]["flops"])
         real, whole = first["moved"]
         found.append(
             Work(
-                _name(planned, own[0]),
+                _name(planned, main),
                 first["what"],
                 phases[own[0]],
-                next((launches[k]["note"] for k in own if launches[k]["kernel"]), ""),
-                typical[own[0]].start,
+                launches[main]["note"] if launches[main]["kernel"] else "",
+                tuple(typical[k] for k in own),
                 sum(seconds[k] for k in own),
                 sum(launches[k]["flops"] for k in own),
                 real * dtype.itemsize + whole * 4,
