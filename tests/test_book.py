@@ -76,6 +76,13 @@ def test_the_obligations_of_a_claim_stand_with_it() -> None:
     assert all("read inside" in o.place for o in inside.obligations)
 
 
+def test_the_proof_of_what_draws_numbers_is_told() -> None:
+    record = known_record(generated_folder(), "dropout")
+    assert record is not None
+    told = proofs(record, build_program(find("dropout"))).told
+    assert "Philox" in str(told)
+
+
 def test_all_claims_can_be_typeset() -> None:
     for d in operators().values():
         for c in claims_about(d):

@@ -25,7 +25,7 @@ from gradproof.cli.book import known
 from gradproof.cli.main import COMMANDS, app
 from gradproof.codegen.certify import known_record
 from gradproof.codegen.generate import generated_folder
-from gradproof.derive.registry import find
+from gradproof.derive.registry import find, operators
 from tests.html_pages import faults, parsed
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -43,6 +43,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_link_and_anchor_leads_somewhere(folder: Path) -> None:
     assert faults(folder) == []
     assert len(list(folder.rglob("*.html"))) > 100
+
+
+@pytest.mark.slow
+def test_every_operator_has_a_page(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["book", "--out", str(tmp_path / "pages")])
+    assert result.exit_code == 0, result.output
+    pages = {p.stem for p in (tmp_path / "pages" / "operators").glob("*.html")}
+    assert pages == {"index", *operators()}
+    assert faults(tmp_path / "pages") == []
 
 
 def test_a_broken_link_is_seen(tmp_path: Path) -> None:
