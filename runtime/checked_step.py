@@ -8,18 +8,19 @@ launch has read, until the first is found whose result is not finite.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradproof.runtime.anomaly import Watch, counted, is_public, shown
-from gradproof.runtime.dispatch import Launch, execute
+from gradproof.runtime.dispatch import Launch
 from gradproof.runtime.errors import AnomalyError
-from gradproof.runtime.planned_memory import PlannedMemory, layout_of
+from gradproof.runtime.marked import alone
+from gradproof.runtime.planned_memory import PlannedMemory
 from gradproof.runtime.recorded import RecordedGraph
-from gradproof.runtime.tensor import Storage, Tensor, tensor
+from gradproof.runtime.tensor import Tensor, tensor
 from gradproof.runtime.trace import Trace, TracedCall
 
 
@@ -37,17 +38,26 @@ class CheckedStep:
             self._made.setdefault(graph.name(call.tensors[call.spec.target]), []).append(k)
         self._due = self._complete()
 
-    def run(self, bound: list[Launch], values: Mapping[str, float | int], watch: Watch) -> None:
-        """Launch after launch; values: of the changing scalars.
+    def run(
+        self,
+        bound: list[Launch],
+        values: Mapping[str, float | int],
+        watch: Watch,
+        after: Callable[[int], None] | None = None,
+    ) -> None:
+        """Launch after launch; values: of the changing scalars; after: called with the number of
+        each launch, when it is checked.
 
         Errors: AnomalyError names the first launch that writes an anomaly, and what is in it.
         """
         for k, launch in enumerate(bound):
             launch.device.launch(launch.kernel, launch.global_size, launch.local_size)
             for b in self._due.get(k, ()):
-                elements = self._read(b)
+                elements = self._memory.read(b)
                 if (wrong := watch.wrong(elements)).any():
                     raise AnomalyError(self._text(k, b, elements, wrong, values))
+            if after is not None:
+                after(k)
 
     def _complete(self) -> dict[int, list[str]]:
         """Launch -> the results that it is the last to write before something else reads them.
@@ -68,14 +78,6 @@ class CheckedStep:
         return any(is_public(c.binding, c.spec.target) for c in calls) and (
             self._graph.tensors[b].dtype.kind == "f"
         )
-
-    def _read(self, b: str) -> NDArray[Any]:
-        """The elements of a buffer that a call knows, or of a copy, as the call's tensor."""
-        t = self._graph.tensors[_plain(b)]
-        storage = Storage(self._memory.buffer(b), t.device)
-        known = self._plan["inside"] if b in self._plan["places"] else self._plan["layouts"]
-        storage.layout = layout_of(known[b]) if b in known else None
-        return storage.read(t.size, t.dtype).reshape(t.shape)
 
     # -- whose fault it is ------------------------------------------------------------------------
     def _text(
@@ -130,7 +132,9 @@ class CheckedStep:
             operands = {
                 n: done[r].reshape(*call.tensors[n].shape)
                 if r in done
-                else tensor(self._read(kept[r]).reshape(call.tensors[n].shape), device=self._device)
+                else tensor(
+                    self._memory.read(kept[r]).reshape(call.tensors[n].shape), device=self._device
+                )
                 for n, r in names.items()
             }
             try:
@@ -146,11 +150,8 @@ class CheckedStep:
         operands: Mapping[str, Tensor],
         values: Mapping[str, float | int],
     ) -> dict[str, Tensor]:
-        slots = {s.name: (n, s.value) for n, s in self._graph.slots.items() if s.call == k}
-        scalars = {n: values[s] if callable(v) else v for n, (s, v) in slots.items()}
-        specs = (call.spec,)
-        out = execute(call.binding, specs, operands, scalars, label=call.label, place=call.place)
-        return {self._graph.name(call.tensors[call.spec.target]): out[call.spec.target]}
+        name = self._graph.name(call.tensors[call.spec.target])
+        return {name: alone(self._graph, k, call, operands, values)}
 
     @property
     def _device(self) -> Any:

@@ -22,6 +22,7 @@ from gradproof.runtime.errors import DeviceError
 from gradproof.runtime.faults import explained
 from gradproof.runtime.limits import LIMITS_VARIABLE, lowered
 from gradproof.runtime.once import Once, once_property
+from gradproof.runtime.profiling import active_profile
 from gradproof.runtime.watchdog import Watchdog, limit, one_launch
 
 try:
@@ -193,9 +194,11 @@ class Device:
 
     @property
     def queue(self) -> cl.CommandQueue:
-        """The device's in-order queue; all commands go through it."""
+        """The device's in-order queue; all commands go through it, but inside of `profiling`
+        through one that measures them."""
         self._check()
-        return self._queue
+        profile = active_profile(self)
+        return self._queue if profile is None else profile.queue
 
     @property
     def pool(self) -> BufferPool:
@@ -270,6 +273,9 @@ class Device:
             k = len(launches) - 1 - operator.length_hint(ahead)
             raise self._refused(error, *launches[k], words[k] if words else "") from error
         self.watchdog.add(events, words or launches)
+        profile = active_profile(self)
+        if profile is not None:
+            profile.events += events
 
     def _refused(
         self,

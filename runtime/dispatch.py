@@ -87,6 +87,7 @@ class Tape:
     gradients: list[Tensor] = field(default_factory=list)  # those that the recorded step made
     bound: dict[Storage, tuple[Tensor, Any]] = field(default_factory=dict)  # with its buffer
     checks: dict[int, Applied] = field(default_factory=dict)  # by the actions until then
+    marks: dict[str, Tensor] = field(default_factory=dict)  # may be read, see `runtime.reading`
 
     def add(self, launch: Launch) -> None:
         """Record a launch."""
@@ -152,6 +153,11 @@ def whole_programs() -> Iterator[None]:
 def is_recording() -> bool:
     """Whether a tape records."""
     return bool(_tapes.get())
+
+
+def recording_tapes() -> tuple[Tape, ...]:
+    """The tapes that record now."""
+    return _tapes.get()
 
 
 def note_gradient(leaf: Tensor, old: Tensor | None, new: Tensor) -> None:

@@ -63,7 +63,7 @@ def evaluate(
 
 def probabilities(
     model: Module,
-    images: NDArray[np.float32],
+    images: NDArray[np.float32] | ImageSource,
     batch_size: int = 256,
     transform: Transform | None = None,
 ) -> NDArray[np.float64]:

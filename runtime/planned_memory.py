@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gradproof.runtime.device import Device, DeviceInfo
 from gradproof.runtime.errors import DeviceError, ShapeError
@@ -156,6 +158,7 @@ class PlannedMemory:
     def __init__(self, plan: Mapping[str, Any], graph: RecordedGraph, device: Device) -> None:
         self._graph, self._places = graph, plan["places"]
         self._layouts = {b: layout_of(x) for b, x in plan["layouts"].items()}
+        self._inside = {b: layout_of(x) for b, x in plan["inside"].items()}
         self._itemsizes, pieces = _itemsizes(graph), _pieces(plan, graph)
         self._apart, self._pool = device.info.kind == "simulator", device.pool
         self._elements, self._alone = plan["elements"], dict[str, Any]()
@@ -212,6 +215,17 @@ class PlannedMemory:
             number, place = divmod(place, self._piece) if self._piece else (0, place)
             return self._whole[kind][number].get_sub_region(place * size, room * size)
         return self._graph.storages[name].buffer
+
+    def has(self, name: str) -> bool:
+        """Whether the plan stores anything in a buffer."""
+        return name in self._places or name in self._outside
+
+    def read(self, name: str) -> NDArray[Any]:
+        """The elements that lie in a buffer, or in a copy of it, as the tensor that it is of."""
+        t = self._graph.tensors[re.split("[~^]", name)[0]]
+        storage = Storage(self.buffer(name), t.device)
+        storage.layout = self._inside.get(name, self._layouts.get(name))
+        return storage.read(t.size, t.dtype).reshape(t.shape)
 
     def _own_buffer(self, name: str, itemsize: int) -> Any:
         """A simulator sees an access outside of a buffer, and not one outside of a part."""

@@ -12,8 +12,10 @@ from gradproof.runtime.checked_step import CheckedStep
 from gradproof.runtime.compilers import start_compilers
 from gradproof.runtime.dispatch import Launch, is_recording, reference_launch
 from gradproof.runtime.errors import GradproofError, ShapeError
+from gradproof.runtime.marked import BEFORE, MarkedValues
 from gradproof.runtime.planned_limits import check_launches, say_limits
 from gradproof.runtime.planned_memory import PlannedMemory, StepMemory, give_memory
+from gradproof.runtime.reading import active_reading
 from gradproof.runtime.recorded import RecordedGraph
 from gradproof.runtime.tensor import Tensor
 from gradproof.runtime.trace import Trace, refuse
@@ -74,6 +76,7 @@ class PlannedStep:
         say_limits(plan, self.memory)
         give_memory(self.outputs, self.plan, graph)
         self._memory = PlannedMemory(self.plan, graph, self.device)
+        self._marked: MarkedValues | None = None
         self._checked: CheckedStep | None = None
         self._build()
         self._bind_all()
@@ -115,20 +118,40 @@ class PlannedStep:
         self._ask()
         for changing in self._changing:
             changing.refresh(self._values)
-        watch = active_watch()
+        watch, read = active_watch(), active_reading()
+        if read is not None and self._marked is None:
+            self._marked = MarkedValues(self.trace, self.graph, self.plan, self._memory)
+        marked = None if read is None else self._marked
         try:
-            if watch is None:
-                self.device.launch_all(self._launches, self._words)
+            if watch is not None:
+                self._run_checked(watch, marked)
+            elif marked is not None:
+                self._run_reading(marked)
             else:
-                self._run_checked(watch)
+                self.device.launch_all(self._launches, self._words)
         finally:
             for storage in self.written:
                 storage.version += 1
+        if read is not None and marked is not None:
+            read |= marked.values(self._values)
 
-    def _run_checked(self, watch: Watch) -> None:
+    def _run_checked(self, watch: Watch, marked: MarkedValues | None) -> None:
         if self._checked is None:
             self._checked = CheckedStep(self.trace, self.graph, self.plan, self._memory)
-        self._checked.run(self._bound, self._values, watch)
+        if marked is None:
+            self._checked.run(self._bound, self._values, watch)
+            return
+        marked.after(BEFORE)
+        self._checked.run(self._bound, self._values, watch, marked.after)
+
+    def _run_reading(self, marked: MarkedValues) -> None:
+        """The launches in parts, between which complete values are read."""
+        marked.after(BEFORE)
+        start = 0
+        for k in sorted({*marked.due, len(self._launches) - 1} - {BEFORE}):
+            self.device.launch_all(self._launches[start : k + 1], self._words[start : k + 1])
+            marked.after(k)
+            start = k + 1
 
     def _ask(self) -> None:
         """Host effects and changing scalars, in the order in which they were recorded."""

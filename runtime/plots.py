@@ -70,12 +70,12 @@ def plot_filters(before: NDArray[Any], after: NDArray[Any], path: Path, title: s
             " expected one shape (out_channels, in_channels, height, width)"
         )
     limit = float(np.abs(np.stack([before, after])).max()) or 1.0
-    columns = min(8, math.ceil(math.sqrt(len(_tiles(before, limit)))))
+    columns = min(8, math.ceil(math.sqrt(len(filter_tiles(before, limit)))))
     figure = Figure(figsize=(9, 4.8), layout="constrained")
     parts: Any = figure.subfigures(1, 2, wspace=0.06)
     for part, weight, name in zip(parts, (before, after), ("before", "after"), strict=True):
         part.suptitle(f"{name} training")
-        tiles = _tiles(weight, limit)
+        tiles = filter_tiles(weight, limit)
         grid = part.subplots(math.ceil(len(tiles) / columns), columns, squeeze=False)
         for axes in grid.flat:
             axes.set_axis_off()
@@ -125,8 +125,13 @@ def plot_confusion(
     _save(figure, path)
 
 
-def _tiles(weight: NDArray[Any], limit: float) -> NDArray[Any]:
-    """Pictures (number, height, width[, 3]) with -limit..limit mapped to 0..1."""
+def filter_tiles(weight: NDArray[Any], limit: float) -> NDArray[Any]:
+    """A convolution's filters as pictures, (number, height, width[, 3]), -limit..limit as 0..1: in
+    colour where there are 3 channels, else one for each channel.
+
+    >>> filter_tiles(np.float32([[[[-2.0, 0.0, 2.0]]]]), 2.0).tolist()
+    [[[0.0, 0.5, 1.0]]]
+    """
     unit = (weight / limit + 1.0) / 2.0
     if weight.shape[1] == RGB:
         return unit.transpose(0, 2, 3, 1)

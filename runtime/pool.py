@@ -212,7 +212,7 @@ class BufferPool:
 
     @property
     def _bytes_apart(self) -> int:
-        return sum(tuple(self._apart.values()))
+        return sum(self._apart.copy().values())  # a tuple of them may have the collector drop some
 
     def _noted(self, nbytes: int) -> int:
         """Note a buffer that is not pooled. A buffer may be dropped in any thread and between any

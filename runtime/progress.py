@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from gradproof.runtime.metrics import Mean
 
@@ -48,11 +53,31 @@ class EpochResult:
     images_per_second: float
 
 
+@dataclass(frozen=True)
+class GradientNorms:
+    """Of one step: the root of the sum of the squares of each parameter's gradient, by its name,
+    before the gradients are clipped; epoch, step: counted from 1."""
+
+    epoch: int
+    step: int
+    norms: Mapping[str, float]
+
+    @classmethod
+    def of(cls, epoch: int, step: int, gradients: Mapping[str, NDArray[Any]]) -> GradientNorms:
+        """Those of some gradients.
+
+        >>> GradientNorms.of(1, 1, {"w": np.float32([[3, 4]])}).norms
+        {'w': 5.0}
+        """
+        norms = {n: float(np.linalg.norm(g.astype(np.float64))) for n, g in gradients.items()}
+        return cls(epoch, step, norms)
+
+
 @dataclass
 class Progress:
     """Where a run is: `batch` of the epoch after those of `history`, both counted from 0; `step`:
     updates so far; `lr`: rate of the last one; `best`: lowest held-out loss; `waited`: epochs
-    since."""
+    since; `norms`: of gradients, where they are wanted."""
 
     history: list[EpochResult]
     mean: Mean
@@ -61,6 +86,7 @@ class Progress:
     lr: float = 0.0
     best: float = math.inf
     waited: int = 0
+    norms: list[GradientNorms] = field(default_factory=list)
 
 
 class Clock:

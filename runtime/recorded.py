@@ -77,6 +77,10 @@ class RecordedGraph:
         """The buffer of a tensor."""
         return self._names[id(t.storage)]
 
+    def has(self, t: Tensor) -> bool:
+        """Whether a call of the step reads or writes a tensor."""
+        return id(t.storage) in self._names
+
     def called(self, buffer: str, elements: int = 0) -> str:
         """A buffer of a plan as its users call it: the layer, and which of its tensors; elements:
         of its memory, in a layout that may be larger than the tensor."""

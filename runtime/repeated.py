@@ -14,6 +14,7 @@ from gradproof.runtime.dispatch import Tape, record
 from gradproof.runtime.plan import plan
 from gradproof.runtime.planned_memory import StepMemory
 from gradproof.runtime.planned_step import PlannedStep
+from gradproof.runtime.reading import active_reading
 from gradproof.runtime.tensor import Tensor, tensor
 
 Outputs = tuple[Tensor, ...]
@@ -29,6 +30,7 @@ class _Recording:
         """Once more, on what the inputs hold now."""
         if isinstance(self.tape, Tape):
             self.tape.replay()
+            _read(self.tape)
         else:
             self.tape.run()
 
@@ -92,4 +94,12 @@ class Repeated:
             return _Recording(inputs, step.outputs, step)
         with record() as tape:
             outputs = self.function(*inputs)
+        _read(tape)
         return _Recording(inputs, tuple(t.detach() for t in outputs), tape)
+
+
+def _read(tape: Tape) -> None:
+    """A recording's marked values, where they are wanted: its tensors keep their memory."""
+    values = active_reading()
+    if values is not None:
+        values |= {name: t.numpy() for name, t in tape.marks.items()}

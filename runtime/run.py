@@ -2,6 +2,7 @@
 
 config.json         everything that decides the run, and the versions it ran with
 metrics.csv         one row for each complete epoch, written when it ends
+gradients.csv       the norm of each parameter's gradient, at the first step of these epochs
 model.safetensors   the parameters after the last complete epoch, under PyTorch's names
 checkpoints/        what is needed to go on: the last ones and the best
 curves.png          loss and accuracy by epoch
@@ -18,7 +19,7 @@ import io
 import json
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -34,10 +35,11 @@ from gradproof.runtime.errors import DataError, RunError, ShapeError
 from gradproof.runtime.folders import check_free
 from gradproof.runtime.models import build_model
 from gradproof.runtime.nn import Module
-from gradproof.runtime.progress import EpochResult
+from gradproof.runtime.progress import EpochResult, GradientNorms
 from gradproof.runtime.serialization import load, remove_unfinished, save, write_file
 
 CONFIG, METRICS, MODEL = "config.json", "metrics.csv", "model.safetensors"
+GRADIENTS = "gradients.csv"
 CHECKPOINTS, FIRST_FILTERS = "checkpoints", "filters-before.safetensors"
 CURVES, FILTERS = "curves.png", "filters.png"
 CONFUSION, CONFUSION_PICTURE = "confusion.csv", "confusion.png"
@@ -138,23 +140,25 @@ class RunFolder:
         """The run's checkpoints."""
         return CheckpointFolder(self.path / CHECKPOINTS, self.config.config.checkpoints.keep)
 
-    def go_on(self, history: Sequence[EpochResult]) -> None:
-        """Let config.json hold the config and metrics.csv these epochs, those that a checkpoint
-        knows; remove what a process that was killed while it wrote a file has left.
+    def go_on(self, history: Sequence[EpochResult], norms: Sequence[GradientNorms] = ()) -> None:
+        """Let config.json hold the config, metrics.csv these epochs and gradients.csv their norms,
+        as a checkpoint knows them; remove what a process that was killed while it wrote a file has
+        left.
 
         Raises:
             RunError: the folder cannot be written.
         """
-        text = io.StringIO(newline="")
-        rows = csv.writer(text)
-        rows.writerow(_COLUMNS)
-        rows.writerows(dataclasses.astuple(result) for result in history)
+        metrics = [_COLUMNS, *(dataclasses.astuple(result) for result in history)]
+        complete = [n for n in norms if n.epoch <= len(history)]
         try:
             write_file(self.path / CONFIG, self.config.to_json().encode())
-            write_file(self.path / METRICS, text.getvalue().encode())
+            write_file(self.path / METRICS, _csv(metrics))
+            (self.path / GRADIENTS).unlink(missing_ok=True)
+            for measured in complete:
+                self.add_norms(measured)
             for folder in (self.path, self.path / CHECKPOINTS):
                 remove_unfinished(folder)
-        except DataError as error:
+        except (OSError, DataError) as error:
             raise RunError(f"run folder {self.path}: {error}") from error
 
     def save_filters(self, weight: NDArray[Any]) -> None:
@@ -190,13 +194,23 @@ class RunFolder:
         """
         try:
             save(state_dict, self.path / MODEL)
-            self._add_row(dataclasses.astuple(result))
+            self._add_row(METRICS, dataclasses.astuple(result))
         except (OSError, DataError) as error:
             raise RunError(f"run folder {self.path}: cannot be written: {error}") from error
 
-    def _add_row(self, row: tuple[Any, ...]) -> None:
-        """A row of metrics.csv, as a whole or not at all: a disk may have room for a part."""
-        file = self.path / METRICS
+    def add_norms(self, measured: GradientNorms) -> None:
+        """Keep the norms of an epoch's gradients. Raises RunError: the folder cannot be written."""
+        file = self.path / GRADIENTS
+        try:
+            if not file.exists():
+                write_file(file, _csv([("epoch", "step", *measured.norms)]))
+            self._add_row(GRADIENTS, (measured.epoch, measured.step, *measured.norms.values()))
+        except (OSError, DataError) as error:
+            raise RunError(f"run folder {self.path}: cannot be written: {error}") from error
+
+    def _add_row(self, name: str, row: tuple[Any, ...]) -> None:
+        """A row of a file, as a whole or not at all: a disk may have room for a part."""
+        file = self.path / name
         before = file.stat().st_size
         try:
             with file.open("a", newline="", encoding="utf-8") as stream:
@@ -246,16 +260,49 @@ class RunFolder:
         """
         file = self.path / METRICS
         try:
-            with file.open(newline="", encoding="utf-8") as stream:
-                header, *rows = csv.reader(stream)
+            header, *rows = _rows(file)
             if tuple(header) != _COLUMNS:
                 raise ValueError(f"columns {', '.join(header)}, expected {', '.join(_COLUMNS)}")
             return [EpochResult(int(row[0]), *_floats(row[1:])) for row in rows]
         except (OSError, ValueError, TypeError, IndexError, csv.Error) as error:
             raise RunError(f"{file}: cannot be read: {error}") from error
 
+    def norms(self) -> list[GradientNorms]:
+        """The rows of gradients.csv.
+
+        Raises:
+            RunError: the file is missing, as in runs of versions that wrote none, or is not as
+                `add_norms` writes it.
+        """
+        file = self.path / GRADIENTS
+        try:
+            header, *rows = _rows(file)
+            if header[:2] != ["epoch", "step"]:
+                raise ValueError(f"columns {', '.join(header[:2])}, ..., expected epoch, step, ...")
+            return [
+                GradientNorms(
+                    int(row[0]),
+                    int(row[1]),
+                    dict(zip(header[2:], _floats(row[2:]), strict=True)),
+                )
+                for row in rows
+            ]
+        except (OSError, ValueError, csv.Error) as error:
+            raise RunError(f"{file}: cannot be read: {error}") from error
+
 
 _COLUMNS = tuple(field.name for field in dataclasses.fields(EpochResult))
+
+
+def _rows(file: Path) -> list[list[str]]:
+    with file.open(newline="", encoding="utf-8") as stream:
+        return list(csv.reader(stream))
+
+
+def _csv(rows: Iterable[Iterable[Any]]) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(rows)
+    return text.getvalue().encode()
 
 
 def _floats(texts: list[str]) -> list[float]:

@@ -17,6 +17,7 @@ from gradproof.runtime.nn import Module
 from gradproof.runtime.nn.utils import clip_grad_norm_
 from gradproof.runtime.optim import Optimizer
 from gradproof.runtime.planned_memory import StepMemory
+from gradproof.runtime.reading import mark
 from gradproof.runtime.repeated import Repeated
 from gradproof.runtime.tensor import Tensor
 from gradproof.runtime.trace import Scalar
@@ -117,6 +118,9 @@ class TrainingStep:
         return loss, logits
 
     def _update(self) -> None:
+        for name, p in self.model.named_parameters():
+            if p.grad is not None:
+                mark(name, p.grad)
         if self.clip_grad_norm is not None:
             clip_grad_norm_(self.optimizer.params, self.clip_grad_norm)
         self.optimizer.step()

@@ -68,12 +68,14 @@ class TracedCall:
 @dataclass
 class Trace:
     """Everything that a step does; `order`: host effects and the numbers of calls as they came,
-    `leaves`: tensors that got a gradient, `versions`: of all targets, before the trace."""
+    `leaves`: tensors that got a gradient, `versions`: of all targets, before the trace, `marks`:
+    what may be read while it runs, see `runtime.reading`."""
 
     calls: list[TracedCall] = field(default_factory=list)
     order: list[Callable[[], None] | int] = field(default_factory=list)
     leaves: list[Tensor] = field(default_factory=list)
     versions: dict[Storage, int] = field(default_factory=dict)
+    marks: dict[str, Tensor] = field(default_factory=dict)
     dtype: str = ""
     device: Device | None = None
 

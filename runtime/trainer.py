@@ -13,6 +13,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 from gradproof.runtime.anomaly import active_watch, set_detect_anomaly
 from gradproof.runtime.data import DataLoader, Dataset
@@ -26,7 +29,14 @@ from gradproof.runtime.nn import Module
 from gradproof.runtime.optim import Optimizer
 from gradproof.runtime.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from gradproof.runtime.planned_memory import StepMemory
-from gradproof.runtime.progress import BatchResult, Clock, EpochResult, Progress
+from gradproof.runtime.progress import (
+    BatchResult,
+    Clock,
+    EpochResult,
+    GradientNorms,
+    Progress,
+)
+from gradproof.runtime.reading import reading
 from gradproof.runtime.step import TrainingStep
 
 
@@ -49,6 +59,7 @@ class Trainer:
         detect_anomaly: the first layer that computes a NaN or an infinity is an error; slow, see
             `gradproof.autograd.detect_anomaly`.
         early_stopping: epochs without a lower held-out loss after which `fit` ends.
+        gradient_norms: whether `norms` are taken, at each epoch's first step.
         on_batch: called after each step.
         on_epoch: called after each epoch, when its held-out images are evaluated.
         on_step: called after each step and each epoch with this trainer, which can be saved then;
@@ -88,6 +99,7 @@ class Trainer:
         storage: str | None = None,
         detect_anomaly: bool = False,
         early_stopping: int | None = None,
+        gradient_norms: bool = False,
         on_batch: Callable[[BatchResult], None] | None = None,
         on_epoch: Callable[[EpochResult], None] | None = None,
         on_step: Callable[[Trainer], Path | None] | None = None,
@@ -98,7 +110,7 @@ class Trainer:
         self.batch_size, self.seed = batch_size, seed
         self.scheduler, self.early_stopping = scheduler, early_stopping
         self.test_transform, self.clip_grad_norm = test_transform, clip_grad_norm
-        self.detect_anomaly = detect_anomaly
+        self.detect_anomaly, self.gradient_norms = detect_anomaly, gradient_norms
         self.on_batch, self.on_epoch, self.on_step = on_batch, on_epoch, on_step
         self.loader = DataLoader(
             dataset.x_train,
@@ -133,6 +145,11 @@ class Trainer:
     def history(self) -> list[EpochResult]:
         """The results of all complete epochs."""
         return self.progress.history
+
+    @property
+    def norms(self) -> list[GradientNorms]:
+        """Norms of each parameter's gradient at the first step of every epoch so far."""
+        return self.progress.norms
 
     @property
     def memory(self) -> StepMemory | None:
@@ -193,7 +210,7 @@ class Trainer:
                 return False
             now.lr = self.optimizer.lr
             with self._finite(f"in epoch {epoch}, batch {now.batch + 1} of {number}") as check:
-                loss, logits = step(images, labels)
+                loss, logits = self._trained(step, images, labels)
                 check(loss)
             now.mean.add(loss, logits, labels)
             now.batch, now.step = now.batch + 1, now.step + 1
@@ -211,6 +228,18 @@ class Trainer:
             return False
         self._complete(epoch, start)
         return True
+
+    def _trained(
+        self, step: TrainingStep, images: NDArray[Any], labels: NDArray[Any]
+    ) -> tuple[float, NDArray[Any]]:
+        """One step; its gradients are read where their norms are wanted: once in an epoch."""
+        now = self.progress
+        if now.batch or not self.gradient_norms:
+            return step(images, labels)
+        with reading() as gradients:
+            result = step(images, labels)
+        now.norms.append(GradientNorms.of(len(now.history) + 1, now.step + 1, gradients))
+        return result
 
     def _complete(self, epoch: int, start: float) -> None:
         """Evaluate, and begin the next epoch."""

@@ -14,7 +14,7 @@ from gradproof.runtime.anomaly import counted
 from gradproof.runtime.checkpoint import Checkpoint
 from gradproof.runtime.errors import DataError, DivergenceError, GradproofError
 from gradproof.runtime.metrics import Mean
-from gradproof.runtime.progress import EpochResult, Progress
+from gradproof.runtime.progress import EpochResult, GradientNorms, Progress
 from gradproof.runtime.random import get_rng_state, set_rng_state
 from gradproof.runtime.trainer import Trainer
 
@@ -43,6 +43,7 @@ def capture(trainer: Trainer) -> Checkpoint:
         "lr": now.lr,
         "best": None if math.isinf(now.best) else now.best,
         "waited": now.waited,
+        "norms": [dataclasses.asdict(measured) for measured in now.norms],
     }
     return Checkpoint(arrays, state)
 
@@ -91,7 +92,8 @@ def _progress(state: Any, batches: int) -> Progress:
     if not 0 <= state["batch"] <= batches:
         raise DataError(f"batch {state['batch']} of an epoch of {batches}")
     place = state["batch"], state["step"], float(state["lr"])
-    return Progress(history, mean, *place, best, state["waited"])
+    norms = [GradientNorms(**measured) for measured in state.get("norms", ())]
+    return Progress(history, mean, *place, best, state["waited"], norms)
 
 
 def _by_parameter(checkpoint: Checkpoint) -> dict[int, dict[str, NDArray[Any]]]:

@@ -252,3 +252,23 @@ def test_lasting_memory_that_the_system_refuses_is_one_clear_error(pool, monkeyp
     monkeypatch.setattr("mmap.mmap", none)
     with pytest.raises(DeviceError, match="has no room for 5000 bytes"):
         pool.zeros(5000, "plan")
+
+
+def test_bytes_are_counted_while_the_collector_drops_buffers(pool):
+    """Buffers in a cycle may be dropped at any allocation of Python's, the count's own too."""
+
+    def leave_a_cycle():
+        cycle = [pool.zeros(64, "test") for _ in range(40)]
+        cycle.append(cycle)
+
+    before = gc.get_threshold()
+    try:
+        for k in range(60):
+            gc.disable()
+            leave_a_cycle()
+            gc.set_threshold(gc.get_count()[0] + k % 6)  # at another allocation each time
+            gc.enable()
+            assert pool.bytes_in_use >= 0
+    finally:
+        gc.enable()
+        gc.set_threshold(*before)

@@ -15,6 +15,7 @@ from gradproof.codegen.fast.kernel import FastKernel
 from gradproof.codegen.fast.layout import Layout
 from gradproof.codegen.fast.nest import Nest
 from gradproof.codegen.fast.tasks import Task
+from gradproof.codegen.fast.traffic import Moved
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Launch:
     note: str = ""
     what: str = ""
     sizes: tuple[int, ...] = ()  # arguments behind the scalars
+    work: int = -1  # launches of one number compute their equations together,
+    moved: Moved = (0, 0)  # the first of them has the elements that these read and write
 
 
 Made = TypeVar("Made")
@@ -69,9 +72,12 @@ class Program:
         groups: int = 0,
         sizes: tuple[int, ...] = (),
         flops: int = 0,
+        moved: Moved = (0, 0),
     ) -> None:
         """Launches of kernels whose names begin with BASE; tensors: argument -> buffer. groups,
-        flops: where the kernel does not know them; sizes: what it takes besides."""
+        flops: where the kernel does not know them; sizes: what it takes besides; moved: see
+        `traffic`."""
+        work = len(self.launches)
         own = f"#{len(self.launches)}."
         base = f"k{len(self.kernels)}_"
         buffers = dict(tensors)
@@ -93,8 +99,11 @@ class Program:
                     note=k.note,
                     what=self.what,
                     sizes=sizes,
+                    work=work,
+                    moved=moved,
                 )
             )
+            moved = (0, 0)
 
     def _named(self, k: FastKernel, base: str) -> FastKernel:
         text = re.sub(rf"\b{BASE}", base, k.text)

@@ -22,6 +22,7 @@ from gradproof.codegen.fast.selection_kernels import image_layout
 from gradproof.codegen.fast.selections import Chosen, canonical_choice
 from gradproof.codegen.fast.steps import alike
 from gradproof.codegen.fast.tasks import Step, Task
+from gradproof.codegen.fast.traffic import Moved, moved
 
 Kernels = tuple[FastKernel, ...]
 
@@ -76,7 +77,16 @@ class Emitter:
             self.program.layouts[copy] = wanted
             self._copy(image, copy, self.home[image], wanted)
             buffers = {name: copy if b == image else b for name, b in buffers.items()}
-        self.program.add(kernels, buffers)
+        self.program.add(kernels, buffers, moved=self._all_of(kernels, buffers))
+
+    def _all_of(self, kernels: Kernels, buffers: Mapping[str, str]) -> Moved:
+        """The elements of all tensors that kernels take, but for what is only theirs."""
+        own = {name for k in kernels for name, _ in k.scratch}
+        used = {buffers[t].split("~")[0] for k in kernels for t, _ in k.tensors if t not in own}
+        found = [0, 0]
+        for b in used:
+            found[b in self.whole] += self.step.size(b)
+        return found[0], found[1]
 
     def _selection(self, c: Chosen) -> tuple[Kernels, dict[str, str], Layout] | None:
         """Its kernels, the buffers by argument, and the layout of its image."""
@@ -138,7 +148,8 @@ class Emitter:
         key, found = program.once(given, make)
         if found is not None and add:
             program.works.setdefault(key, (work, []))[1].append(program.what)
-            program.add(found, back)
+            stored = {name for name, b in back.items() if b in t.writes}
+            program.add(found, back, moved=moved((*main, *also), local, stored))
         return found is not None
 
     def _chosen(self, w: Work, key: str) -> Kernels | None:
@@ -177,7 +188,7 @@ class Emitter:
                 for n in (*t.nests, *t.also):
                     self._vector(Task("vector", t.call, n.out.tensor, (n,)))
                 return
-            self.program.add(both, back)
+            self.program.add(both, back, moved=moved(nests, local, _written(both), ints))
             return
         groups = (
             (nests,)
@@ -190,7 +201,7 @@ class Emitter:
             kernels = partial(_vector_kernels, group, local, ints)
             made = self.program.once(("vector", group, *given), partial(self._made, kernels))
             assert made is not None, "the general schedule takes any nest"
-            self.program.add(made, back)
+            self.program.add(made, back, moved=moved(group, local, _written(made), ints))
 
     def _made(self, make: Callable[[Schedules], Kernels | None]) -> Kernels | None:
         return self._say(make(self.schedules), make)
@@ -241,8 +252,13 @@ class Emitter:
             tiled_copy(BASE, to_layout, from_layout, bool(ints)) if self.schedules.vectors else None
         )
         kernels = (tiled,) if tiled else self.schedules.vector(BASE, (nest,), layouts, ints)
-        self.program.add(kernels, {"t0": target, "t1": source})
+        elements = moved((nest,), layouts, {"t0"}, ints)
+        self.program.add(kernels, {"t0": target, "t1": source}, moved=elements)
         self.program.what = what
+
+
+def _written(kernels: Kernels) -> set[str]:
+    return {t for k in kernels for t, written in k.tensors if written}
 
 
 def _vector_kernels(

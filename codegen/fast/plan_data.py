@@ -59,6 +59,8 @@ def as_data(
                 "flops": x.flops,
                 "note": x.note,
                 "what": x.what,
+                "work": x.work,
+                "moved": list(x.moved),
             }
             for x in program.launches
         ],
@@ -143,5 +145,6 @@ def _zero(
     for k, launch in enumerate(launches):
         for b in sorted(b for b in buffers if needs[b].first == k):
             program.what = f"border for {launch.what}"
-            program.add((zero_kernel(BASE, needs[b].elements, vectors, items),), {"t0": b})
+            kernel = zero_kernel(BASE, needs[b].elements, vectors, items)
+            program.add((kernel,), {"t0": b}, moved=(needs[b].elements, 0))
         program.launches.append(launch)

@@ -16,6 +16,7 @@ from gradproof.codegen.fast.nest import Nest
 from gradproof.codegen.fast.program import LANES
 from gradproof.codegen.fast.sinks import Sink
 from gradproof.codegen.fast.strided import strided
+from gradproof.codegen.fast.traffic import moved
 from gradproof.codegen.fast.vector import ENOUGH, GROUPS, Schedule, line, scalar_type
 from gradproof.codegen.fast.vector_group import Group, grouped
 from gradproof.codegen.render import environment
@@ -55,7 +56,12 @@ def add_sweeps(program: Program, group: Sequence[Sink], graph: Graph) -> None:
     form = group[0].form
     count = part_count(form, len(group))
     kernel = program.once(("sweep", form, count), lambda: sweep_kernel(BASE, form, count))
-    flops = grouped(BASE, tuple(_with_extent(n, 1) for n in form)).flops
+    one = tuple(_with_extent(n, 1) for n in form)
+    flops = grouped(BASE, one).flops
+    single = dict.fromkeys(
+        {a.tensor for n in one for a in (n.out, *n.reads)}, Layout.row_major((1,))
+    )
+    each, _ = moved(one, single, {n.out.tensor for n in one})
     for k in range(0, len(group), count):
         chunk = group[k : k + count]
         padded = [*chunk, *[chunk[0]] * (count - len(chunk))]
@@ -64,7 +70,8 @@ def add_sweeps(program: Program, group: Sequence[Sink], graph: Graph) -> None:
         calls = [graph.calls[x.task.call] for x in chunk]
         program.what = ", ".join(dict.fromkeys(f"{c.operator} {c.target}" for c in calls))
         groups = count * sweep_groups(max(sizes))
-        program.add((kernel,), names, groups, sizes, flops * sum(sizes))
+        elements = each * sum(sizes), 0
+        program.add((kernel,), names, groups, sizes, flops * sum(sizes), elements)
 
 
 def _with_extent(n: Nest, extent: int) -> Nest:

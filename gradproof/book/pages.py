@@ -46,6 +46,7 @@ PAGES = {
     "tutorial": ("docs/tutorial.md", "docs/write-an-operator.md"),
     "how-to": (
         "docs/training.md",
+        "docs/report.md",
         "docs/devices.md",
         "docs/faults.md",
         "docs/in-and-out.md",

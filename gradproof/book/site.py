@@ -56,7 +56,7 @@ def build(definitions: Iterable[Definition], known: Known, folder: Path) -> list
     shelf = [(p, [leaf for leaf in leaves if leaf.part == p.folder]) for p in PARTS]
     leaves += [_overview(environment, part, inside, todo) for part, inside in shelf]
     leaves.append(_start(shelf))
-    frame = environment.get_template("base.html.j2")
+    frame = environment.get_template("site.html.j2")
     neighbours = _neighbours(shelf)
     for leaf in leaves:
         before, after = neighbours.get(leaf.where, (None, None))

@@ -19,6 +19,7 @@ COMMANDS = {
     "train": ("gradproof.cli.train", "Train a network on a data set, into a new run folder"),
     "evaluate": ("gradproof.cli.evaluate", "Measure a run's network on held-out images"),
     "predict": ("gradproof.cli.predict", "Classify the images in a file with a run's network"),
+    "report": ("gradproof.cli.report", "Make one page about a run: results, mistakes, timings"),
     "export": ("gradproof.cli.export", "Write a run's network for other programs: ONNX, C"),
     "models": ("gradproof.cli.models", "List the networks, with parameters, operations and memory"),
     "devices": ("gradproof.cli.devices", "List the OpenCL devices, and the one that is chosen"),

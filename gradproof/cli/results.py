@@ -52,6 +52,9 @@ class Training:
         screen.line(f"Run folder {self.run.path}")
         screen.line("  config.json        what is needed to repeat the run")
         screen.line("  metrics.csv        one row for each epoch")
+        screen.line(
+            "  gradients.csv      norms of each parameter's gradient, one row for each epoch"
+        )
         screen.line("  curves.png         loss and accuracy by epoch")
         screen.line("  confusion.png      which class was taken for which")
         screen.line("  filters.png        the first filters before and after training")

@@ -84,7 +84,7 @@ def _resumed(
     if config.train.epochs < done:
         raise RunError(f"--epochs {config.train.epochs}: the run has {done} epochs already")
     run = RunFolder(run.path, msgspec.structs.replace(kept, config=config))
-    run.go_on(trainer.history)
+    run.go_on(trainer.history, trainer.norms)
     return trainer, run
 
 

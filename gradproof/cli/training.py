@@ -137,6 +137,7 @@ def make_trainer(
         storage=train.storage,
         detect_anomaly=train.detect_anomaly,
         early_stopping=train.early_stopping,
+        gradient_norms=True,
     )
 
 
@@ -165,6 +166,8 @@ def fit_run(trainer: Trainer, run: RunFolder, screen: Screen, came: list[int]) -
 
     def on_epoch(result: EpochResult) -> None:
         run.add(result, trainer.model.state_dict())
+        if trainer.norms and trainer.norms[-1].epoch == result.epoch:
+            run.add_norms(trainer.norms[-1])
         if writer is not None:
             writer.add(result)
         progress.on_epoch(result)

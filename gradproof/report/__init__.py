@@ -1,0 +1,1 @@
+"""One page about a run: what it learned, what it mistakes, and where its time goes."""

@@ -1,0 +1,90 @@
+"""What the network makes of the held-out images: which class for which, and the worst of it."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradproof.report.parts import Confusion, Evaluated, Missing, Mistake
+from gradproof.runtime.data import Dataset, fingerprint, load_dataset
+from gradproof.runtime.errors import GradproofError, RunError
+from gradproof.runtime.evaluation import probabilities
+from gradproof.runtime.metrics import confusion_matrix
+from gradproof.runtime.nn import Module
+from gradproof.runtime.run import CONFUSION, RunFolder
+
+WORST = 24
+
+
+def data_of(run: RunFolder, dataset: str | None = None) -> Dataset | Missing:
+    """The data that a run was trained on, which its hash tells from all others. dataset: where they
+    are now, None for where they were.
+
+    Errors: those of `load_dataset`, and RunError for other data, where `dataset` is given.
+    """
+    config = run.config
+    used = config.config.data
+    try:
+        data = load_dataset(used.dataset if dataset is None else dataset, used.image_size)
+    except GradproofError as error:
+        if dataset is not None:
+            raise
+        return Missing(f"The data of this run cannot be read: {error}. --dataset says where.")
+    same = (data.image_shape, data.classes) == (config.image_shape, config.classes)
+    if same and fingerprint(data) == (config.data_sha256 or fingerprint(data)):
+        return data
+    why = f"{used.dataset if dataset is None else dataset} holds other data than this run's"
+    if dataset is not None:
+        raise RunError(f"--dataset: {why}")
+    return Missing(f"{why}; --dataset says where they are now.")
+
+
+def evaluated(run: RunFolder, model: Module, data: Dataset) -> tuple[Evaluated, Confusion]:
+    """Loss, accuracy, the worst images and the confusion matrix, as `gradproof evaluate` has them:
+    cross-entropy without label smoothing, on the held-out images."""
+    config = run.config
+    p = probabilities(model, data.x_test, config.config.train.batch_size, config.test_transform)
+    labels, predicted = data.y_test, p.argmax(axis=1)
+    own = p[np.arange(len(p)), labels]
+    losses = -np.log(np.maximum(own, np.finfo(np.float64).tiny))
+    order = np.argsort(-losses, kind="stable")[:WORST]
+    images = data.x_test[np.asarray(order, np.intp)]
+    worst = tuple(
+        Mistake(
+            int(k),
+            image,
+            int(labels[k]),
+            int(predicted[k]),
+            float(own[k]),
+            float(p[k].max()),
+            float(losses[k]),
+        )
+        for k, image in zip(order, images, strict=True)
+    )
+    wrong = int((predicted != labels).sum())
+    mean, right = float(losses.mean()), 1.0 - wrong / len(labels)
+    matrix = confusion_matrix(labels, predicted, len(data.classes))
+    return Evaluated(mean, right, len(labels), wrong, worst), Confusion(data.classes, matrix)
+
+
+def kept_confusion(run: RunFolder, why: Missing) -> Confusion | Missing:
+    """The matrix in the run folder, for where the data are gone."""
+    file, classes = run.path / CONFUSION, run.config.classes
+    if not file.is_file():
+        return why
+    try:
+        note = f"From {CONFUSION} of the run folder, after the last complete epoch. {why.why}"
+        return Confusion(classes, _matrix(file, classes), note)
+    except (OSError, ValueError, csv.Error) as error:
+        return Missing(f"{why.why} And {file} cannot be read: {error}.")
+
+
+def _matrix(file: Path, classes: tuple[str, ...]) -> NDArray[np.int64]:
+    with file.open(newline="", encoding="utf-8") as stream:
+        (_, *names), *rows = csv.reader(stream)
+    if tuple(names) != classes or len(rows) != len(classes):
+        raise ValueError(f"of {len(names)} classes, expected the run's {len(classes)}")
+    return np.array([[int(n) for n in row[1:]] for row in rows], np.int64)
