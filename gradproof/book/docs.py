@@ -11,6 +11,7 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from gradproof.book.commands import commands
+from gradproof.book.html import marked
 from gradproof.book.leaf import Heading, Leaf
 from gradproof.book.markdown import block, document
 from gradproof.book.pages import HOME, PAGES, TITLES, address
@@ -104,11 +105,6 @@ def paragraph(p: Passage) -> str:
         inner = "".join(f"<li>{marked(item)}</li>" for item in items)
         return (f"<p>{label}{marked(first)}</p>" if first or label else "") + f"<ul>{inner}</ul>\n"
     return f"<p>{label}{marked(p.text)}</p>\n"
-
-
-def marked(text: str) -> str:
-    """Text with code in backticks, as HTML."""
-    return re.sub(r"(`+)([^`]+)\1", r"<code>\2</code>", escape(text))
 
 
 def _source(linked: Linked, e: Entry, where: str) -> str | None:

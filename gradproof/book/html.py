@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from html import escape
 
@@ -26,6 +27,11 @@ def words(parts: Words, palette: Palette) -> str:
     return "".join(
         inline(latex(w, palette.latex)) if isinstance(w, sp.Basic) else escape(w) for w in parts
     )
+
+
+def marked(text: str) -> str:
+    """Text with code in backticks, as HTML."""
+    return re.sub(r"(`+)([^`]+)\1", r"<code>\2</code>", escape(text))
 
 
 def inline(tex: str) -> str:

@@ -20,7 +20,7 @@ from markupsafe import Markup
 from gradproof import __version__
 from gradproof.book import html, kept
 from gradproof.book.content import Known, page
-from gradproof.book.docs import documentation, marked
+from gradproof.book.docs import documentation
 from gradproof.book.formal import claim
 from gradproof.book.highlight import highlighted
 from gradproof.book.leaf import Heading, Leaf
@@ -169,7 +169,7 @@ def _environment(palette: Palette) -> Environment:
         "formulas": lambda given: html.formulas(given, palette),
         "code": lambda text: html.code(text, palette),
         "claim": lambda formal: html.display(claim(formal, palette)),
-        "marked": marked,
+        "marked": html.marked,
         "python": lambda text: highlighted(text, "python"),
     }
     for name, work in filters.items():

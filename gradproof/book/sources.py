@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable
-from html import escape
 from pathlib import Path
 
 from gradproof.book.highlight import highlighted
+from gradproof.book.html import marked
 from gradproof.book.leaf import Leaf
 from gradproof.book.pages import HOME, address
 
@@ -63,7 +63,7 @@ def _folder(path: Path) -> str:
     for entry in sorted(path.iterdir()):
         if not entry.name.startswith((".", "_")) or entry.name == "__init__.py":
             name = f"{entry.name}/" if entry.is_dir() else entry.name
-            rows.append(f"<tr><td><code>{name}</code></td><td>{escape(_says(entry))}</td></tr>\n")
+            rows.append(f"<tr><td><code>{name}</code></td><td>{marked(_says(entry))}</td></tr>\n")
     return f'<div class="scroll" tabindex="0"><table>\n{"".join(rows)}</table></div>\n'
 
 
