@@ -22,7 +22,15 @@ from gradproof.runtime import functional as F
 from tests.browsing import labelled, needs_browser, slide
 
 pytestmark = needs_browser
-OPERATORS = ("conv2d", "conv_transpose2d", "max_pool2d", "avg_pool2d", "batch_norm", "relu")
+OPERATORS = (
+    "conv2d",
+    "conv3d",
+    "conv_transpose2d",
+    "max_pool2d",
+    "avg_pool2d",
+    "batch_norm",
+    "relu",
+)
 TENSORS = """() => Object.fromEntries(Object.entries(gradproof.picture.machine.tensors)
     .map(([n, t]) => [n, [t.shape, Array.from(t.data)]]))"""
 CLOSED = """() => gradproof.picture.machine.closed.map((c) => {
@@ -75,8 +83,8 @@ def test_a_page_opens_and_its_numbers_are_right(page: Any, address: str, name: s
 
 
 def test_the_index_finds_operators(page: Any, address: str) -> None:
-    page.goto(f"{address}/index.html")
-    page.locator("#search").fill("batch_norm")
+    page.goto(f"{address}/operators/index.html")
+    page.locator("#filter").fill("batch_norm")
     assert page.locator(".cards li:visible").count() == 1
     page.locator(".cards li:visible a").first.click()
     assert page.url.endswith("operators/batch_norm.html")
