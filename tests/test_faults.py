@@ -36,7 +36,7 @@ from gradproof.runtime.errors import (
 )
 from gradproof.runtime.faults import explained
 from gradproof.runtime.progress import BatchResult
-from gradproof.runtime.run import RunFolder
+from gradproof.runtime.run import METRICS, RunFolder
 from gradproof.runtime.training_state import capture, restore
 from tests.bars import save_bars
 
@@ -419,7 +419,7 @@ def test_a_row_of_metrics_is_written_as_a_whole_or_not_at_all(whole: Path, tmp_p
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 5, limits[1]))
     try:
         with pytest.raises(OSError):
-            run._add_row((3, *[0.5] * 9))
+            run._add_row(METRICS, (3, *[0.5] * 9))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert (tmp_path / "metrics.csv").read_bytes() == before
