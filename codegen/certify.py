@@ -59,9 +59,7 @@ def certify(d: Definition, program: Program, known: Record | None = None) -> Cer
     """
     text = program.files[program.entry["file"]]
     says = statement(d, program, text)
-    if known is not None and all(known.get(k) == says[k] for k in says):
-        record = {**says, **{k: known[k] for k in SECTIONS}}
-        record |= {"open": known["open"]} if "open" in known else {}
+    if known is not None and (record := reloaded(known, says)) is not None:
         return _checked(program, text, record, True)
     if known is not None:
         try:
@@ -69,6 +67,14 @@ def certify(d: Definition, program: Program, known: Record | None = None) -> Cer
         except Refused:  # what no longer fits is no reason to refuse, and hides the real one
             pass
     return _searched(program, text, says, None)
+
+
+def reloaded(known: Record, says: Record) -> Record | None:
+    """A record, where it says what is to be shown; else None. It is not checked here."""
+    if any(known.get(k) != says[k] for k in says):
+        return None
+    record = {**says, **{k: known[k] for k in SECTIONS}}
+    return record | ({"open": known["open"]} if "open" in known else {})
 
 
 def renewed(d: Definition, program: Program, known: Record | None = None) -> Certified:

@@ -34,21 +34,22 @@ class Program:
     entry: dict[str, Any]
 
 
-def build_program(d: Definition) -> Program:
+def build_program(d: Definition, limits: list[str] | None = None) -> Program:
     """Derive, lower and render one operator with all its variants.
 
-    A kernel that two variants share is written once. Errors: DefinitionError where the derivation
-    leads to an expression that has no form in C.
+    A kernel that two variants share is written once. limits: those of a record of its certificates,
+    which will be checked with them; without, they are found, which takes half of the time. Errors:
+    DefinitionError where the derivation leads to an expression that has no form in C.
     """
     try:
-        return _build(d)
+        return _build(d, limits)
     except TypeError as error:  # SymPy's rewriting left the language: zoo, I
         raise DefinitionError(f"{d.name}: {error}") from None
     except (OverflowError, RecursionError) as error:
         raise DefinitionError(f"{d.name}: too large to derive: {error}") from None
 
 
-def _build(d: Definition) -> Program:
+def _build(d: Definition, limits: list[str] | None) -> Program:
     kernels = _Kernels()
     variants: dict[str, Any] = {}
     for variant in d.variants():
@@ -84,7 +85,7 @@ def _build(d: Definition) -> Program:
         },
         "variants": variants,
     }
-    entry["limits"] = _limits(d, entry, reference)
+    entry["limits"] = _limits(d, entry, reference) if limits is None else limits
     return Program(d.name, files, entry)
 
 

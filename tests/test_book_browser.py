@@ -3,11 +3,9 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 from collections.abc import Iterator
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +19,18 @@ from gradproof.cli.book import known
 from gradproof.derive.interpret import evaluate, gradients
 from gradproof.derive.registry import find
 from gradproof.runtime import functional as F
+from tests.browsing import labelled, needs_browser, slide
 
-CHROMIUM = (
-    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = needs_browser
+OPERATORS = (
+    "conv2d",
+    "conv3d",
+    "conv_transpose2d",
+    "max_pool2d",
+    "avg_pool2d",
+    "batch_norm",
+    "relu",
 )
-WANTED = ("playwright", "axe_playwright_python")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        CHROMIUM is None or not all(map(find_spec, WANTED)),
-        reason="needs Chromium and pip install 'gradproof[browser]'",
-    ),
-]
-# no sandbox, for containers; no calls home
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
-FLAGS += ["--disable-quic", "--no-first-run", "--disable-component-update"]
-OPERATORS = ("conv2d", "conv_transpose2d", "max_pool2d", "avg_pool2d", "batch_norm", "relu")
 TENSORS = """() => Object.fromEntries(Object.entries(gradproof.picture.machine.tensors)
     .map(([n, t]) => [n, [t.shape, Array.from(t.data)]]))"""
 CLOSED = """() => gradproof.picture.machine.closed.map((c) => {
@@ -51,36 +45,6 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         threading.Thread(target=running.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{running.server_port}"
         running.shutdown()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as run:
-        started = run.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield started
-        started.close()
-
-
-@pytest.fixture
-def page(browser: Any) -> Iterator[Any]:
-    """A page; what it says on its console is an error."""
-    shown = browser.new_page(viewport={"width": 1200, "height": 900}, reduced_motion="reduce")
-    said: list[str] = []
-    shown.on("console", lambda m: said.append(m.text))
-    shown.on("pageerror", lambda e: said.append(str(e)))
-    yield shown
-    shown.close()
-    assert said == []
-
-
-def slide(page: Any, sizes: str, value: int) -> None:
-    page.locator(f"#size-{sizes}").fill(str(value))
-
-
-def labelled(element: str) -> str:
-    return f'[aria-label^="{element} is"]'
 
 
 def shown_sizes(page: Any) -> dict[str, int]:
@@ -119,8 +83,8 @@ def test_a_page_opens_and_its_numbers_are_right(page: Any, address: str, name: s
 
 
 def test_the_index_finds_operators(page: Any, address: str) -> None:
-    page.goto(f"{address}/index.html")
-    page.locator("#search").fill("batch_norm")
+    page.goto(f"{address}/operators/index.html")
+    page.locator("#filter").fill("batch_norm")
     assert page.locator(".cards li:visible").count() == 1
     page.locator(".cards li:visible a").first.click()
     assert page.url.endswith("operators/batch_norm.html")

@@ -17,9 +17,17 @@ import gradproof
 
 ROOT = Path(__file__).resolve().parent.parent
 STAGES = ("derive", "codegen", "generated", "runtime")
+LINKS = (*STAGES, "docs")
 HEAVY = ("jinja2", "matplotlib", "numpy", "pyopencl", "safetensors", "sympy", "typer")
 
 SETUPTOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]
+
+# installed beside gradproof/docs, as they lie beside docs/: pages, and what pages link to
+BESIDE_DOCS = [
+    path.relative_to(ROOT).as_posix()
+    for pattern in ("*.md", "examples/*.py")
+    for path in ROOT.glob(pattern)
+]
 
 
 def unshipped(root: Path, setuptools: Mapping[str, Any]) -> list[str]:
@@ -31,7 +39,7 @@ def unshipped(root: Path, setuptools: Mapping[str, Any]) -> list[str]:
             shipped |= set((root / setuptools["package-dir"][name]).glob(pattern))
     tops = {root / folder.relative_to(root).parts[0] for folder in folders}
     present = {file for top in tops for file in top.rglob("*") if file.is_file()}
-    links = tuple(root / "gradproof" / stage for stage in STAGES)
+    links = tuple(root / "gradproof" / name for name in LINKS)
     return sorted(
         file.relative_to(root).as_posix()
         for file in present - shipped
@@ -101,12 +109,12 @@ def test_a_planted_gap_is_caught(small: tuple[Path, dict[str, Any]]) -> None:
     ]
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_the_link_leads_to_the_stage(stage: str) -> None:
-    link = ROOT / "gradproof" / stage
+@pytest.mark.parametrize("name", LINKS)
+def test_the_link_leads_to_the_folder(name: str) -> None:
+    link = ROOT / "gradproof" / name
     if not link.is_symlink():
         pytest.skip("this checkout has no links; an installed package works without them")
-    assert link.readlink() == Path("..") / stage
+    assert link.readlink() == Path("..") / name
 
 
 def fresh(code: str) -> str:
@@ -172,18 +180,19 @@ def test_the_wheel_holds_every_file(tmp_path: Path) -> None:
 
 def copy_project(target: Path) -> None:
     """Copy the packages' folders and what describes them."""
-    for folder in ("gradproof", *STAGES):
-        links = STAGES if folder == "gradproof" else ()
+    for folder in ("gradproof", *LINKS):
+        links = LINKS if folder == "gradproof" else ()
         ignore = shutil.ignore_patterns("__pycache__", *links)
         shutil.copytree(ROOT / folder, target / folder, ignore=ignore)
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    (target / "examples").mkdir()
+    for name in ("pyproject.toml", "LICENSE", *BESIDE_DOCS):
         shutil.copy(ROOT / name, target / name)
 
 
 def installed_names(source: Path) -> set[str]:
     """Say under which name each file of the packages is installed."""
-    names = set()
-    for folder in ("gradproof", *STAGES):
+    names = {f"gradproof/{name}" for name in BESIDE_DOCS}
+    for folder in ("gradproof", *LINKS):
         parent = source if folder == "gradproof" else source / folder
         prefix = "" if folder == "gradproof" else f"gradproof/{folder}/"
         files = [path for path in (source / folder).rglob("*") if path.is_file()]

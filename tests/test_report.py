@@ -49,7 +49,7 @@ from gradproof.runtime.plan import plan
 from gradproof.runtime.profiling import profiling
 from gradproof.runtime.run import CONFUSION, FIRST_FILTERS, GRADIENTS, METRICS, MODEL, RunFolder
 from gradproof.runtime.step import TrainingStep
-from tests.test_book import Balanced
+from tests.html_pages import Balanced
 
 EPOCHS, BATCH = 2, 16
 Array = NDArray[Any]

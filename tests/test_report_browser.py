@@ -12,8 +12,10 @@ from gradproof.report.content import collect
 from gradproof.report.page import render
 from gradproof.report.parts import Missing, Report
 from gradproof.runtime.run import RunFolder
-from tests.test_book_browser import browser, page, pytestmark  # noqa: F401
+from tests.browsing import needs_browser
 from tests.test_report import trained  # noqa: F401
+
+pytestmark = needs_browser
 
 
 @pytest.fixture(scope="module")

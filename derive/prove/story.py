@@ -28,7 +28,7 @@ from gradproof.derive.checker import (
     var,
 )
 from gradproof.derive.explain import Passage, Section, Words
-from gradproof.derive.expr import Guard, IsZero, NonNeg, Quo, Read, Rem, integer
+from gradproof.derive.expr import Guard, IsZero, NonNeg, Philox, Quo, Read, Rem, integer
 
 
 @dataclass
@@ -253,4 +253,6 @@ def _node(n: ast.expr) -> sp.Basic:
             return table[type(op)](x, y)
         case ast.Subscript(value=ast.Name(id=name), slice=s):
             return Read(name, *map(_node, s.elts if isinstance(s, ast.Tuple) else [s]))
+        case ast.Call(func=ast.Name(id="philox"), args=args):
+            return Philox(*map(_node, args))
     raise ValueError(f"no integer expression: {ast.unparse(n)!r}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +12,9 @@ from gradproof.book.maps import maps
 from gradproof.book.palette import Palette
 from gradproof.book.proofs import Proofs, proofs
 from gradproof.book.sliders import scalars, sliders
-from gradproof.codegen.certify import Record, renewed
+from gradproof.codegen.certify import Record, reloaded, renewed, statement
 from gradproof.codegen.program import Program, build_program
+from gradproof.derive.checker import Refused
 from gradproof.derive.explain import Section, explain
 from gradproof.derive.language import Definition, Equation
 from gradproof.derive.system import derive
@@ -53,19 +55,35 @@ def page(d: Definition, known: Known) -> Page:
     """
     system = derive(d)
     systems = [d, system.forward, *filter(None, [system.raw, system.backward])]
-    program = build_program(d)
-    record = renewed(d, program, known(d.name)).record
+    record, program, shown = _shown(d, known(d.name))
     return Page(
         d.name,
         " ".join(d.doc.split()),
         d.equations,
         tuple(explain(d)),
-        proofs(record, program),
+        shown,
         tuple(_kernels(d, program)),
         json.dumps(record, ensure_ascii=False, indent=1),
         _picture(d),
         Palette.of(*systems),
     )
+
+
+def _shown(d: Definition, record: Record | None) -> tuple[Record, Program, Proofs]:
+    """The record, the kernels and the ledger; each certificate is checked once.
+
+    Certificates that are not about this definition, or do not hold, are searched for anew.
+    """
+    if record is not None:
+        program = build_program(d, record.get("limits"))
+        text = program.files[program.entry["file"]]
+        known = reloaded(record, statement(d, program, text))
+        with suppress(Refused):
+            if known is not None:
+                return known, program, proofs(known, program)
+    program = build_program(d)
+    found = renewed(d, program, record).record
+    return found, program, proofs(found, program)
 
 
 def _kernels(d: Definition, program: Program) -> list[Kernel]:

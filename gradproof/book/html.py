@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from html import escape
 
 import sympy as sp
 from pygments.lexers.c_cpp import CLexer
-from pygments.token import STANDARD_TYPES, Token, _TokenType
+from pygments.token import Token
 
+from gradproof.book.highlight import style
 from gradproof.book.palette import Palette
 from gradproof.derive.explain import Formula, Words
 from gradproof.derive.show import latex
@@ -25,6 +27,11 @@ def words(parts: Words, palette: Palette) -> str:
     return "".join(
         inline(latex(w, palette.latex)) if isinstance(w, sp.Basic) else escape(w) for w in parts
     )
+
+
+def marked(text: str) -> str:
+    """Text with code in backticks, as HTML."""
+    return re.sub(r"(`+)([^`]+)\1", r"<code>\2</code>", escape(text))
 
 
 def inline(tex: str) -> str:
@@ -55,14 +62,5 @@ def code(text: str, palette: Palette) -> str:
 def _tokens(text: str, palette: Palette) -> Iterator[str]:
     for kind, value in CLexer(stripnl=False, ensurenl=False).get_tokens(text):
         css = palette.css(value) if kind in Token.Name else None
-        css = css or _style("Keyword" if value in QUALIFIERS else kind)
+        css = css or style(Token.Keyword if value in QUALIFIERS else kind)
         yield f'<span class="{css}">{escape(value)}</span>' if css else escape(value)
-
-
-def _style(kind: _TokenType | str) -> str:
-    """The style sheet's class of a token: keywords, comments, numbers; others have none."""
-    kind = Token.Keyword if kind == "Keyword" else kind
-    for known in (Token.Keyword, Token.Comment, Token.Literal.Number):
-        if kind in known:
-            return str(STANDARD_TYPES[known])
-    return ""

@@ -34,7 +34,7 @@ OPERATIONS: dict[type[ast.AST], str] = {
     ast.GtE: ">=",
 }
 REDUCTIONS = ("sum", "max", "argmax")
-LARGEST = 4  # dimensions of a tensor that is shown
+LARGEST = 5  # dimensions of a tensor that is shown, plane by plane
 
 
 def maps(d: Definition) -> dict[str, Any] | None:

@@ -33,9 +33,11 @@ def book(
     ] = False,
     port: Annotated[int, typer.Option(help="The port of --serve; 0: any that is free.")] = 8000,
 ) -> None:
-    """Build a site that shows every operator: definition, derivation, proofs, kernels, pictures.
+    """Build a site: a page for each operator, with its derivation, proofs, kernels and a picture,
+    and the documentation.
 
-    Everything on it follows from the definitions. It needs no network; open DIR/index.html.
+    What is on an operator's page follows from its definition. The site needs no network; open
+    DIR/index.html.
     """
     from gradproof.book.site import build
 

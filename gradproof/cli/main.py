@@ -25,7 +25,10 @@ COMMANDS = {
     "devices": ("gradproof.cli.devices", "List the OpenCL devices, and the one that is chosen"),
     "derive": ("gradproof.cli.derivation", "Show how an operator's gradients are derived"),
     "influence": ("gradproof.cli.influence", "Show where one pixel or tap goes, term by term"),
-    "book": ("gradproof.cli.book", "Make pages of derivations, proofs, kernels and pictures"),
+    "book": (
+        "gradproof.cli.book",
+        "Make a site: derivations, proofs, kernels, pictures, documentation",
+    ),
     "verify": ("gradproof.cli.verify", "Check what is proved of the derivations and kernels"),
     "generate": ("gradproof.cli.derivation", "Write the kernels of all operators"),
     "selftest": ("gradproof.cli.selftest", "Check the kernels on a device"),

@@ -50,16 +50,5 @@
     });
   }
 
-  function search() {
-    const box = document.getElementById("search");
-    if (!box) return;
-    box.addEventListener("input", () => {
-      const words = box.value.toLowerCase();
-      for (const e of document.querySelectorAll("[data-name]")) {
-        e.hidden = !e.dataset.name.includes(words);
-      }
-    });
-  }
-
-  document.addEventListener("DOMContentLoaded", () => { theme(); all(); light_up(); search(); });
+  document.addEventListener("DOMContentLoaded", () => { theme(); all(); light_up(); });
 })();

@@ -117,7 +117,10 @@
     mark_outside(place, css) {
       const cut = Math.max(0, place.length - AXES);
       let block = 0;
-      for (let k = 0; k < cut; k++) block = block * this.tensor.shape[k] + place[k];
+      for (let k = 0; k < cut; k++) {
+        if (place[k] < 0 || place[k] >= this.tensor.shape[k]) return; // a plane before or behind
+        block = block * this.tensor.shape[k] + place[k];
+      }
       const [r, c] = place.length >= AXES ? place.slice(cut) : [0, place[0]];
       this.padding.get(`${block},${r},${c}`)?.classList.add(css);
     }
