@@ -17,6 +17,7 @@ from gradproof.report.pictures import TILES, data_uri, filter_levels, limit_of, 
 from gradproof.runtime.planned_memory import mib
 
 LARGEST = 12  # buffers of the memory plan in its table
+KERNELS = 15  # of those that take longest; the others are behind a click
 NUMBERED = 20  # classes of a confusion matrix that is shown as one
 PAIRS = 20  # mistakes that are listed where it is not
 
@@ -53,6 +54,7 @@ def render(report: Report) -> str:
         root="",
         version=__version__,
         numbered=NUMBERED,
+        most=KERNELS,
         style=Markup(style),
         script=Markup(_static("gradproof.book", "book.js")),
     )
