@@ -46,6 +46,7 @@ FILES = [
     "curves.png",
     "filters-before.safetensors",
     "filters.png",
+    "gradients.csv",
     "metrics.csv",
     "model.safetensors",
 ]

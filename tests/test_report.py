@@ -76,10 +76,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run in float64, in which sums in another order differ by little."""
     folder = tmp_path_factory.mktemp("report")
     data = save_digits(folder / "few.npz")
-    options = ("--epochs", EPOCHS, "--batch-size", BATCH, "--dtype", "float64")
-    done = command(
-        "train", data, *map(str, options), "--schedule", "cosine", "--out", folder / "run"
-    )
+    options = f"--epochs {EPOCHS} --batch-size {BATCH} --dtype float64 --schedule cosine".split()
+    done = command("train", data, *options, "--out", folder / "run")
     assert done.exit_code == 0, done.output
     return folder / "run"
 
