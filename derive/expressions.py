@@ -43,7 +43,7 @@ RELATIONS: dict[type[ast.cmpop], Callable[[sp.Expr, sp.Expr], sp.Basic]] = {
     ast.Eq: sp.Eq,
 }
 # of nesting, of a number, of a polynomial written out: beyond it the derivation takes for ever
-DEPTH, BITS, TERMS, DEGREE = 200, 4096, 2000, 8
+DEPTH, BITS, TERMS, DEGREE, POWER = 200, 4096, 2000, 8, 128
 LARGEST = 10**6  # of a constant in a function: exp of more has too many digits to reason about
 BUILT_IN = {*FUNCTIONS, *KINDS, "where", "philox"}
 
@@ -231,6 +231,8 @@ class ExpressionReader:
             self._too_large(node)
         if _degree(e) > DEGREE:
             self.fail(ast.unparse(node)[:200], f"sizes and indices have a degree above {DEGREE}")
+        if any(abs(p.exp) > POWER for p in e.atoms(sp.Pow) if p.exp.is_Rational):
+            self.fail(ast.unparse(node)[:200], f"a power above {POWER}")
         return e
 
     def _too_large(self, node: ast.expr) -> NoReturn:

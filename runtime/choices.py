@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-_PLACE = re.compile(r"`\$\.?([^`]*)`$")
+_PLACE = re.compile(r" - at `\$\.?([^`]*)`$")
 
 
 def with_choices(kind: type, message: str) -> str:
@@ -25,8 +25,8 @@ def with_choices(kind: type, message: str) -> str:
     for part in re.findall(r"\w+|\[", place):
         if part == "[" or part.isdigit():
             info = getattr(info, "item_type", info)
-        else:
-            info = next(f.type for f in info.fields if f.encode_name == part)
+        else:  # a field's name may itself look like a place: there is none
+            info = next((f.type for f in info.fields if f.encode_name == part), info)
     if isinstance(info, msgspec.inspect.LiteralType):
         return f"{message}; expected {', '.join(sorted(map(str, info.values)))}"
     return f"{message}; expected {', '.join(sorted(f.name for f in info.fields))}"

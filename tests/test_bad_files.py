@@ -13,6 +13,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from PIL import Image
@@ -29,7 +30,8 @@ from gradproof.derive.prove.counterexample import differing
 from gradproof.runtime import compile as compiling
 from gradproof.runtime.build import CACHE_VARIABLE
 from gradproof.runtime.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from gradproof.runtime.config import load_config
+from gradproof.runtime.choices import with_choices
+from gradproof.runtime.config import Config, load_config
 from gradproof.runtime.data import folder as pictures
 from gradproof.runtime.data.folder import ImageFolder
 from gradproof.runtime.data.npz import load_npz
@@ -287,6 +289,9 @@ TOO_MUCH: dict[str, tuple[str, str]] = {
     "a product": ("y[i] = x[i]*(9**999*9**999*9**999)", "more than 4096 bits"),
     "a power of a sum": ("y[i] = (x[i] + N + 1)**1000", "more than 2000 terms"),
     "a power of a power": ("y[i] = ((x[i] + 1)**60)**60", "more than 2000 terms"),
+    "a high power": ("y[i] = x[i]**129", "a power above 128"),
+    "a high power of a sum": ("y[i] = (x[i] - 1)**-257", "a power above 128"),
+    "powers that multiply": ("y[i] = (x[i]**60)**-3", "a power above 128"),
     "a degree": ("y[i] = x[i - N**64]", "a degree above 8"),
     "a choice in a condition": (
         "y[i] = where(x[i] + where(x[i] <= 0, 0, x[i]) <= 0, 0, x[i])", "no where inside"
@@ -341,3 +346,11 @@ def test_pi_is_a_number_in_the_search_for_counterexamples() -> None:
     system = System(empty | {"requires": [], "derived": {}})
     assert differing(system, [], var("pi"), const(3)) is not None
     assert differing(system, [], var("pi"), var("pi")) is None
+
+
+@pytest.mark.parametrize("name", ["${HOME}", "$", "$.model", "a - at `$.b"])
+def test_a_setting_that_looks_like_a_place_is_unknown(name: str) -> None:
+    with pytest.raises(msgspec.ValidationError) as caught:
+        msgspec.json.decode(json.dumps({name: 1}), type=Config)
+    said = with_choices(Config, str(caught.value))
+    assert name in said and said.endswith("model, optimizer, schedule, tensorboard, train")

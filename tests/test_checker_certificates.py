@@ -385,6 +385,13 @@ def test_a_definition_with_two_meanings_is_refused(changes: Any, message: str) -
         System(definition(**changes))
 
 
+@pytest.mark.parametrize("text", ["n", "n + 1", "not n >= 1", "n >= 1 or n == 0"])
+def test_a_condition_is_a_comparison_or_several(text: str) -> None:
+    assert len(Text({}).guards("n >= 1 and 0 <= n < 5")) == 3
+    with pytest.raises(Refused, match="is no condition"):
+        Text({}).guards(text)
+
+
 def test_only_the_values_of_an_input_are_known() -> None:
     d = definition()
     d["tensors"]["q"]["values"] = "N"

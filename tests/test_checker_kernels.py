@@ -438,6 +438,35 @@ def test_a_block_that_c_reads_otherwise_is_refused(body: str) -> None:
         stored(body)
 
 
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("const int k = 1;", "k is no tensor that is written"),
+        ("REAL s = lr + 1; z[id] = s;", "an accumulator starts at a number"),
+        ("REAL s = Y[n]; z[id] = s;", "an accumulator starts at a number"),
+    ],
+)
+def test_a_block_that_stores_nothing_or_begins_otherwise(body: str, message: str) -> None:
+    with pytest.raises(Refused, match=rf"f\.cl:14: f_z: {message}"):
+        stored(body)
+
+
+@pytest.mark.parametrize(("lower", "fine"), [({"N": 1, "M": 2}, True), ({"N": 1}, False)])
+def test_what_divides_in_a_definition_is_at_least_1(lower: Any, fine: bool) -> None:
+    d = {**DEFINITION, "lower": lower, "equations": ["z[n] = Y[n//M]"]}
+    if fine:
+        assert base(d).system.text.divisors == [M]
+        return
+    with pytest.raises(Refused, match="f: M divides, and may be 0 or less"):
+        base(d)
+
+
+def test_a_relation_is_one_of_those_that_hold() -> None:
+    assert base().relation(["inv", "Y[0]"]) == sub(meant("1/Y[0]*Y[0]"), {(): 1})
+    with pytest.raises(Refused, match="there is no relation 'equal'"):
+        base().relation(["equal", "Y[0]"])
+
+
 def test_a_name_ends_with_its_block() -> None:
     twice = "for (int j = 0; j < M; j++) { const REAL v = Y[j]; s += v; } "
     assert canonical(stored(f"REAL s = 0; {twice}{twice}z[id] = s;")) == canonical(

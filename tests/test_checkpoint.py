@@ -104,6 +104,15 @@ def test_a_full_disk_leaves_the_earlier_checkpoint(
     assert folder.last().state == SMALL.state
 
 
+def test_a_folder_of_checkpoints_that_cannot_be_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="checkpoints: keep=0, expected at least 1"):
+        CheckpointFolder(tmp_path, keep=0)
+    folder = CheckpointFolder(tmp_path / "none" / "checkpoints")
+    assert folder.steps() == []
+    with pytest.raises(DataError, match=r"checkpoints: cannot be made: .*No such file"):
+        folder.add(SMALL, 1)
+
+
 def test_a_damaged_last_one_names_the_one_before(tmp_path: Path) -> None:
     folder = CheckpointFolder(tmp_path)
     with pytest.raises(RunError, match="has no checkpoint"):
@@ -221,6 +230,13 @@ def test_another_model_is_refused() -> None:
         restore(training(optimizer="adam"), checkpoint)
     with pytest.raises(DataError, match="not a state of a training: KeyError"):
         restore(training(), Checkpoint(checkpoint.arrays, {}))
+    plain = training()
+    plain.scheduler = None
+    with pytest.raises(DataError, match=r"does not fit.*a schedule is there on one side only"):
+        restore(plain, checkpoint)
+    later = Checkpoint(checkpoint.arrays, dict(checkpoint.state) | {"batch": 5})
+    with pytest.raises(DataError, match="does not fit this training: batch 5 of an epoch of 4"):
+        restore(training(), later)
 
 
 def test_early_stopping_and_its_state() -> None:

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import logging
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from gradproof.derive.errors import DefinitionError
 from gradproof.runtime import compile as compiling
 from gradproof.runtime.build import CACHE_VARIABLE
 from gradproof.runtime.errors import ArgumentError, DTypeError, GradproofError, ShapeError
+from gradproof.runtime.manifest import operators
+from gradproof.runtime.sizes import size_expression
 
 PAIR = """
 s[n] = sum(x[n,i]*A[i,j]*y[n,j]) + b
@@ -186,6 +189,64 @@ def test_an_unsigned_scalar_has_its_range() -> None:
     for wrong in (-1, 2**32, 0.5):
         with pytest.raises(ArgumentError, match=r"expected an integer from 0 to 2\^32-1"):
             fn(gp.tensor([1.0]), k=wrong)
+    x = gp.tensor(np.ones(4))
+    one, two, again = (fn(x, k=k).numpy().tolist() for k in (7, 2**32 - 1, 7))
+    assert one == again and len({*one, *two}) == 8
+    assert all(0 <= v < 2**32 and v == int(v) for v in one + two)
+
+
+def test_a_scalar_may_come_of_a_function() -> None:
+    fn = gp.compile(gp.operator("s", "y[i] = a * x[i]", {"x": "N"}, scalars={"a": "real"}))
+    assert fn(gp.tensor([1.0, 2.0]), a=lambda: 3.0).numpy().tolist() == [3.0, 6.0]
+
+
+SIZES: dict[str, tuple[Callable[[], Any], type[GradproofError], str]] = {
+    "a result without an element": (
+        lambda: gp.compile(
+            gp.operator(
+                "win",
+                "z[i] = sum[k:K](Y[i + k]*w[k])",
+                {"Y": "N", "w": "K", "z": "M"},
+                sizes={"M": "N - K + 1"},
+            )
+        )(gp.tensor([1.0]), gp.tensor([1.0, 2.0, 3.0])),
+        ShapeError,
+        r"size M = N \+ 1 - K is -1, expected at least 1 \(K=3, N=1\)",
+    ),
+    "an odd extent": (
+        lambda: gp.compile(gp.operator("pairs", "z[i,j] = Y[2*i+j]", {"Y": "2*H", "z": "H, 2"}))(
+            gp.tensor([1.0, 2.0, 3.0])
+        ),
+        ShapeError,
+        r"Y has shape \(3,\): dimension 0 is 3, which no H gives \(= 2 \* H\)",
+    ),
+    "no operand": (
+        lambda: gp.compile(gp.operator("ramp", "z[i] = 1.0*i", {"z": "H"}))(H=3),
+        DTypeError,
+        "ramp: there is no real operand",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SIZES)
+def test_operands_that_tell_no_sizes(case: str) -> None:
+    call, error, message = SIZES[case]
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_what_a_manifest_does_not_have() -> None:
+    with pytest.raises(GradproofError, match="linear: w cannot be left out"):
+        operators()["linear"].without("w")
+    unknown = dataclasses.replace(operators()["relu"], name="unknown")
+    with pytest.raises(GradproofError, match="unknown: its definition is not known"):
+        compiling._definition(unknown)
+
+
+@pytest.mark.parametrize("text", ["N**2", "f(N)", "N > 2", "1 if N else 2", "N < 2 < 3"])
+def test_a_size_is_no_other_expression(text: str) -> None:
+    with pytest.raises(ValueError, match=f"no size expression: {re.escape(repr(text))}"):
+        size_expression(text)
 
 
 def test_a_definition_that_uses_the_name_label() -> None:

@@ -9,9 +9,11 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pyopencl as cl
 import pytest
 from typer.testing import CliRunner
 
@@ -27,8 +29,8 @@ from gradproof.codegen.fast.kernel import FastKernel
 from gradproof.codegen.fast.memory import Need, share
 from gradproof.codegen.fast.validate import Unsound
 from gradproof.runtime import device as devices
+from gradproof.runtime import dispatch, planned_limits
 from gradproof.runtime import plan as plans
-from gradproof.runtime import planned_limits
 from gradproof.runtime.binding import LARGEST
 from gradproof.runtime.device import Device, choose
 from gradproof.runtime.errors import DeviceError, ShapeError
@@ -456,6 +458,33 @@ def test_more_than_the_memory_is_refused(small: Small) -> None:
         kept.append(gp.tensor(np.ones(2**18, np.float32)))
     del kept[:]
     gp.tensor(np.ones(2**18, np.float32))  # what was freed is given back for it
+
+
+# -- two devices ---------------------------------------------------------------------------------
+def test_operands_of_two_devices_are_refused() -> None:
+    other = Device(choose("cpu"))
+    a, b = gp.tensor([1.0, 2.0]), gp.tensor([1.0, 2.0], device=other)
+    with pytest.raises(DeviceError, match=r"^add: operands are on different devices, .* and "):
+        a + b
+    relu = gp.functional.relu
+    with pytest.raises(DeviceError, match=r"^relu: .* in a step that began on .*plan them apart"):
+        gp.plan(lambda x, y: (relu(x), relu(y)), a, b)
+
+
+@pytest.mark.parametrize(
+    ("kind", "group"), [("gpu", 64), ("accelerator", 64), ("simulator", 16), ("cpu", 8)]
+)
+def test_groups_are_of_the_kind_of_device(kind: Any, group: int) -> None:
+    info = replace(choose("cpu"), kind=kind, max_work_group=4096, max_work_item_sizes=(4096,) * 3)
+    device: Any = SimpleNamespace(info=info)
+    assert dispatch._geometry.__wrapped__(100, device) == ((-(-100 // group) * group,), (group,))
+
+
+def test_kinds_of_devices() -> None:
+    kinds = cl.device_type
+    found = [devices._kind("any", k) for k in (kinds.GPU, kinds.CPU, kinds.ACCELERATOR)]
+    assert found == ["gpu", "cpu", "accelerator"]
+    assert devices._kind("Oclgrind", kinds.GPU | kinds.CPU) == "simulator"
 
 
 # -- double precision ----------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from gradproof.codegen.fast.contraction import (
     contraction_layouts,
     contraction_tiles,
 )
+from gradproof.codegen.fast.contraction_phases import phases
 from gradproof.codegen.fast.contraction_values import MANY
 from gradproof.codegen.fast.inline import renamed
 from gradproof.codegen.fast.kernel import FastKernel
@@ -108,6 +109,9 @@ USERS = {
         "z[n,c,x,y] = sum[i:K, j:K](w[c,i,j] * Y[n, c, x + i - 1, y + j - 1])",
         {"Y": "N, C, H, W", "w": "C, K, K", "z": "N, C, H, W"},
         outside={"Y": "zero"},
+    ),
+    "columns": operator(
+        "columns", "z[i,j] = sum[k](A[i,k] * B[i,k])", {"A": "I, K", "B": "I, K", "z": "I, J"}
     ),
     "odd": operator(
         "odd",
@@ -397,6 +401,56 @@ def test_an_epilogue_that_writes_what_the_sum_reads_is_refused() -> None:
     layouts["z"] = layouts["Y"]
     r0 = sp.Symbol("r0", real=True)
     assert contraction_kernel("k", e.nests, layouts, (elementwise(e, "Y", ("z",), r0),)) is None
+
+
+def test_an_epilogue_that_is_no_function_of_the_sum_is_refused() -> None:
+    e = conv(OG=16, H=5, W=6)["z"]
+    layouts = e.layouts() | dict.fromkeys(("t", "u"), e.layouts()["z"])
+    r0 = sp.Symbol("r0", real=True)
+    good = elementwise(e, "t", ("z",), 2 * r0)
+    (place,) = {a.subscripts for a in good.reads}
+    first = place[1].terms[0][0]
+    wrong = {
+        "it reads another tensor": elementwise(e, "t", ("u",), r0),
+        "it reads one row": replace(good, reads=(Access("z", (Affine(), *place[1:])),)),
+        "its value depends on the place": replace(good, value=r0 * sp.Symbol(first, integer=True)),
+    }
+    assert contraction_kernel("k", e.nests, layouts, (good,)) is not None
+    for why, other in wrong.items():
+        assert contraction_kernel("k", e.nests, layouts, (other,)) is None, why
+
+
+def test_a_value_that_is_no_function_of_one_sum_is_refused() -> None:
+    e = conv(H=5, W=6)["z"]
+    (n,) = e.nests
+    (r,) = n.reductions
+    a0, a1 = sp.symbols("a0 a1", real=True)
+    loop = sp.Symbol(n.loops[-1][0], integer=True)
+    wrong = {
+        "the place": replace(n, value=a0 * loop),
+        "a product of sums": replace(n, value=a0 * a1, reductions=(r, r)),
+        "a sum under a guard": replace(n, reductions=(replace(r, guards=(Affine(),)),)),
+    }
+    assert list(phases(n, e.layouts(), (), True))
+    assert list(phases(replace(n, value=a0 + a1, reductions=(r, r)), e.layouts(), (), True))
+    for why, other in wrong.items():
+        assert not list(phases(other, e.layouts(), (), True)), why
+
+
+def test_a_lane_that_no_factor_has_is_refused() -> None:
+    e = equations("columns", I=4, J=16, K=8)["z"]
+    rows = {t: Layout.row_major(s) for t, s in e.shapes.items()}
+    assert contraction_kernel("k", e.nests, rows) is None
+    assert contraction_tiles(e.nests, rows) == ()
+    assert contraction_cost(e.nests, rows) is None
+
+
+def test_what_is_no_sum_of_products_has_no_cost() -> None:
+    e = conv(H=5, W=6)["z"]
+    cost = contraction_cost(e.nests, e.layouts())
+    assert cost is not None and cost > 0
+    r0 = sp.Symbol("r0", real=True)
+    assert contraction_cost((elementwise(e, "t", ("z",), r0),), e.layouts()) is None
 
 
 def test_a_stale_tile_is_refused_loudly() -> None:

@@ -202,6 +202,26 @@ def test_other_reductions_are_refused() -> None:
         assert windowed(n, (other,)) is None
 
 
+def test_pools_of_one_producer_share_windows_and_folds() -> None:
+    e = conv(H=8, W=8, CG=3)["z"]
+    (n,) = e.nests
+    most, _ = pool(e, "most", "max", (2, 2), (2, 2))
+    place, _ = pool(e, "place", "argmax", (2, 2), (2, 2))
+    gain = Access("gain", (Affine.of("q"),))
+    scaled = _with(most, reads=(*most.reads, gain), value=A0 * sp.Symbol("r1", real=True))
+    found = windowed(n, (scaled, _with(scaled, out=Access("again", most.out.subscripts)), place))
+    assert found is not None
+    assert [f.kind for f in found.folds] == ["max", "argmax"]
+    assert [a.tensor for a in found.producer.reads].count("gain") == 1
+    assert found.results[0][1] == found.results[1][1]
+    fewer = _with(
+        most, loops=(*most.loops[:-1], ("y", 3)), out=Access("fewer", most.out.subscripts)
+    )
+    assert windowed(n, (most, fewer)) is None
+    assert windowed(n, (most, _with(most, reductions=()))) is None
+    assert windowed(n, (_with(place, value=2 * A0),)) is None  # a position is a whole number
+
+
 def test_a_tuner_gets_tiles_over_windows() -> None:
     e = conv(H=8, W=8, CG=3)["z"]
     layouts, found = e.layouts(), pools(e, (2, 2), (2, 2))

@@ -356,6 +356,47 @@ def test_epilogue_at_other_elements_is_refused() -> None:
     assert winograd_kernels("k", nest, layouts, 2, epilogue=(moved,)) is None
 
 
+def test_epilogues_that_are_no_function_of_their_place_are_refused() -> None:
+    nest, shapes = conv("z")
+    at = tuple(Affine.of(k) for k in "nkuv")
+    moved = (*at[:3], at[3] + Affine(1))
+    r0, r1 = sp.symbols("r0 r1", real=True)
+    good = pointwise("s", "z", r0 + r1, (Access("skip", at),))
+    shapes |= dict.fromkeys(("s", "skip"), shapes["z"])
+    layouts = laid_out(nest, shapes, 2)
+    layouts |= dict.fromkeys(("s", "skip"), layouts["z"])
+    wrong: dict[str, tuple[Nest, ...]] = {
+        "one target twice": (good, good),
+        "the place in the value": (replace(good, value=r0 * sp.Symbol("u", integer=True)),),
+        "a neighbour of the sum": (pointwise("s", "z", r0 + r1, (Access("z", moved, "zero"),)),),
+        "a neighbour outside": (pointwise("s", "z", r0 + r1, (Access("skip", moved, "zero"),)),),
+        "a reduction": (replace(good, reductions=nest.reductions),),
+    }
+    assert kernels(nest, layouts, 2, epilogue=(good,))
+    for why, epilogue in wrong.items():
+        assert winograd_kernels("k", nest, layouts, 2, epilogue=epilogue) is None, why
+    rows = layouts | {"s": Layout.row_major(shapes["s"])}
+    assert winograd_kernels("k", nest, rows, 2, epilogue=(good,)) is None
+
+
+def test_epilogues_of_numbers_alone() -> None:
+    """What depends on no tensor is one number for all lanes."""
+    nest, shapes = conv("z")
+    r0, slope = sp.symbols("r0 slope", real=True)
+    epilogue = (pointwise("s", "z", r0 + sp.exp(slope)), pointwise("t", "z", 2 * slope))
+    shapes |= dict.fromkeys("st", shapes["z"])
+    layouts = laid_out(nest, shapes, 2)
+    layouts |= dict.fromkeys("st", layouts["z"])
+    job = Job(kernels(nest, layouts, 2, epilogue=epilogue), layouts, {"slope": 0.0})
+    arrays = {k: integers(np.random.default_rng(3), shapes[k]) for k in ("Y", "w", "b")}
+    for tensor, array in arrays.items():
+        job.put(tensor, array)
+    job.run()
+    z = evaluate(nest, arrays)[1]
+    assert np.array_equal(job.get("s"), z + 1)
+    assert np.array_equal(job.get("t"), 0 * z)
+
+
 def test_bound_decides() -> None:
     nest, _ = conv("z")
     assert winograd_bound(nest, 2) < winograd_bound(nest, 4)

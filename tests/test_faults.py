@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -108,7 +109,7 @@ def test_a_launch_that_fails_names_the_kernel_and_the_layer(
 ) -> None:
     fill = kernel(device)
     monkeypatch.setattr(cl, "enqueue_nd_range_kernel", raising(code))
-    with pytest.raises(kind, match=rf"kernel fill \(conv1\): {device.info.name}"):
+    with pytest.raises(kind, match=r"^kernel fill \(conv1\): " + re.escape(device.info.name)):
         device.launch(fill, (64,), (8,), "conv1")
 
 
@@ -184,6 +185,28 @@ def test_every_call_of_the_driver_ends_in_our_error(
     with pytest.raises(kind) as caught:
         use()
     assert device.info.name in str(caught.value)
+
+
+def test_memory_that_a_lost_device_does_not_give_is_no_lack_of_it(
+    device: device_module.Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device.pool, "_take", raising(-36))
+    with pytest.raises(DeviceLostError, match=r"batch: .* is lost \(CL_INVALID_COMMAND_QUEUE\)"):
+        device.pool.allocate(1 << 20, "batch")
+
+
+def test_an_event_of_a_lost_device_may_say_nothing(device: device_module.Device) -> None:
+    class Silent:
+        @property
+        def command_execution_status(self) -> int:
+            raise raised(-36)
+
+    device.watchdog.launched.append((Silent(), "kernel fill"))
+    found = device.watchdog.failed(raised(-36), "reading a tensor")
+    assert isinstance(found, DeviceLostError) and device.watchdog.gone is found
+    assert str(found).startswith("reading a tensor: ")
+    device.watchdog.gone = None
+    device.watchdog.launched.clear()
 
 
 def test_a_lost_device_is_not_asked_again(

@@ -328,6 +328,38 @@ def test_what_is_wrong_with_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert "MiB are left on its disk" in trouble(tmp_path)
 
 
+def test_the_cache_folder_of_pocl_is_replaced_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv(BASE_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(POCL_VARIABLE, str(tmp_path / "file" / "kernels"))
+    with caplog.at_level(logging.WARNING):
+        caches.prepare_caches()
+    assert os.environ[BASE_VARIABLE] == str(tmp_path)
+    assert Path(os.environ[POCL_VARIABLE]).name == "pocl_cache_dir"
+    assert f"{tmp_path / 'file'} is a file; kernels are kept in" in caplog.text
+
+
+def test_a_cache_folder_that_cannot_be_looked_at_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    own = tmp_path / ("n" * 300)
+    monkeypatch.setenv(BASE_VARIABLE, str(own))
+    monkeypatch.delenv(POCL_VARIABLE, raising=False)
+    with caplog.at_level(logging.WARNING):
+        caches.prepare_caches()
+    assert os.environ[BASE_VARIABLE] != str(own)
+    assert "File name too long" in caplog.text
+
+
+def test_a_fork_leaves_the_temporary_cache_to_its_parent(tmp_path: Path) -> None:
+    caches._remove(tmp_path, os.getpid() + 1)
+    assert tmp_path.is_dir()
+    caches._remove(tmp_path, os.getpid())
+    assert not tmp_path.exists()
+
+
 def test_a_system_without_any_room_is_left_as_it_is(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -232,6 +232,8 @@ ERRORS: list[tuple[Callable[[], Any], type[GradproofError], str]] = [
     (lambda: F.l1_loss(S.x, S.y), ShapeError, "l1_loss: .* differ; nothing is broadcast"),
     (lambda: F.l1_loss(S.x, S.x, reduction="none"), ShapeError, "l1_loss: reduction='none'"),
     (lambda: F.mse_loss(S.x, S.double), DTypeError, "mse_loss: input has dtype float32"),
+    (lambda: F.dropout(S.x, 1.0), ShapeError, "dropout: p=1.0, expected 0 <= p < 1"),
+    (lambda: nn.Softplus(0.0), ShapeError, "Softplus: beta=0.0, expected another number than 0"),
 ]
 
 

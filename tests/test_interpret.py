@@ -8,7 +8,7 @@ import sympy as sp
 
 from gradproof.cli.cases import draw
 from gradproof.derive.adjoint import PREFIX, prepare
-from gradproof.derive.arithmetic import HIGH, Fractions, HighPrecision
+from gradproof.derive.arithmetic import HIGH, Fractions, HighPrecision, Integers
 from gradproof.derive.errors import DefinitionError
 from gradproof.derive.interpret import evaluate, gradients, linear_gradient
 from gradproof.derive.language import operator
@@ -275,6 +275,38 @@ def test_errors_name_what_is_wrong():
         evaluate(find("mse"), {"T": 1}, {"a": [1], "t": [2]}, {"divisor": 2})
     with pytest.raises(DefinitionError, match="the kernel is wider"):
         row_convolution([1], [1, 1])
+
+
+@pytest.mark.parametrize(
+    ("equation", "x", "message"),
+    [
+        ("z[i] = exp(x[i])", [1, 2], "exp of integers: give the operands as mpmath numbers"),
+        ("z[i] = tanh(x[i])", [Fraction(1, 2)], "tanh of fractions: give the operands as mpmath"),
+        ("z[i] = sqrt(x[i])", [Fraction(1, 2)], "the square root of 1/2 is not rational"),
+        ("z[i] = x[i]**(1/3)", [Fraction(1, 8)], "power 1/3 of fractions"),
+    ],
+)
+def test_numbers_that_are_not_exact_need_another_kind(equation, x, message):
+    d = operator("f", equation, {"x": "N"})
+    with pytest.raises(DefinitionError, match=message):
+        evaluate(d, {"N": len(x)}, {"x": x})
+
+
+@pytest.mark.parametrize("numbers", [Integers(), Fractions(), HighPrecision(), Bounds(SINGLE)])
+def test_the_sign_of_a_number_is_taken_off_exactly(numbers):
+    given = [-3, 2, 0]
+    found = numbers.function("fabs", numbers.array(given))
+    assert [getattr(v, "value", v) for v in found] == [3, 2, 0]
+    assert all(getattr(v, "error", 0) == 0 for v in found)
+
+
+def test_what_no_number_of_a_kind_can_be_is_named():
+    with pytest.raises(
+        DefinitionError, match=r"0\.5 is no integer; give the operands as fractions"
+    ):
+        Integers().element(0.5)
+    with pytest.raises(DefinitionError, match="no rounding bound for power 1/3"):
+        Bounds(SINGLE).power(Bounds(SINGLE).array([8]), sp.Rational(1, 3))
 
 
 def test_brute_force_has_a_limit(monkeypatch):

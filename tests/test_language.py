@@ -118,6 +118,11 @@ REFUSED = [
     ("z[i, i] = A[i]", {"A": "N", "z": "N,N"}, "every subscript on the left is an index"),
     ("z[N] = A[0]", VECTOR, "every subscript on the left is an index of its own"),
     ("z[i] += A[i]", VECTOR, "an equation has the form"),
+    ("(z, y) = A[0]", VECTOR, "the left side is a tensor with plain indices"),
+    ("z.y[i] = A[i]", VECTOR, "the left side is a tensor with plain indices"),
+    ("z[i] = sum[k + 1](A[k])", VECTOR, "a bound index is written i or i:EXTENT"),
+    ("z[i] = sum[k:N:2](A[k])", VECTOR, "a bound index is written i or i:EXTENT"),
+    ("z[i] = sum[N:2](A[0])", VECTOR, "a bound index is written i or i:EXTENT"),
     ("z[i] = where(A[i], 1, 0)", VECTOR, "a condition is one comparison"),
     ("z[i] = A[i] if i else 0", VECTOR, "no such expression"),
     ("z[i] = True", VECTOR, "no such expression"),
@@ -200,6 +205,15 @@ def test_a_name_means_one_thing() -> None:
 def test_names_with_a_meaning_elsewhere_are_free_here() -> None:
     for name in ("step", "dot", "E", "I", "pi", "S", "lr", "length", "summand", "reals"):
         assert refusal(name) is None
+
+
+def test_what_a_definition_does_not_have_is_named() -> None:
+    d = operator("twice", "z[i] = 2*A[i]", VECTOR)
+    assert d.tensor("A").name == "A" and d.equation("z").target == "z"
+    with pytest.raises(KeyError, match="twice has no tensor 'B'"):
+        d.tensor("B")
+    with pytest.raises(KeyError, match="twice does not define 'A'"):
+        d.equation("A")
 
 
 def test_a_reduction_has_one_of_three_kinds() -> None:

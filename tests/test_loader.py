@@ -25,7 +25,10 @@ from gradproof.runtime.data import (
     load_digits,
     transforms,
 )
+from gradproof.runtime.data.affine import RandomAffine
 from gradproof.runtime.data.draws import Draws, permutation
+from gradproof.runtime.data.folder import load_folder
+from gradproof.runtime.data.npy import load_npy
 from gradproof.runtime.data.transforms import channel_statistics
 from gradproof.runtime.errors import ArgumentError, DataError, GradproofError, ShapeError
 
@@ -216,6 +219,7 @@ def test_a_transform_leaves_its_input_alone() -> None:
     [
         (lambda: transforms.RandomCrop(0), ShapeError, "size=0"),
         (lambda: transforms.RandomCrop(2, -1), ShapeError, "padding=-1"),
+        (lambda: transforms.RandomCrop(9)(X, Draws(23, [0])), ShapeError, "at least size=9"),
         (lambda: transforms.RandomCrop(9, 2)(X, Draws(23, [0])), ShapeError, "at least size=9"),
         (lambda: transforms.RandomHorizontalFlip(1.5), ArgumentError, "p=1.5"),
         (lambda: transforms.Normalize([0.5], [0.0]), ArgumentError, "std"),
@@ -226,6 +230,15 @@ def test_a_transform_leaves_its_input_alone() -> None:
 def test_a_wrong_transform_is_an_error(make: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         make()
+
+
+def test_a_transform_shows_its_options() -> None:
+    both = transforms.Compose([transforms.RandomCrop(3, padding=2), transforms.Resize(8)])
+    assert [repr(t) for t in both.transforms] == ["RandomCrop(3, padding=2)", "Resize((8, 8))"]
+    assert repr(transforms.RandomHorizontalFlip(0.25)) == "RandomHorizontalFlip(p=0.25)"
+    assert repr(transforms.Normalize([0.5], [2.0])) == "Normalize(mean=[0.5], std=[2.0])"
+    moved = RandomAffine(10.0, (0.1, 0.2), (0.5, 2.0))
+    assert repr(moved) == "RandomAffine((-10.0, 10.0), translate=(0.1, 0.2), scale=(0.5, 2.0))"
 
 
 # -- on disk ----------------------------------------------------------------------------------
@@ -269,6 +282,12 @@ def test_a_folder_of_npy_files_stays_on_disk(tmp_path: Path) -> None:
 def test_a_wrong_npy_file_is_named(tmp_path: Path, changed: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError, match=message):
         load_dataset(write_npy(tmp_path, **changed))
+
+
+def test_a_missing_npy_file_is_named(tmp_path: Path) -> None:
+    (write_npy(tmp_path) / "y_test.npy").unlink()
+    with pytest.raises(DataError, match=r"no y_test\.npy, expected x_train\.npy, y_train\.npy"):
+        load_npy(tmp_path)
 
 
 def test_a_number_that_is_not_finite_is_found_when_it_is_read(tmp_path: Path) -> None:
@@ -333,6 +352,21 @@ def test_wrong_folders_of_pictures_are_errors(tmp_path: Path) -> None:
         ImageFolder(root / "nothing", 4)
     with pytest.raises(DataError, match="expected one for each class"):
         ImageFolder(root / "val" / "red", 4)
+    with pytest.raises(DataError, match="mode='CMYK', expected 'RGB' or 'L'"):
+        ImageFolder(root / "val", 4, mode="CMYK")
+    with pytest.raises(DataError, match="val: no folder train"):
+        load_folder(root / "val", 4)
+
+
+@pytest.mark.parametrize(("level", "right"), [(65535, True), (65536, False), (-1, False)])
+def test_levels_of_32_bits_are_not_cut_off(tmp_path: Path, level: int, right: bool) -> None:
+    (tmp_path / "red").mkdir()
+    Image.fromarray(np.full((2, 2), level, np.int32)).save(tmp_path / "red" / "0.tif")
+    if right:
+        assert (ImageFolder(tmp_path, 2)[:] == 1).all()
+    else:
+        with pytest.raises(DataError, match="levels are of 32 bits, expected 8 or 16"):
+            ImageFolder(tmp_path, 2)[:]
 
 
 def test_a_data_set_takes_a_source_in_place_of_an_array() -> None:

@@ -127,6 +127,13 @@ def test_no_gamma_changes_nothing_but_a_mutant_would() -> None:
             ArgumentError,
             "scheduler 0 is of another optimizer",
         ),
+        (
+            lambda o: lr_scheduler.SequentialLR(
+                o, [lr_scheduler.StepLR(o, 1), lr_scheduler.ReduceLROnPlateau(o)], [2]
+            ),
+            ArgumentError,
+            "scheduler 1 depends on a metric",
+        ),
         (lambda o: lr_scheduler.ReduceLROnPlateau(o, "best"), ArgumentError, "mode='best'"),
         (lambda o: lr_scheduler.ReduceLROnPlateau(o, factor=1.0), ArgumentError, "factor=1.0"),
         (lambda o: lr_scheduler.ReduceLROnPlateau(o).step(), ArgumentError, "metric is missing"),

@@ -310,6 +310,12 @@ def test_wrong_options_are_refused(
         kind([gp.tensor([0.0], requires_grad=True)], **options)
 
 
+@pytest.mark.parametrize("options", [{}, {"momentum": 0.9, "dampening": 0.1}])
+def test_nesterov_has_momentum_and_no_dampening(options: dict[str, float]) -> None:
+    with pytest.raises(GradproofError, match="nesterov needs momentum above 0 and no dampening"):
+        SGD([gp.tensor([0.0], requires_grad=True)], lr=0.1, nesterov=True, **options)
+
+
 @pytest.mark.parametrize("kind", [*KINDS, SGD])
 def test_what_is_no_list_of_parameters_is_refused(kind: type[Any]) -> None:
     for params in ([], [gp.tensor([0.0])], ["weight"], gp.nn.Linear(1, 1)):

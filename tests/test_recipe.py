@@ -11,12 +11,14 @@ import pytest
 import gradproof as gp
 from gradproof.runtime import config, recipe
 from gradproof.runtime.config import Config, load_config
-from gradproof.runtime.data import load_digits
+from gradproof.runtime.data import Dataset, load_digits
 from gradproof.runtime.data.draws import Draws
 from gradproof.runtime.errors import DataError, RunError
+from gradproof.runtime.meta import meta
 from gradproof.runtime.metrics import Mean, among_largest, confusion_matrix
 from gradproof.runtime.models import MODELS
 from gradproof.runtime.optim import SGD, Adam, AdamW
+from gradproof.runtime.optim.lr_scheduler import ReduceLROnPlateau
 
 
 def rates(schedule: config.Schedule, epochs: int, batches: int) -> list[float]:
@@ -84,6 +86,27 @@ def test_the_optimizer_is_the_one_named(name: Any, kind: type) -> None:
     assert type(recipe.make_optimizer(model, config.Optimizer(name=name), 0.1)) is kind
 
 
+def test_a_plateau_lowers_the_rate_by_gamma() -> None:
+    model = recipe.make_model(config.Model(), load_digits(), "float32")
+    optimizer = recipe.make_optimizer(model, config.Optimizer(), 1.0)
+    table = config.Schedule(name="plateau", gamma=0.25, patience=0, minimum=0.1)
+    schedule = recipe.make_schedule(optimizer, table, 4, 2)
+    assert isinstance(schedule, ReduceLROnPlateau)
+    found = []
+    for loss in (1.0, 1.0, 1.0, 1.0):
+        schedule.step(loss)
+        found.append(optimizer.lr)
+    assert found == [1.0, 0.25, 0.1, 0.1]
+
+
+def test_crops_are_of_squares() -> None:
+    x, y = np.zeros((1, 1, 4, 6), np.float32), np.zeros(1, np.int32)
+    with pytest.raises(RunError, match="images are 4 x 6, expected squares"):
+        recipe.make_transforms(
+            config.Data(crop_padding=1), Dataset("toy", x, y, x, y, ("a",)), None
+        )
+
+
 def test_every_model_has_a_usual_rate() -> None:
     assert all(0 < recipe.usual_rate(name) < 1 for name in MODELS)
     with pytest.raises(RunError, match="model 'vgg'"):
@@ -91,6 +114,13 @@ def test_every_model_has_a_usual_rate() -> None:
 
 
 def test_dropout_is_set_where_there_is_some() -> None:
+    x, y = np.zeros((1, 3, 32, 32), np.float32), np.zeros(1, np.int32)
+    with meta():
+        model = recipe.make_model(
+            config.Model(name="vgg11", dropout=0.25), Dataset("toy", x, y, x, y, ("a",)), "float32"
+        )
+    found = [m.p for m in model.modules() if isinstance(m, gp.nn.Dropout)]
+    assert found and set(found) == {0.25}
     with pytest.raises(RunError, match=r"model.dropout = 0.5: demo has no dropout"):
         recipe.make_model(config.Model(dropout=0.5), load_digits(), "float32")
 

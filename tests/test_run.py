@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import errno
 import json
 import os
 import subprocess
@@ -18,7 +19,7 @@ from PIL import Image
 import gradproof as gp
 from gradproof.runtime.config import Config
 from gradproof.runtime.errors import DataError, RunError, ShapeError
-from gradproof.runtime.folders import locked, new_folder
+from gradproof.runtime.folders import in_turn, locked, new_folder
 from gradproof.runtime.models import build_model
 from gradproof.runtime.plots import plot_confusion, plot_curves, plot_filters
 from gradproof.runtime.progress import EpochResult
@@ -100,6 +101,16 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
 def test_a_path_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="cannot be read"):
         RunFolder.create(tmp_path / ("n" * 300), CONFIGURATION)
+
+
+def test_a_run_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    path.write_text("mine")
+    with pytest.raises(RunError, match="run: is a file"):
+        new_folder(tmp_path, "a", out=path)
+    with pytest.raises(RunError, match=r"below: cannot be written: .*Not a directory"):
+        new_folder(tmp_path, "a", out=path / "below")
+    assert path.read_text() == "mine"
 
 
 def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
@@ -250,6 +261,35 @@ def test_a_folder_is_held_by_one_process(tmp_path: Path) -> None:
     assert other() == "free\n"
 
 
+def test_a_folder_that_is_not_there_is_not_held(tmp_path: Path) -> None:
+    with (
+        pytest.raises(RunError, match=r"run folder .*none: cannot be opened"),
+        locked(tmp_path / "none"),
+    ):
+        pytest.fail("it was entered")
+
+
+@pytest.mark.parametrize("how", ["no module", "no locks"])
+def test_without_locks_nothing_is_held(
+    how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows, and on a network drive."""
+
+    def refused(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    if how == "no module":
+        monkeypatch.setitem(sys.modules, "fcntl", None)
+    else:
+        monkeypatch.setattr("fcntl.flock", refused)
+    entered = []
+    with locked(tmp_path), locked(tmp_path):
+        entered.append("locked")
+    with in_turn(tmp_path), in_turn(tmp_path):
+        entered.append("in turn")
+    assert entered == ["locked", "in turn"]
+
+
 def test_what_a_killed_process_left_is_removed(run: RunFolder) -> None:
     (run.path / "checkpoints").mkdir()
     for left in (".model.safetensors-a1b2c3d4", "checkpoints/.step-00000001.safetensors-x_y_z_1_"):
@@ -275,6 +315,13 @@ def test_a_full_disk_leaves_config_and_metrics(
         run.go_on([])
     monkeypatch.undo()
     assert before == {p.name: p.read_bytes() for p in run.path.iterdir()}
+
+
+def test_a_matrix_of_other_classes_is_refused(tmp_path: Path) -> None:
+    message = r"matrix of shape \(2, 3\) for 2 classes, expected \(2, 2\)"
+    with pytest.raises(ShapeError, match=message):
+        plot_confusion(np.zeros((2, 3), np.int64), ("a", "b"), tmp_path / "c.png")
+    assert not (tmp_path / "c.png").exists()
 
 
 def test_a_rare_mistake_can_be_seen(tmp_path: Path) -> None:

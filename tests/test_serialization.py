@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import stat
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,8 @@ from hypothesis.extra import numpy as st_numpy
 
 import gradproof as gp
 from gradproof.runtime.errors import DataError, DTypeError
-from gradproof.runtime.serialization import load, save
+from gradproof.runtime.interrupts import deferred_interrupts
+from gradproof.runtime.serialization import load, load_metadata, remove_unfinished, save
 
 STATE: dict[str, np.ndarray[Any, Any]] = {
     "0.weight": np.arange(6, dtype=np.float32).reshape(2, 3),
@@ -122,6 +125,23 @@ def test_ctrl_c_during_a_save_takes_effect_after_it(
     assert load(tmp_path / "model")["x"] == [1.0]
 
 
+def test_another_thread_leaves_ctrl_c_to_the_main_one() -> None:
+    found = []
+
+    def inside() -> None:
+        with deferred_interrupts():
+            found.append(signal.getsignal(signal.SIGINT))
+
+    before = signal.getsignal(signal.SIGINT)
+    thread = threading.Thread(target=inside)
+    thread.start()
+    thread.join()
+    assert found == [before]
+    with deferred_interrupts():
+        assert signal.getsignal(signal.SIGINT) is not before
+    assert signal.getsignal(signal.SIGINT) is before
+
+
 def test_a_saved_file_has_the_usual_permissions(tmp_path: Path) -> None:
     save({"x": np.zeros(1)}, tmp_path / "ours")
     (tmp_path / "usual").touch()
@@ -134,7 +154,26 @@ def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
         save(STATE, tmp_path / "none" / "model")
 
 
+def test_what_a_killed_process_left_may_not_be_removable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".model-a1b2c3d4.npz-a1b2c3d4").mkdir()
+    (tmp_path / ".notes.txt-a1b2c3d4").write_text("mine")
+
+    def denied(_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as closed:
+        closed.setattr(shutil, "rmtree", denied)
+        with pytest.raises(DataError, match=r"cannot be cleared: .*Permission denied"):
+            remove_unfinished(tmp_path)
+    remove_unfinished(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == [".notes.txt-a1b2c3d4"]
+
+
 def test_missing_files_and_folders_are_errors(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="gone: no such file"):
+        load_metadata(tmp_path / "gone")
     with pytest.raises(DataError, match="gone: no such file"):
         load(tmp_path / "gone")
     with pytest.raises(DataError, match="is a folder"):

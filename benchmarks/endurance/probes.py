@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import threading
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,17 +54,20 @@ class Launches:
 def held() -> Mapping[str, int]:
     """What the process holds when the queue is empty and what can be collected is.
 
-    A training keeps the results of its epochs for its user; these are not counted as objects.
+    A training keeps the results of its epochs for its user; these are not counted as objects. Nor
+    are dead weak references: a connection of sqlite3 (PyOpenCL's cache of launchers has one) keeps
+    those of its cursors until it has made 200 of them, a sawtooth of another period than ours.
     """
     device = current_device()
     device.synchronize()
-    gc.collect()
+    while gc.collect():  # what ends may free more, such as a kernel whose program is gone
+        pass
     pool = device.pool
     found = {
         "device_in_use": pool.bytes_in_use,
         "device_held": pool.bytes_held,
         "buffers": pool.buffers_in_use,
-        "objects": sum(type(o) is not EpochResult for o in gc.get_objects()),
+        "objects": sum(map(_counts, gc.get_objects())),
         "python_threads": threading.active_count(),
     }
     if PROC.is_dir():  # Linux
@@ -74,3 +78,10 @@ def held() -> Mapping[str, int]:
             "threads": len(list((PROC / "task").iterdir())),
         }
     return found
+
+
+def _counts(item: object) -> bool:
+    """Whether an object counts: neither a result for the user nor a weak reference to nothing."""
+    if type(item) is weakref.ReferenceType:
+        return item() is not None
+    return type(item) is not EpochResult

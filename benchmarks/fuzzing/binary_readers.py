@@ -83,7 +83,8 @@ LIST = (
     Reader("npz weights", binary.arrays, _file("model.npz", _weights), DATA),
     Reader("safetensors", binary.safetensors, _file("model.safetensors", _weights), DATA),
     Reader("checkpoint", binary.checkpoint, _file("step.safetensors", read_checkpoint), DATA),
-    Reader("picture", pictures.picture, _picture, DATA, memory=1024 * MIB),
+    # of 50 million pixels, the most that are read, one may take seconds
+    Reader("picture", pictures.picture, _picture, DATA, memory=1024 * MIB, seconds=20.0),
     Reader("kernel cache", binary.entry, lambda content, _: decode_entry(content), (ValueError,)),
 )
 READERS = {r.name: r for r in LIST}

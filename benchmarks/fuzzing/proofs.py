@@ -167,7 +167,7 @@ class Judge(Certificates):
 
     def settle(self, where: str, facts: Any, goals: Any) -> None:
         """Raise Wrong for a goal that is false where the facts hold."""
-        self.used = set(self.proofs)
+        self.used = {*self.proofs} if isinstance(self.proofs, dict) else set()
         have = {(k, freeze(p)) for k, p in facts}
         for goal in goals:
             if certain_fact(goal) or (goal[0], freeze(goal[1])) in have:
@@ -177,7 +177,7 @@ class Judge(Certificates):
 
     def equal(self, where: str, facts: Any, left: Any, right: Any, relation: Any) -> None:
         """Raise Wrong where the sides differ."""
-        self.used = set(self.proofs)
+        self.used = {*self.proofs} if isinstance(self.proofs, dict) else set()
         if found := differing(relation.__self__.system, facts, left, right):
             raise Wrong(f"{where}: accepted, but {found}")
 

@@ -194,11 +194,10 @@ class Outputs:
                 vectors.add(f"y{k}")
         for k, (x, value) in enumerate(zip(self.results, self.values, strict=True)):
             for y in sorted({str(s) for s in value.free_symbols} - vectors - set(names)):
-                if y.startswith("y"):
-                    a = list(self.places)[int(y[1:])]
-                    names[y] = f"{name}_{y}"
-                    vectors.add(y)
-                    lines.append(f"const REALV {names[y]} = {self._load(a, index)};")
+                a = list(self.places)[int(y[1:])]
+                names[y] = f"{name}_{y}"
+                vectors.add(y)
+                lines.append(f"const REALV {names[y]} = {self._load(a, index)};")
             label = names[f"v{k}"] = f"{name}_{k}"
             text = value_text(value, names, frozenset(vectors))
             if not vectors & {str(s) for s in value.free_symbols}:
