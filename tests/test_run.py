@@ -22,9 +22,10 @@ from gradproof.runtime.errors import DataError, RunError, ShapeError
 from gradproof.runtime.folders import in_turn, locked, new_folder
 from gradproof.runtime.models import build_model
 from gradproof.runtime.plots import plot_confusion, plot_curves, plot_filters
-from gradproof.runtime.progress import EpochResult
+from gradproof.runtime.progress import EpochResult, GradientNorms
 from gradproof.runtime.run import (
     CONFIG,
+    GRADIENTS,
     METRICS,
     MODEL,
     RunConfig,
@@ -73,6 +74,18 @@ def test_metrics_are_written_as_training_goes(run: RunFolder) -> None:
     with (run.path / METRICS).open(newline="") as file:
         (row,) = csv.DictReader(file)
     assert row == {name: str(value) for name, value in dataclasses.asdict(FIRST).items()}
+
+
+def test_norms_are_read_back_and_go_on_with_the_epochs(run: RunFolder) -> None:
+    rows = [GradientNorms(k, 3 * k - 2, {"0.weight": 0.1 * k, "0.bias": 2.0}) for k in (1, 2, 3)]
+    for row in rows:
+        run.add_norms(row)
+    assert run.norms() == rows
+    assert (run.path / GRADIENTS).read_text().splitlines()[0] == "epoch,step,0.weight,0.bias"
+    run.go_on([FIRST], rows[:2])  # a checkpoint within the second epoch
+    assert run.norms() == rows[:1]
+    run.go_on([])
+    assert not (run.path / GRADIENTS).exists()
 
 
 def test_the_config_is_json_for_people_with_the_versions(run: RunFolder) -> None:
