@@ -33,7 +33,7 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import platformdirs
@@ -81,6 +81,32 @@ def warn_unkept(what: str, error: Exception) -> None:
         error,
         CACHE_VARIABLE,
     )
+
+
+def sealed(content: bytes) -> bytes:
+    """A cache file's content: one line with the SHA-256 of the rest, then the rest."""
+    return hashlib.sha256(content).hexdigest().encode() + b"\n" + content
+
+
+def unsealed(file: bytes) -> bytes:
+    """What was sealed. Errors: ValueError where it is damaged.
+
+    >>> unsealed(sealed(b"text"))
+    b'text'
+    """
+    content = file.partition(b"\n")[2]
+    if sealed(content) != file:
+        raise ValueError("its sha256 does not fit")
+    return content
+
+
+def files_hash(root: Path, paths: Iterable[Path]) -> str:
+    """SHA-256 of the names, from `root`, and the contents of some files."""
+    total = hashlib.sha256()
+    for path in sorted(paths):
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        total.update(f"{path.relative_to(root).as_posix()} {content}\n".encode())
+    return total.hexdigest()
 
 
 def program_key(source: str, options: Sequence[str], device: cl.Device) -> str:

@@ -7,7 +7,6 @@ launch has read, until the first is found whose result is not finite.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -19,7 +18,7 @@ from gradproof.runtime.dispatch import Launch
 from gradproof.runtime.errors import AnomalyError
 from gradproof.runtime.marked import alone
 from gradproof.runtime.planned_memory import PlannedMemory
-from gradproof.runtime.recorded import RecordedGraph
+from gradproof.runtime.recorded import RecordedGraph, plain_name
 from gradproof.runtime.tensor import Tensor, tensor
 from gradproof.runtime.trace import Trace, TracedCall
 
@@ -33,9 +32,6 @@ class CheckedStep:
         self._calls, self._graph, self._plan, self._memory = trace.calls, graph, plan, memory
         self._launches: list[dict[str, Any]] = plan["launches"]
         self._stored = {b for x in self._launches for b in x["writes"]}
-        self._made: dict[str, list[int]] = {}  # buffer -> the calls whose result it is
-        for k, call in enumerate(self._calls):
-            self._made.setdefault(graph.name(call.tensors[call.spec.target]), []).append(k)
         self._due = self._complete()
 
     def run(
@@ -74,7 +70,7 @@ class CheckedStep:
         return due
 
     def _is_result(self, b: str) -> bool:
-        calls = [self._calls[k] for k in self._made.get(b, ())]
+        calls = [self._calls[k] for k in self._graph.made.get(b, ())]
         return any(is_public(c.binding, c.spec.target) for c in calls) and (
             self._graph.tensors[b].dtype.kind == "f"
         )
@@ -106,7 +102,7 @@ class CheckedStep:
         """The calls that one launch does for a result, in order: those whose own results are not
         stored belong to whoever reads them."""
         found: set[int] = set()
-        todo = [self._made[b][-1]]
+        todo = [self._graph.made[b][-1]]
         while todo:
             k = todo.pop()
             if k not in found:
@@ -114,7 +110,7 @@ class CheckedStep:
                 call = self._calls[k]
                 for name in call.spec.reads:
                     r = self._graph.name(call.tensors[name])
-                    todo += [c for c in self._made.get(r, ()) if r not in self._stored]
+                    todo += [c for c in self._graph.made.get(r, ()) if r not in self._stored]
         return sorted(found)
 
     def _again(
@@ -123,7 +119,7 @@ class CheckedStep:
         """The anomaly of the first of some calls that has one, when they run one by one; None where
         what they read is overwritten, or their own kernels find nothing."""
         done: dict[str, Tensor] = {}
-        kept = {_plain(c): c for c in x["buffers"] if c not in x["writes"] and "#" not in c}
+        kept = {plain_name(c): c for c in x["buffers"] if c not in x["writes"] and "#" not in c}
         for k in inside:
             call = self._calls[k]
             names = {n: self._graph.name(call.tensors[n]) for n in call.spec.reads}
@@ -156,8 +152,3 @@ class CheckedStep:
     @property
     def _device(self) -> Any:
         return next(iter(self._graph.tensors.values())).device
-
-
-def _plain(b: str) -> str:
-    """The buffer that a copy is of."""
-    return re.split("[~^]", b)[0]

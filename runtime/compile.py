@@ -20,7 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gradproof.runtime.build import cache_folder, warn_unkept, write_atomically
+from gradproof.runtime.build import cache_folder, files_hash, warn_unkept, write_atomically
 from gradproof.runtime.errors import ArgumentError, GradproofError, ShapeError
 from gradproof.runtime.function import Function
 from gradproof.runtime.manifest import FORMAT, Operator, operators, parse_operator
@@ -134,13 +134,8 @@ def _parts(value: Any) -> Any:
 def _sources() -> str:
     """SHA-256 of the files that derive and render."""
     root = Path(__file__).resolve().parents[1]
-    total = hashlib.sha256()
-    for stage in ("derive", "codegen"):
-        for path in sorted((root / stage).rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:
-                content = hashlib.sha256(path.read_bytes()).hexdigest()
-                total.update(f"{path.relative_to(root).as_posix()} {content}\n".encode())
-    return total.hexdigest()
+    paths = (p for stage in ("derive", "codegen") for p in (root / stage).rglob("*"))
+    return files_hash(root, (p for p in paths if p.is_file() and "__pycache__" not in p.parts))
 
 
 def _derive(path: Path, key: str, definition: Definition) -> dict[str, Any]:

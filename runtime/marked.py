@@ -30,9 +30,6 @@ class MarkedValues:
     ) -> None:
         self._trace, self._graph, self._memory = trace, graph, memory
         self._last = {b: k for k, x in enumerate(plan["launches"]) for b in x["writes"]}
-        self._made: dict[str, list[int]] = {}  # buffer -> the calls whose result it is
-        for k, call in enumerate(trace.calls):
-            self._made.setdefault(graph.name(call.tensors[call.spec.target]), []).append(k)
         self.due: dict[int, list[str]] = {}  # launch -> the buffers that are read after it
         self._calls: list[int] = []  # what is computed again, in order
         self._marked = {n: t for n, t in trace.marks.items() if graph.has(t)}
@@ -47,7 +44,7 @@ class MarkedValues:
             if b not in self.due.setdefault(k, []):
                 self.due[k].append(b)
             return
-        (made,) = self._made[b]  # a temporary is the result of one call
+        (made,) = self._graph.made[b]  # a temporary is the result of one call
         if made in self._calls:
             return
         call = self._trace.calls[made]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +14,7 @@ from gradproof.runtime.errors import DeviceError, ShapeError
 from gradproof.runtime.layout import Layout
 from gradproof.runtime.limits import too_large
 from gradproof.runtime.pool import LARGE_PAGE
-from gradproof.runtime.recorded import RecordedGraph
+from gradproof.runtime.recorded import RecordedGraph, plain_name
 from gradproof.runtime.tensor import OVERHANG, Storage, Tensor, upload
 from gradproof.runtime.trace import Deferred
 
@@ -222,7 +221,7 @@ class PlannedMemory:
 
     def read(self, name: str) -> NDArray[Any]:
         """The elements that lie in a buffer, or in a copy of it, as the tensor that it is of."""
-        t = self._graph.tensors[re.split("[~^]", name)[0]]
+        t = self._graph.tensors[plain_name(name)]
         storage = Storage(self.buffer(name), t.device)
         storage.layout = self._inside.get(name, self._layouts.get(name))
         return storage.read(t.size, t.dtype).reshape(t.shape)

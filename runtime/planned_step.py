@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -76,7 +77,6 @@ class PlannedStep:
         say_limits(plan, self.memory)
         give_memory(self.outputs, self.plan, graph)
         self._memory = PlannedMemory(self.plan, graph, self.device)
-        self._marked: MarkedValues | None = None
         self._checked: CheckedStep | None = None
         self._build()
         self._bind_all()
@@ -119,8 +119,6 @@ class PlannedStep:
         for changing in self._changing:
             changing.refresh(self._values)
         watch, read = active_watch(), active_reading()
-        if read is not None and self._marked is None:
-            self._marked = MarkedValues(self.trace, self.graph, self.plan, self._memory)
         marked = None if read is None else self._marked
         try:
             if watch is not None:
@@ -135,14 +133,17 @@ class PlannedStep:
         if read is not None and marked is not None:
             read |= marked.values(self._values)
 
+    @cached_property
+    def _marked(self) -> MarkedValues:
+        return MarkedValues(self.trace, self.graph, self.plan, self._memory)
+
     def _run_checked(self, watch: Watch, marked: MarkedValues | None) -> None:
         if self._checked is None:
             self._checked = CheckedStep(self.trace, self.graph, self.plan, self._memory)
-        if marked is None:
-            self._checked.run(self._bound, self._values, watch)
-            return
-        marked.after(BEFORE)
-        self._checked.run(self._bound, self._values, watch, marked.after)
+        if marked is not None:
+            marked.after(BEFORE)
+        after = None if marked is None else marked.after
+        self._checked.run(self._bound, self._values, watch, after)
 
     def _run_reading(self, marked: MarkedValues) -> None:
         """The launches in parts, between which complete values are read."""

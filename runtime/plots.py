@@ -69,7 +69,7 @@ def plot_filters(before: NDArray[Any], after: NDArray[Any], path: Path, title: s
             f"plot_filters: shapes {before.shape} and {after.shape},"
             " expected one shape (out_channels, in_channels, height, width)"
         )
-    limit = float(np.abs(np.stack([before, after])).max()) or 1.0
+    limit = filter_limit(before, after)
     columns = min(8, math.ceil(math.sqrt(len(filter_tiles(before, limit)))))
     figure = Figure(figsize=(9, 4.8), layout="constrained")
     parts: Any = figure.subfigures(1, 2, wspace=0.06)
@@ -123,6 +123,15 @@ def plot_confusion(
     told = f"{np.trace(matrix):,} of {matrix.sum():,} images classified correctly"
     axes.set(xlabel="taken for", ylabel="class", title=f"{title}: {told}" if title else told)
     _save(figure, path)
+
+
+def filter_limit(before: NDArray[Any], after: NDArray[Any]) -> float:
+    """The largest magnitude of a weight in filters of one shape; 1 where all are 0.
+
+    >>> filter_limit(np.zeros((1, 1, 3, 3)), np.full((1, 1, 3, 3), -2.0))
+    2.0
+    """
+    return float(np.abs(np.stack([before, after])).max()) or 1.0
 
 
 def filter_tiles(weight: NDArray[Any], limit: float) -> NDArray[Any]:

@@ -44,7 +44,6 @@ def active_reading() -> Values | None:
 def reading() -> Iterator[Values]:
     """Inside, a step that runs leaves its marked values, by name, in the dict that this gives.
 
-
     >>> import numpy as np, gradproof as gp
     >>> from gradproof.runtime.step import TrainingStep
     >>> model = gp.nn.Linear(2, 2)

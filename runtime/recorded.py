@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from gradproof.runtime.anomaly import shown
@@ -81,10 +82,18 @@ class RecordedGraph:
         """Whether a call of the step reads or writes a tensor."""
         return id(t.storage) in self._names
 
+    @cached_property
+    def made(self) -> dict[str, list[int]]:
+        """The numbers of the calls whose result a buffer is."""
+        found: dict[str, list[int]] = {}
+        for k, call in enumerate(self.calls):
+            found.setdefault(self.name(call.tensors[call.spec.target]), []).append(k)
+        return found
+
     def called(self, buffer: str, elements: int = 0) -> str:
         """A buffer of a plan as its users call it: the layer, and which of its tensors; elements:
         of its memory, in a layout that may be larger than the tensor."""
-        plain = re.split("[~^]", buffer)[0]
+        plain = plain_name(buffer)
         for written in (True, False):  # what computes it, or else the first that reads it
             for call in self.calls:
                 for name, t in call.tensors.items():
@@ -93,6 +102,15 @@ class RecordedGraph:
                         more = f", which lies in {elements} elements," if elements > t.size else ""
                         return f"{call.place}: {what}{more}"
         return "planned step: what kernels keep between them"
+
+
+def plain_name(buffer: str) -> str:
+    """The buffer that a buffer of a plan is a copy of, or itself.
+
+    >>> plain_name("b22~12"), plain_name("b113^2"), plain_name("b4")
+    ('b22', 'b113', 'b4')
+    """
+    return re.split("[~^]", buffer)[0]
 
 
 def _buffer(t: Tensor, kept: set[int], stay: Collection[int] | None) -> dict[str, Any]:

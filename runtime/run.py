@@ -25,11 +25,13 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 from numpy.typing import NDArray
 
 from gradproof.runtime.checkpoint import BEST, CheckpointFolder, read_checkpoint
 from gradproof.runtime.choices import with_choices
 from gradproof.runtime.config import Config
+from gradproof.runtime.data.dataset import Dataset, fingerprint
 from gradproof.runtime.data.transforms import Normalize, Transform
 from gradproof.runtime.errors import DataError, RunError, ShapeError
 from gradproof.runtime.folders import check_free
@@ -79,6 +81,16 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     def to_json(self) -> str:
         """The config as JSON for people."""
         return json.dumps(msgspec.to_builtins(self), indent=2, allow_nan=False) + "\n"
+
+    def is_of(self, data: Dataset) -> bool:
+        """Whether `data` are those that the run was trained on, as far as it knows them."""
+        same = (data.image_shape, data.classes) == (self.image_shape, self.classes)
+        return same and (not self.data_sha256 or fingerprint(data) == self.data_sha256)
+
+    @property
+    def normal(self) -> tuple[list[float], list[float]] | None:
+        """The means and deviations that images are normalised with, if they are."""
+        return (list(self.mean), list(self.std)) if self.mean else None
 
     @property
     def test_transform(self) -> Transform | None:
@@ -154,8 +166,9 @@ class RunFolder:
             write_file(self.path / CONFIG, self.config.to_json().encode())
             write_file(self.path / METRICS, _csv(metrics))
             (self.path / GRADIENTS).unlink(missing_ok=True)
-            for measured in complete:
-                self.add_norms(measured)
+            if complete:
+                rows = [_norm_columns(complete[0]), *map(_norm_row, complete)]
+                write_file(self.path / GRADIENTS, _csv(rows))
             for folder in (self.path, self.path / CHECKPOINTS):
                 remove_unfinished(folder)
         except (OSError, DataError) as error:
@@ -168,6 +181,21 @@ class RunFolder:
     def load_filters(self) -> NDArray[Any]:
         """What `save_filters` kept. Raises DataError where it is damaged or not there."""
         return load(self.path / FIRST_FILTERS)["weight"]
+
+    def load_confusion(self) -> NDArray[np.int64]:
+        """What `write_confusion` wrote.
+
+        Raises:
+            RunError: the file is missing, damaged, or of other classes.
+        """
+        file, classes = self.path / CONFUSION, self.config.classes
+        try:
+            (_, *names), *rows = _rows(file)
+            if tuple(names) != classes or len(rows) != len(classes):
+                raise ValueError(f"of {len(names)} classes, expected the run's {len(classes)}")
+            return np.array([[int(n) for n in row[1:]] for row in rows], np.int64)
+        except (OSError, ValueError, csv.Error) as error:
+            raise RunError(f"{file}: cannot be read: {error}") from error
 
     def write_confusion(self, matrix: NDArray[Any]) -> None:
         """Write how often each class (row) was taken for which (column), with their names.
@@ -203,8 +231,8 @@ class RunFolder:
         file = self.path / GRADIENTS
         try:
             if not file.exists():
-                write_file(file, _csv([("epoch", "step", *measured.norms)]))
-            self._add_row(GRADIENTS, (measured.epoch, measured.step, *measured.norms.values()))
+                write_file(file, _csv([_norm_columns(measured)]))
+            self._add_row(GRADIENTS, _norm_row(measured))
         except (OSError, DataError) as error:
             raise RunError(f"run folder {self.path}: cannot be written: {error}") from error
 
@@ -292,6 +320,14 @@ class RunFolder:
 
 
 _COLUMNS = tuple(field.name for field in dataclasses.fields(EpochResult))
+
+
+def _norm_columns(measured: GradientNorms) -> tuple[str, ...]:
+    return ("epoch", "step", *measured.norms)
+
+
+def _norm_row(measured: GradientNorms) -> tuple[float, ...]:
+    return (measured.epoch, measured.step, *measured.norms.values())
 
 
 def _rows(file: Path) -> list[list[str]]:

@@ -28,7 +28,7 @@ from gradproof.derive.errors import DefinitionError
 from gradproof.derive.language import operator
 from gradproof.derive.prove.counterexample import differing
 from gradproof.runtime import compile as compiling
-from gradproof.runtime.build import CACHE_VARIABLE
+from gradproof.runtime.build import CACHE_VARIABLE, sealed
 from gradproof.runtime.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from gradproof.runtime.choices import with_choices
 from gradproof.runtime.config import Config, load_config
@@ -216,7 +216,7 @@ def test_deep_nesting_is_refused_everywhere(
         for content in (DEEP.encode(), b"3"):
             file = certificates.certificates_folder("f.py") / "f.record"
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(certificates._digest(content) + b"\n" + content)
+            file.write_bytes(sealed(content))
             assert certificates.kept("f.py", "f") is None
     assert len(caplog.messages) == 3
 

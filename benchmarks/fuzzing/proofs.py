@@ -167,7 +167,7 @@ class Judge(Certificates):
 
     def settle(self, where: str, facts: Any, goals: Any) -> None:
         """Raise Wrong for a goal that is false where the facts hold."""
-        self.used = {*self.proofs} if isinstance(self.proofs, dict) else set()
+        self._use_all()
         have = {(k, freeze(p)) for k, p in facts}
         for goal in goals:
             if certain_fact(goal) or (goal[0], freeze(goal[1])) in have:
@@ -177,9 +177,13 @@ class Judge(Certificates):
 
     def equal(self, where: str, facts: Any, left: Any, right: Any, relation: Any) -> None:
         """Raise Wrong where the sides differ."""
-        self.used = {*self.proofs} if isinstance(self.proofs, dict) else set()
+        self._use_all()
         if found := differing(relation.__self__.system, facts, left, right):
             raise Wrong(f"{where}: accepted, but {found}")
+
+    def _use_all(self) -> None:
+        """Proofs that nobody needs are refused; here none is looked at, even if it is no table."""
+        self.used = {*self.proofs} if isinstance(self.proofs, dict) else set()
 
     def satisfied(self, where: str, facts: Any) -> None:
         """Whether there are such sizes is shown by an example, which was checked."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from functools import cache
 from html import escape
 
@@ -41,7 +41,7 @@ def highlighted(text: str, language: str) -> str:
     if language == "python" and text.lstrip().startswith(">>> "):
         language = "pycon"
     lexer = LEXERS.get(language)
-    return escape(text) if lexer is None else "".join(_spans(lexer, text))
+    return escape(text) if lexer is None else spans(lexer, text)
 
 
 def guessed(text: str) -> str:
@@ -51,7 +51,7 @@ def guessed(text: str) -> str:
     ('sh', '')
     """
     lines = [line for line in text.splitlines() if line and not line.startswith(" ")]
-    commands = all(line.split("=")[0].split()[0].startswith(COMMANDS) for line in lines)
+    commands = all(line.startswith(COMMANDS) for line in lines)
     return "sh" if commands else ""
 
 
@@ -61,7 +61,14 @@ def style(kind: _TokenType) -> str:
     return next((str(STANDARD_TYPES[k]) for k in COLOURED if kind in k), "")
 
 
-def _spans(lexer: type[Lexer], text: str) -> Iterator[str]:
+def spans(
+    lexer: type[Lexer],
+    text: str,
+    css: Callable[[_TokenType, str], str] = lambda kind, _: style(kind),
+) -> str:
+    """Code as HTML. css: the class of a token, "" for none."""
+    parts = []
     for kind, value in lexer(stripnl=False, ensurenl=False).get_tokens(text):
-        css = style(kind)
-        yield f'<span class="{css}">{escape(value)}</span>' if css else escape(value)
+        name = css(kind, value)
+        parts.append(f'<span class="{name}">{escape(value)}</span>' if name else escape(value))
+    return "".join(parts)

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from html import escape
 
 import sympy as sp
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from pygments.lexers.c_cpp import CLexer
-from pygments.token import Token
+from pygments.token import Token, _TokenType
 
-from gradproof.book.highlight import style
+from gradproof.book.highlight import spans, style
 from gradproof.book.palette import Palette
 from gradproof.derive.explain import Formula, Words
 from gradproof.derive.show import latex
 
 QUALIFIERS = {"__kernel", "__global", "__local", "__constant", "restrict", "REAL"}  # not C's own
+
+
+def templates(*packages: str) -> Environment:
+    """The page templates of some packages, the first that has one; what is put in is escaped."""
+    return Environment(
+        loader=ChoiceLoader([PackageLoader(name) for name in packages]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
 
 
 def words(parts: Words, palette: Palette) -> str:
@@ -56,11 +68,9 @@ def formulas(given: Iterable[Formula], palette: Palette) -> str:
 
 def code(text: str, palette: Palette) -> str:
     """A kernel's text with its syntax in colours, and each index in its own."""
-    return "".join(_tokens(text, palette))
 
+    def css(kind: _TokenType, value: str) -> str:
+        index = palette.css(value) if kind in Token.Name else None
+        return index or style(Token.Keyword if value in QUALIFIERS else kind)
 
-def _tokens(text: str, palette: Palette) -> Iterator[str]:
-    for kind, value in CLexer(stripnl=False, ensurenl=False).get_tokens(text):
-        css = palette.css(value) if kind in Token.Name else None
-        css = css or style(Token.Keyword if value in QUALIFIERS else kind)
-        yield f'<span class="{css}">{escape(value)}</span>' if css else escape(value)
+    return spans(CLexer, text, css)

@@ -16,7 +16,14 @@ from pathlib import Path
 from gradproof import __version__
 from gradproof.codegen.certify import Record
 from gradproof.derive.language import Definition
-from gradproof.runtime.build import cache_folder, warn_unkept, write_atomically
+from gradproof.runtime.build import (
+    cache_folder,
+    files_hash,
+    sealed,
+    unsealed,
+    warn_unkept,
+    write_atomically,
+)
 from gradproof.runtime.compile import definition_key
 
 log = logging.getLogger(__name__)
@@ -42,12 +49,8 @@ def kept(name: str, key: str) -> Files | None:
     """The files of a page that is kept under this key; None where there are none."""
     path = pages_folder() / f"{name}.json"
     try:
-        stored = json.loads(path.read_bytes())
-        if stored["key"] != key:
-            return None
-        if stored["sha256"] != _digest(stored["files"]):
-            raise ValueError("its sha256 does not fit")
-        return dict(stored["files"])
+        stored = json.loads(unsealed(path.read_bytes()))
+        return dict(stored["files"]) if stored["key"] == key else None
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
@@ -57,22 +60,15 @@ def kept(name: str, key: str) -> Files | None:
 
 def keep(name: str, key: str, files: Files) -> None:
     """Keep the files of a page; where that fails, a warning says so once."""
-    stored = {"key": key, "sha256": _digest(files), "files": files}
+    content = json.dumps({"key": key, "files": files}).encode()
     try:
-        write_atomically(pages_folder() / f"{name}.json", json.dumps(stored).encode())
+        write_atomically(pages_folder() / f"{name}.json", sealed(content))
     except OSError as error:
         warn_unkept(name, error)
-
-
-def _digest(files: Files) -> str:
-    return hashlib.sha256(json.dumps(files).encode()).hexdigest()
 
 
 @cache
 def _sources() -> str:
     """SHA-256 of the files of this package; `definition_key` has those of derive/ and codegen/."""
-    total = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.rglob("*")):
-        if path.suffix in (".py", ".j2"):
-            total.update(path.read_bytes())
-    return total.hexdigest()
+    folder = Path(__file__).parent
+    return files_hash(folder, (p for p in folder.rglob("*") if p.suffix in (".py", ".j2")))

@@ -14,7 +14,7 @@ from importlib import resources
 from itertools import pairwise
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from gradproof import __version__
@@ -157,13 +157,7 @@ def _index(leaves: list[Leaf]) -> str:
 
 
 def _environment(palette: Palette) -> Environment:
-    environment = Environment(
-        loader=PackageLoader("gradproof.book"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = html.templates("gradproof.book")
     filters: dict[str, Callable[..., str]] = {
         "words": lambda words: html.words(words, palette),
         "formulas": lambda given: html.formulas(given, palette),

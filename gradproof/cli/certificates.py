@@ -11,7 +11,7 @@ import logging
 from pathlib import Path
 
 from gradproof.codegen.certify import Record, record_text
-from gradproof.runtime.build import cache_folder, write_atomically
+from gradproof.runtime.build import cache_folder, sealed, unsealed, write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -31,10 +31,7 @@ def kept(source: str, name: str) -> Record | None:
     """The certificates that an earlier command found for an operator; None where there are none."""
     path = _file(source, name)
     try:
-        digest, _, content = path.read_bytes().partition(b"\n")
-        if digest != _digest(content):
-            raise ValueError("its sha256 does not fit")
-        return dict(json.loads(content))
+        return dict(json.loads(unsealed(path.read_bytes())))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, RecursionError) as error:
@@ -44,17 +41,11 @@ def kept(source: str, name: str) -> Record | None:
 
 def keep(source: str, name: str, record: Record) -> None:
     """Keep the certificates of an operator; where that fails, the next command searches anew."""
-    content = record_text(record).encode()
     try:
-        write_atomically(_file(source, name), _digest(content) + b"\n" + content)
+        write_atomically(_file(source, name), sealed(record_text(record).encode()))
     except OSError as error:
         log.warning("the certificates of %s cannot be kept (%s)", name, error)
 
 
 def _file(source: str, name: str) -> Path:
-    """One line with the SHA-256 of the rest, then the record."""
     return certificates_folder(source) / f"{name}.record"
-
-
-def _digest(content: bytes) -> bytes:
-    return hashlib.sha256(content).hexdigest().encode()

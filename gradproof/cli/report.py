@@ -41,7 +41,6 @@ def report(
     """
     from gradproof.report.content import collect
     from gradproof.report.page import render
-    from gradproof.report.parts import Missing
 
     screen = Screen(as_json=as_json, verbose=verbose)
     folder = RunFolder.open(run)
@@ -53,10 +52,7 @@ def report(
     found = collect(folder, dataset, steps)
     text = render(found)
     write_file(path, text.encode())
-    names = ("curves", "evaluated", "confusion", "filters", "norms", "timing", "memory")
-    parts = {name: getattr(found, name) for name in names}
-    missing = {n: part.why for n, part in parts.items() if isinstance(part, Missing)}
-    for why in dict.fromkeys(missing.values()):
+    for why in dict.fromkeys(found.missing.values()):
         screen.line(f"Missing  {why}")
     screen.line(f"Page     {path} ({len(text.encode()) / 1e3:,.0f} kB)")
-    screen.result({"page": str(path), "missing": missing, "device": info.describe()})
+    screen.result({"page": str(path), "missing": found.missing, "device": info.describe()})

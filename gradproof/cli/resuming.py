@@ -12,7 +12,6 @@ from gradproof.cli.stopping import stopping
 from gradproof.cli.training import absolute, fit_run, make_trainer, prepare
 from gradproof.runtime.checkpoint import Checkpoint
 from gradproof.runtime.config import Config
-from gradproof.runtime.data import fingerprint
 from gradproof.runtime.errors import DataError, RunError
 from gradproof.runtime.folders import locked
 from gradproof.runtime.run import (
@@ -65,15 +64,12 @@ def _resumed(
     except DataError as error:
         moved = "Has it moved? gradproof train DATASET --resume RUN goes on with it from there"
         raise DataError(f"{error}. {moved}") from error
-    same = (dataset.image_shape, dataset.classes) == (kept.image_shape, kept.classes)
-    if not same or (kept.data_sha256 and fingerprint(dataset) != kept.data_sha256):
+    if not kept.is_of(dataset):
         raise RunError(
             f"run folder {run.path}: the data set {config.data.dataset} is another one now;"
             " a run goes on with the images and labels that it began with"
         )
-    trainer = make_trainer(
-        config, dataset, (list(kept.mean), list(kept.std)) if kept.mean else None
-    )
+    trainer = make_trainer(config, dataset, kept.normal)
     checkpoint = run.checkpoints.last()
     _check_same(run, checkpoint)
     try:

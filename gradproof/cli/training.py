@@ -20,6 +20,7 @@ from gradproof.runtime import recipe
 from gradproof.runtime.checkpoint import Checkpoint
 from gradproof.runtime.config import Config
 from gradproof.runtime.data import Dataset, fingerprint, load_dataset
+from gradproof.runtime.data.loader import batch_count
 from gradproof.runtime.device import DeviceInfo, use_device
 from gradproof.runtime.errors import AnomalyError, DeviceError, DivergenceError, GradproofError
 from gradproof.runtime.folders import check_free, locked, new_folder
@@ -116,8 +117,7 @@ def make_trainer(
     given = config.optimizer.lr
     rate = recipe.usual_rate(config.model.name, config.optimizer.name) if given is None else given
     optimizer = recipe.make_optimizer(model, config.optimizer, rate)
-    whole, rest = divmod(len(dataset.x_train), train.batch_size)
-    batches = whole + bool(rest and not train.drop_last)
+    batches = batch_count(len(dataset.x_train), train.batch_size, train.drop_last)
     transform, test_transform = recipe.make_transforms(config.data, dataset, normal)
     return Trainer(
         model,

@@ -239,17 +239,22 @@ def roofline(told: Timing) -> str:
     axes = chart.axes
     shown = [w for w in told.works if w.flops and w.nbytes]
     for w in shown:
-        axes.plot(
+        intensity, rate, share = (
             w.flops / w.nbytes,
             w.flops / w.seconds / 1e9,
+            w.seconds / told.busy,
+        )
+        axes.plot(
+            intensity,
+            rate,
             "o",
             color=PHASES[w.phase],
             alpha=0.75,
             mew=0,
-            ms=4 + 22 * (w.seconds / told.busy) ** 0.5,
+            ms=4 + 22 * share**0.5,
             gid=chart.mark(
-                f"{w.computes}: {w.flops / w.seconds / 1e9:.3g} GFLOP/s at"
-                f" {w.flops / w.nbytes:.3g} FLOP/byte, {w.seconds / told.busy:.1%} of the time"
+                f"{w.computes}: {rate:.3g} GFLOP/s at {intensity:.3g} FLOP/byte,"
+                f" {share:.1%} of the time"
             ),
         )
     axes.set(xlabel="FLOP for each byte", ylabel="GFLOP/s")

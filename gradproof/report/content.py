@@ -33,9 +33,9 @@ def collect(run: RunFolder, dataset: str | None = None, steps: int = STEPS) -> R
     told = curves(run, data)
     model = run.load_model() if (run.path / MODEL).is_file() else None
     seen, confusion = _seen(run, model, data)
-    shapes = build_model(config.config.model.name, config.image_shape, len(config.classes))
-    state = (model or shapes).state_dict()
-    step = measured(config, data, state, steps)
+    shape, classes = config.image_shape, len(config.classes)
+    network = build_model(config.config.model.name, shape, classes) if model is None else model
+    step = measured(config, data, network.state_dict(), steps)
     return Report(
         f"{config.config.model.name} on {Path(config.config.data.dataset).name}",
         _stopped(told, config.config.train.epochs),
@@ -43,10 +43,10 @@ def collect(run: RunFolder, dataset: str | None = None, steps: int = STEPS) -> R
         seen,
         confusion,
         Missing(STARTED) if model is None else filters(run, model),
-        norms(run, shapes),
+        norms(run, network),
         step.timing,
         step.memory,
-        reproduce(run, sum(p.size for p in shapes.parameters())),
+        reproduce(run, sum(p.size for p in network.parameters())),
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from gradproof.report.parts import Curves, Filters, Missing, Norms
 from gradproof.runtime.config import Config
 from gradproof.runtime.data import Dataset
+from gradproof.runtime.data.loader import batch_count
 from gradproof.runtime.errors import GradproofError, RunError
 from gradproof.runtime.models import build_model, first_filters
 from gradproof.runtime.nn import Module
@@ -39,8 +40,7 @@ def _rates(config: Config, history: Sequence[EpochResult], images: int | None) -
     train = config.train
     if images is None or config.schedule.name == "plateau" or config.optimizer.lr is None:
         return ()
-    whole, rest = divmod(images, train.batch_size)
-    batches = whole + bool(rest and not train.drop_last)
+    batches = batch_count(images, train.batch_size, train.drop_last)
     optimizer = SGD([Parameter(np.zeros(1, np.float32))], config.optimizer.lr)
     schedule = make_schedule(optimizer, config.schedule, train.epochs, batches)
     assert not isinstance(schedule, ReduceLROnPlateau), "it follows what it sees"

@@ -7,14 +7,15 @@ from importlib import resources
 from typing import Any
 
 import numpy as np
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from gradproof import __version__
+from gradproof.book.html import templates
 from gradproof.report import charts
 from gradproof.report.parts import Confusion, Missing, Norms, Report, Timing
-from gradproof.report.pictures import TILES, data_uri, filter_levels, limit_of, picture
+from gradproof.report.pictures import TILES, data_uri, filter_levels, picture
 from gradproof.runtime.planned_memory import mib
+from gradproof.runtime.plots import filter_limit, filter_tiles
 
 LARGEST = 12  # buffers of the memory plan in its table
 KERNELS = 15  # of those that take longest; the others are behind a click
@@ -24,13 +25,7 @@ PAIRS = 20  # mistakes that are listed where it is not
 
 def render(report: Report) -> str:
     """The page of a report."""
-    environment = Environment(
-        loader=ChoiceLoader([PackageLoader("gradproof.report"), PackageLoader("gradproof.book")]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates("gradproof.report", "gradproof.book")
     helpers: dict[str, Callable[..., Any]] = {
         "missing": lambda part: isinstance(part, Missing),
         "curve_charts": _drawn(charts.curve_charts),
@@ -77,17 +72,16 @@ def _drawn(chart: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 def _filters(part: Any) -> dict[str, Any]:
     """The pictures of the filters, and what is said of them."""
-    limit = limit_of(part)
+    limit = filter_limit(part.before, part.after)
     levels = {n: filter_levels(getattr(part, n), limit) for n in ("before", "after")}
     out, channels, height, width = part.after.shape
-    tiles = out if channels == 3 else out * channels
     return {
         "limit": limit,
         "sheets": {n: data_uri(x) for n, x in levels.items()},
         "width": levels["after"].shape[1],
         "height": levels["after"].shape[0],
         "what": f"{out} filters of {channels} × {height} × {width}",
-        "left": max(0, tiles - TILES),
+        "left": max(0, len(filter_tiles(part.after, limit)) - TILES),
     }
 
 

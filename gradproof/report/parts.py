@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -181,3 +181,9 @@ class Report:
     timing: Timing | Missing
     memory: MemoryPlan | Missing
     reproduce: Reproduce
+
+    @property
+    def missing(self) -> dict[str, str]:
+        """Why each part that could not be had is missing."""
+        parts = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {name: part.why for name, part in parts.items() if isinstance(part, Missing)}

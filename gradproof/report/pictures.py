@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from gradproof.report.parts import Filters
 from gradproof.runtime.plots import RGB, filter_tiles
 
 TILES = 256  # of filters; more are not shown
@@ -31,12 +30,6 @@ def picture(image: NDArray[np.float32]) -> str:
     low, high = min(0.0, float(image.min())), max(1.0, float(image.max()))
     levels = np.round(255 * (image - low) / (high - low)).astype(np.uint8)
     return data_uri(levels.transpose(1, 2, 0) if len(image) == RGB else levels[0])
-
-
-def limit_of(filters: Filters) -> float:
-    """The largest magnitude of a weight, which is white or, where it is negative, black."""
-    both = np.stack([filters.before, filters.after])
-    return float(np.abs(both).max()) or 1.0
 
 
 def filter_levels(weight: NDArray[Any], limit: float) -> NDArray[np.uint8]:

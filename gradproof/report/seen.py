@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-from pathlib import Path
-
 import numpy as np
-from numpy.typing import NDArray
 
 from gradproof.report.parts import Confusion, Evaluated, Missing, Mistake
-from gradproof.runtime.data import Dataset, fingerprint, load_dataset
+from gradproof.runtime.data import Dataset, load_dataset
 from gradproof.runtime.errors import GradproofError, RunError
 from gradproof.runtime.evaluation import probabilities
 from gradproof.runtime.metrics import confusion_matrix
@@ -33,8 +29,7 @@ def data_of(run: RunFolder, dataset: str | None = None) -> Dataset | Missing:
         if dataset is not None:
             raise
         return Missing(f"The data of this run cannot be read: {error}. --dataset says where.")
-    same = (data.image_shape, data.classes) == (config.image_shape, config.classes)
-    if same and fingerprint(data) == (config.data_sha256 or fingerprint(data)):
+    if config.is_of(data):
         return data
     why = f"{used.dataset if dataset is None else dataset} holds other data than this run's"
     if dataset is not None:
@@ -72,19 +67,10 @@ def evaluated(run: RunFolder, model: Module, data: Dataset) -> tuple[Evaluated, 
 
 def kept_confusion(run: RunFolder, why: Missing) -> Confusion | Missing:
     """The matrix in the run folder, for where the data are gone."""
-    file, classes = run.path / CONFUSION, run.config.classes
-    if not file.is_file():
+    if not (run.path / CONFUSION).is_file():
         return why
     try:
         note = f"From {CONFUSION} of the run folder, after the last complete epoch. {why.why}"
-        return Confusion(classes, _matrix(file, classes), note)
-    except (OSError, ValueError, csv.Error) as error:
-        return Missing(f"{why.why} And {file} cannot be read: {error}.")
-
-
-def _matrix(file: Path, classes: tuple[str, ...]) -> NDArray[np.int64]:
-    with file.open(newline="", encoding="utf-8") as stream:
-        (_, *names), *rows = csv.reader(stream)
-    if tuple(names) != classes or len(rows) != len(classes):
-        raise ValueError(f"of {len(names)} classes, expected the run's {len(classes)}")
-    return np.array([[int(n) for n in row[1:]] for row in rows], np.int64)
+        return Confusion(run.config.classes, run.load_confusion(), note)
+    except RunError as error:
+        return Missing(f"{why.why} And {error}.")

@@ -73,8 +73,7 @@ def _trainer(config: RunConfig, data: Dataset | Missing) -> Trainer:
         images = values.random((count, *config.image_shape), np.float32)
         labels = values.integers(0, len(config.classes), count).astype(np.int32)
         data = Dataset("random", images, labels, images, labels, config.classes)
-    normal = (list(config.mean), list(config.std)) if config.mean else None
-    return make_trainer(config.config, data, normal)
+    return make_trainer(config.config, data, config.normal)
 
 
 def _words(config: RunConfig, data: Dataset | Missing) -> str:
@@ -221,4 +220,4 @@ def _called(planned: PlannedStep, b: str) -> str:
     if b.startswith("#"):
         return "what kernels keep between them"
     copy = " (a copy in another layout)" if "~" in b or "|" in b else ""
-    return planned.graph.called(re.split(r"[~^|]", b)[0]) + copy
+    return planned.graph.called(b.split("|")[0]) + copy

@@ -53,6 +53,16 @@ def batches(
     return loader.epoch(epoch)
 
 
+def batch_count(images: int, batch_size: int, drop_last: bool = False) -> int:
+    """How many batches an epoch of so many images has.
+
+    >>> batch_count(10, 4), batch_count(10, 4, drop_last=True)
+    (3, 2)
+    """
+    whole, rest = divmod(images, batch_size)
+    return whole + bool(rest and not drop_last)
+
+
 def _check(
     x: NDArray[Any] | ImageSource, y: NDArray[Any], batch_size: int, drop_last: bool
 ) -> None:
@@ -112,8 +122,7 @@ class DataLoader:
 
     def __len__(self) -> int:
         """Batches of an epoch."""
-        whole, rest = divmod(len(self.images), self.batch_size)
-        return whole + bool(rest and not self.drop_last)
+        return batch_count(len(self.images), self.batch_size, self.drop_last)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
         """The batches of an epoch from number `start` on, counted from 0.
