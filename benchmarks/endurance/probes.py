@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
+import sys
 import threading
 import weakref
 from collections.abc import Iterator, Mapping
@@ -23,10 +25,24 @@ UNITS = {
     "device_held": "bytes",
     "buffers": "buffers",
     "objects": "Python objects",
+    "blocks": "blocks of Python's allocator",
+    "allocated": "bytes of C's allocator",
     "files": "open files",
     "threads": "threads",
     "python_threads": "threads",
 }
+
+
+class _Allocated(ctypes.Structure):
+    """`struct mallinfo2` of glibc: what C's allocator handed out, and what it keeps."""
+
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in (
+            *("arena", "ordblks", "smblks", "hblks", "hblkhd"),
+            *("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"),
+        )
+    ]
 
 
 class Launches:
@@ -57,6 +73,8 @@ def held() -> Mapping[str, int]:
     A training keeps the results of its epochs for its user; these are not counted as objects. Nor
     are dead weak references: a connection of sqlite3 (PyOpenCL's cache of launchers has one) keeps
     those of its cursors until it has made 200 of them, a sawtooth of another period than ours.
+    Resident memory is read after C's allocator gave back the pages that hold nothing, where it
+    can: what is left is in use, or shares its page with what is.
     """
     device = current_device()
     device.synchronize()
@@ -68,8 +86,9 @@ def held() -> Mapping[str, int]:
         "device_held": pool.bytes_held,
         "buffers": pool.buffers_in_use,
         "objects": sum(map(_counts, gc.get_objects())),
+        "blocks": sys.getallocatedblocks(),
         "python_threads": threading.active_count(),
-    }
+    } | _allocated()
     if PROC.is_dir():  # Linux
         pages = int((PROC / "statm").read_text("ascii").split()[1])
         found |= {
@@ -78,6 +97,17 @@ def held() -> Mapping[str, int]:
             "threads": len(list((PROC / "task").iterdir())),
         }
     return found
+
+
+def _allocated() -> dict[str, int]:
+    """The bytes that C's allocator has handed out, where it is glibc's; its free pages go back."""
+    c = ctypes.CDLL(None)
+    if not (hasattr(c, "mallinfo2") and hasattr(c, "malloc_trim")):
+        return {}
+    c.malloc_trim(0)
+    c.mallinfo2.restype = _Allocated
+    found = c.mallinfo2()
+    return {"allocated": found.uordblks + found.hblkhd}
 
 
 def _counts(item: object) -> bool:
