@@ -27,6 +27,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # run as a file, its own folder is there instead
 
+import numpy as np  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
@@ -41,6 +42,7 @@ from gradproof.runtime.tensor import Tensor  # noqa: E402
 RECORDS = ROOT / "benchmarks" / "records"
 LEAK_EVERY, LEAK_BYTES = 100, 4096  # of a planted leak: steps, and bytes of one buffer
 MINUTE = 60.0
+MOST_CYCLES, ABSENT = 1 << 17, -1
 
 
 def soak(
@@ -65,34 +67,57 @@ def soak(
         if leak and steps % leak == 0:
             kept.append(Tensor.empty((LEAK_BYTES // 4,), "float32"))
 
-    count, samples, spoken = Launches(), [], 0.0
+    count, samples, spoken = Launches(), Samples(), 0.0
     start = time.perf_counter()
     with count.counted():
         work = Work(images, every_step, networks)
         while not _enough(samples, time.perf_counter() - start, count.count, seconds, launches):
-            for _ in work.cycle(len(samples)):
+            for _ in work.cycle(samples.count):
                 pass
-            samples.append({"launches": count.count, **held()})
+            samples.add({"launches": count.count, **held()})
             passed = time.perf_counter() - start
             if passed - spoken >= MINUTE:
                 spoken = passed
-                say(f"{passed:.0f} s, {count.count:,} launches, {samples[-1]}")
-    return judged(samples) | {
+                say(f"{passed:.0f} s, {count.count:,} launches, {samples.rows()[-1]}")
+    rows = samples.rows()
+    return judged(rows) | {
         "seconds": round(time.perf_counter() - start),
         "launches": count.count,
         "steps": steps,
-        "cycles": len(samples),
-        "samples": samples,
+        "cycles": len(rows),
+        "samples": rows,
     }
 
 
-def _enough(
-    samples: list[dict[str, int]], passed: float, count: int, seconds: float, launches: int
-) -> bool:
+class Samples:
+    """What was held after each cycle, in memory taken before the first: it must not grow itself."""
+
+    def __init__(self) -> None:
+        self.count, self._names = 0, ("launches", *UNITS)
+        self._values = np.full((MOST_CYCLES, len(self._names)), ABSENT)
+
+    def add(self, sample: Mapping[str, int]) -> None:
+        """One cycle more. Errors: RuntimeError after `MOST_CYCLES`."""
+        if self.count == MOST_CYCLES:
+            raise RuntimeError(f"{MOST_CYCLES:,} cycles were measured, which is all that is kept")
+        self._values[self.count] = [sample.get(name, ABSENT) for name in self._names]
+        self.count += 1
+
+    def since(self, launches: float) -> int:
+        """How many cycles ended after so many launches."""
+        return int((self._values[: self.count, 0] >= launches).sum())
+
+    def rows(self) -> list[dict[str, int]]:
+        """Each cycle's sample, without what this system does not tell."""
+        measured = self._values[: self.count].tolist()
+        pairs = (zip(self._names, values, strict=True) for values in measured)
+        return [{n: v for n, v in row if v != ABSENT} for row in pairs]
+
+
+def _enough(samples: Samples, passed: float, count: int, seconds: float, launches: int) -> bool:
     """Whether it was long enough to be judged, too."""
-    start = count * WARM_UP
-    after = sum(s["launches"] >= start for s in samples)
-    return passed >= seconds and count >= launches and after >= BLOCKS
+    long = passed >= seconds and count >= launches
+    return long and samples.since(count * WARM_UP) >= BLOCKS
 
 
 def judged(samples: list[dict[str, int]]) -> dict[str, Any]:

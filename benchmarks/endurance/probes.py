@@ -16,7 +16,6 @@ from typing import Any
 import pyopencl as cl
 
 from gradproof.runtime.device import current_device
-from gradproof.runtime.progress import EpochResult
 
 PROC = Path("/proc/self")
 UNITS = {
@@ -70,9 +69,9 @@ class Launches:
 def held() -> Mapping[str, int]:
     """What the process holds when the queue is empty and what can be collected is.
 
-    A training keeps the results of its epochs for its user; these are not counted as objects. Nor
-    are dead weak references: a connection of sqlite3 (PyOpenCL's cache of launchers has one) keeps
-    those of its cursors until it has made 200 of them, a sawtooth of another period than ours.
+    Dead weak references are not counted as objects: a connection of sqlite3 (PyOpenCL's cache of
+    launchers has one) keeps those of its cursors until it has made 200 of them, a sawtooth of
+    another period than ours.
     Resident memory is read after C's allocator gave back the pages that hold nothing, where it
     can: what is left is in use, or shares its page with what is.
     """
@@ -111,7 +110,5 @@ def _allocated() -> dict[str, int]:
 
 
 def _counts(item: object) -> bool:
-    """Whether an object counts: neither a result for the user nor a weak reference to nothing."""
-    if type(item) is weakref.ReferenceType:
-        return item() is not None
-    return type(item) is not EpochResult
+    """Whether an object counts: it is not a weak reference to nothing."""
+    return type(item) is not weakref.ReferenceType or item() is not None
