@@ -169,5 +169,7 @@ def _start() -> None:
     import z3  # noqa: F401 - a library that would else be loaded during a case
 
 
-LIST = (Reader("operator", definition, read, (DefinitionError,), TEXT, seconds=20.0, start=_start),)
+LIST = (
+    Reader("operator", definition, read, (DefinitionError,), TEXT, seconds=300.0, start=_start),
+)
 READERS = {r.name: r for r in LIST}
