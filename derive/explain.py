@@ -6,6 +6,7 @@ stay nodes, so that a terminal and a paper can each print them in their way.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -17,6 +18,7 @@ from gradproof.derive.eliminate import Solution, Step, eliminate_equation, solve
 from gradproof.derive.errors import DefinitionError
 from gradproof.derive.expr import Divides, Guard, NonNeg, Read, reads, substitute
 from gradproof.derive.language import Definition, Equation
+from gradproof.derive.show import aligned, latex
 from gradproof.derive.simplify import Note
 from gradproof.derive.system import System, derive
 
@@ -39,6 +41,29 @@ class Section:
 
     title: Words
     passages: tuple[Passage, ...]
+
+    def _repr_markdown_(self) -> str:
+        """Words with formulas, which a notebook typesets."""
+        parts = [f"**{_markdown(self.title)}**"]
+        for p in self.passages:
+            parts.append(_markdown(p.words))
+            if p.formulas:
+                parts.append(f"$${aligned(p.formulas)}$$")
+            if p.items:
+                parts.append("\n".join(f"- {_markdown(item)}" for item in p.items))
+        return "\n\n".join(filter(None, parts))
+
+
+def _markdown(words: Words) -> str:
+    r"""Words with formulas between dollar signs, and nothing else that Markdown would read.
+
+    >>> _markdown(("a_b < ", sp.Symbol("x", integer=True)))
+    'a\\_b \\< $x$'
+    """
+    special = r"([\\`*_{}\[\]<>#$|])"
+    return "".join(
+        f"${latex(w)}$" if isinstance(w, sp.Basic) else re.sub(special, r"\\\1", w) for w in words
+    )
 
 
 def operand(d: Definition, name: str) -> str:

@@ -43,6 +43,11 @@ class Equation:
     indices: tuple[sp.Symbol, ...]
     body: sp.Expr
 
+    def _repr_latex_(self) -> str:
+        from gradproof.derive.show import latex
+
+        return f"$${latex(self)}$$"
+
 
 @dataclass(frozen=True)
 class Requirement:
@@ -129,6 +134,11 @@ class Definition:
         for operand, _ in self.optional:
             out += [d.without(operand) for d in out]
         return tuple(out)
+
+    def _repr_latex_(self) -> str:
+        from gradproof.derive.show import definition_latex
+
+        return f"$${definition_latex(self)}$$"
 
 
 def operator(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import sympy as sp
 from sympy.printing.latex import LatexPrinter
@@ -10,7 +10,7 @@ from sympy.printing.str import StrPrinter
 
 from gradproof.derive.comparison import at_least_zero, sides
 from gradproof.derive.expr import Divides, Guard, IsZero, NonNeg, Quo, Read, Reduce, Rem
-from gradproof.derive.language import Equation
+from gradproof.derive.language import Definition, Equation, Tensor
 
 GREEK = {"sum": "Σ", "max": "max", "argmax": "argmax"}
 LATEX_GREEK = ("alpha", "beta", "gamma", "delta", "eta", "theta", "lambda", "mu", "sigma", "tau")
@@ -169,3 +169,40 @@ def latex(e: sp.Basic | Equation, symbol: Callable[[str, str], str] | None = Non
         left = printer.doprint(Read(e.target, *e.indices))
         return f"{left} = {printer.doprint(e.body)}"
     return str(printer.doprint(e))
+
+
+def aligned(
+    given: Iterable[sp.Basic | Equation], symbol: Callable[[str, str], str] | None = None
+) -> str:
+    """LaTeX for equations below each other, aligned at their first equals sign."""
+    return _below((_marked(e, latex(e, symbol)) for e in given))
+
+
+def definition_latex(d: Definition) -> str:
+    """LaTeX for an operator: its equations, the shapes of its inputs, derived sizes, conditions."""
+    lines = [_marked(e, latex(e)) for e in d.equations]
+    shapes = r",\; ".join(_shape(d.tensor(n)) for n in d.inputs)
+    lines.append(rf"&\text{{with }} {shapes}")
+    if d.derived:
+        sizes = r",\; ".join(f"{latex(s)} = {latex(value)}" for s, value in d.derived)
+        lines.append(rf"&\text{{and }} {sizes}")
+    if d.requires:
+        guards = r",\; ".join(latex(r.guard) for r in d.requires)
+        lines.append(rf"&\text{{if }} {guards}")
+    return _below(lines)
+
+
+def _marked(e: sp.Basic | Equation, shown: str) -> str:
+    """With the mark of alignment at the first equals sign of an equation."""
+    if isinstance(e, Equation):
+        return shown.replace(" = ", " &= ", 1)
+    return rf"&\phantom{{=}} {shown}"
+
+
+def _below(lines: Iterable[str]) -> str:
+    return r"\begin{aligned} " + r" \\[4pt] ".join(lines) + r" \end{aligned}"
+
+
+def _shape(t: Tensor) -> str:
+    extents = r" \times ".join(map(latex, t.shape)) or r"\text{a number}"
+    return rf"{latex_name(t.name)} : {extents}"

@@ -8,6 +8,7 @@ from functools import cache
 from gradproof.derive.adjoint import PREFIX, adjoint, prepare
 from gradproof.derive.eliminate import eliminate, eliminate_deltas
 from gradproof.derive.language import Definition
+from gradproof.derive.show import aligned
 from gradproof.derive.simplify import Note, prune, simplify
 
 
@@ -28,6 +29,10 @@ class System:
         if self.backward is None:
             return ()
         return tuple(n for n in self.backward.inputs if not n.startswith(PREFIX))
+
+    def _repr_latex_(self) -> str:
+        backward = self.backward.equations if self.backward else ()
+        return f"$${aligned((*self.forward.equations, *backward))}$$"
 
 
 @cache

@@ -65,6 +65,10 @@ class Function:
         returned = ", ".join(self._outputs)
         return f"<gradproof function {self.__name__}({self.signature}) -> {returned}>"
 
+    def _repr_latex_(self) -> str:
+        shown: str = self.definition._repr_latex_()
+        return shown
+
     @property
     def signature(self) -> str:
         """What is given: operands, then scalars and the sizes that no plain dimension tells."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
@@ -19,6 +22,13 @@ from gradproof.runtime.progress import EpochResult
 
 BLUE, ORANGE = "#0072b2", "#d55e00"  # told apart with any colour vision (Okabe and Ito)
 RGB = 3
+INK = "#010101"  # stands for the colour of the text around a picture
+INLINE: Any = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "gradproof",
+    **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "grid.color"), INK),
+    **dict.fromkeys(("xtick.color", "ytick.color"), INK),
+}
 
 
 def plot_curves(history: Sequence[EpochResult], path: Path, title: str = "") -> None:
@@ -29,6 +39,34 @@ def plot_curves(history: Sequence[EpochResult], path: Path, title: str = "") -> 
     """
     if not history:
         raise RunError(f"{path}: there is no complete epoch to draw")
+    _save(_curves(history, title), path)
+
+
+def curves_svg(history: Sequence[EpochResult]) -> str:
+    """The same picture as SVG for a page; its lines and letters have the colour of the text around.
+
+    Raises:
+        RunError: there is no epoch to draw.
+    """
+    if not history:
+        raise RunError("curves_svg: there is no complete epoch to draw")
+    text = io.StringIO()
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    with mpl.rc_context(INLINE):
+        figure = _curves(history, "")
+        figure.savefig(text, format="svg", transparent=True, metadata=nothing)
+    drawing = re.sub(r"<metadata>.*?</metadata>\s*", "", text.getvalue(), flags=re.DOTALL)
+    drawing = drawing[drawing.index("<svg") :].replace(INK, "currentColor")
+    drawing = re.sub(r'<g id="[^"]*">', "<g>", drawing).replace("xlink:href", "href")
+    last = history[-1]
+    label = (
+        f"Loss and accuracy of {last.epoch} epochs; at the end {last.test_loss:.4g} and"
+        f" {last.test_accuracy:.1%} on held-out images"
+    )
+    return drawing.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
+
+
+def _curves(history: Sequence[EpochResult], title: str) -> Figure:
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     loss, accuracy = figure.subplots(1, 2)
     epochs = [result.epoch for result in history]
@@ -51,7 +89,7 @@ def plot_curves(history: Sequence[EpochResult], path: Path, title: str = "") -> 
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
     figure.suptitle(title)
-    _save(figure, path)
+    return figure
 
 
 def plot_filters(before: NDArray[Any], after: NDArray[Any], path: Path, title: str = "") -> None:

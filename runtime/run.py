@@ -295,6 +295,11 @@ class RunFolder:
         except (OSError, ValueError, TypeError, IndexError, csv.Error) as error:
             raise RunError(f"{file}: cannot be read: {error}") from error
 
+    def _repr_html_(self) -> str:
+        from gradproof.runtime.display_run import run_html
+
+        return run_html(self)
+
     def norms(self) -> list[GradientNorms]:
         """The rows of gradients.csv.
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradproof.runtime.device import Device, current_device
+from gradproof.runtime.display import tensor_html
 from gradproof.runtime.errors import DeviceError, DTypeError, GradproofError, ShapeError
 from gradproof.runtime.labels import Extremes, Limits, Use, int32_extremes
 from gradproof.runtime.layout import Layout, addresses, laid_out, row_major
@@ -51,6 +52,16 @@ class Storage:
         host = np.empty(size if self.layout is None else self.layout.size, dtype)
         self.device.copy(host, self.buffer, "reading a tensor")
         return host if self.layout is None else host[addresses(self.layout)]
+
+    def part(self, start: int, count: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+        """`count` elements from place `start` of the row-major order on; no others are copied,
+        but where a planned step has moved them apart."""
+        if self.layout is not None:
+            return self.read(self.layout.size, dtype)[start : start + count]
+        host = np.empty(count, dtype)
+        if host.nbytes:
+            self.device.copy(host, self.buffer, "reading a tensor", start * dtype.itemsize)
+        return host
 
     def write(self, array: NDArray[Any], dtype: np.dtype[Any]) -> None:
         """Overwrite the elements, given in row-major order; borders become zero."""
@@ -178,6 +189,12 @@ class Tensor(TensorMethods):
         grad = ", requires_grad=True" if self.requires_grad else ""
         kind = "" if self.dtype == np.float32 else f", dtype={self.dtype}"
         return f"tensor({text}{kind}{grad})"
+
+    def _repr_html_(self) -> str:
+        from gradproof.runtime.trace import refuse_value
+
+        refuse_value(self)
+        return tensor_html(self)
 
     # -- host and device ------------------------------------------------------------------------
     def numpy(self) -> np.ndarray[Any, Any]:

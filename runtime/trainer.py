@@ -146,6 +146,11 @@ class Trainer:
         """The results of all complete epochs."""
         return self.progress.history
 
+    def _repr_html_(self) -> str:
+        from gradproof.runtime.display_run import trainer_html
+
+        return trainer_html(self)
+
     @property
     def norms(self) -> list[GradientNorms]:
         """Norms of each parameter's gradient at the first step of every epoch so far."""

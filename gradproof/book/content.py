@@ -12,7 +12,8 @@ from gradproof.book.maps import maps
 from gradproof.book.palette import Palette
 from gradproof.book.proofs import Proofs, proofs
 from gradproof.book.sliders import scalars, sliders
-from gradproof.codegen.certify import Record, reloaded, renewed, statement
+from gradproof.codegen.certify import Record, known_record, reloaded, renewed, statement
+from gradproof.codegen.generate import generated_folder
 from gradproof.codegen.program import Program, build_program
 from gradproof.derive.checker import Refused
 from gradproof.derive.explain import Section, explain
@@ -67,6 +68,19 @@ def page(d: Definition, known: Known) -> Page:
         _picture(d),
         Palette.of(*systems),
     )
+
+
+def proved(d: Definition) -> Proofs:
+    """What is proved of an operator, of the package or your own.
+
+    Recorded certificates are checked, others are searched for, which needs z3-solver. Errors:
+    Refused where a certificate does not hold.
+
+    >>> from gradproof.derive.registry import find
+    >>> {row.status for row in proved(find("relu")).rows}
+    {'proved'}
+    """
+    return _shown(d, known_record(generated_folder(), d.name))[2]
 
 
 def _shown(d: Definition, record: Record | None) -> tuple[Record, Program, Proofs]:

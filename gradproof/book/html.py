@@ -14,7 +14,7 @@ from pygments.token import Token, _TokenType
 from gradproof.book.highlight import spans, style
 from gradproof.book.palette import Palette
 from gradproof.derive.explain import Formula, Words
-from gradproof.derive.show import latex
+from gradproof.derive.show import aligned, latex
 
 QUALIFIERS = {"__kernel", "__global", "__local", "__constant", "restrict", "REAL"}  # not C's own
 
@@ -58,12 +58,7 @@ def display(tex: str) -> str:
 
 def formulas(given: Iterable[Formula], palette: Palette) -> str:
     """Equations below each other, aligned at their first equals sign."""
-    lines = [latex(f, palette.latex) for f in given]
-    aligned = [
-        line.replace(" = ", " &= ", 1) if not isinstance(f, sp.Basic) else rf"&\phantom{{=}} {line}"
-        for f, line in zip(given, lines, strict=True)
-    ]
-    return display(r"\begin{aligned} " + r" \\[4pt] ".join(aligned) + r" \end{aligned}")
+    return display(aligned(given, palette.latex))
 
 
 def code(text: str, palette: Palette) -> str:

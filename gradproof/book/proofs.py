@@ -14,6 +14,7 @@ from gradproof.derive.checker import Fact, Operator, Source, show_fact, tiled_ro
 from gradproof.derive.claims.named import NAMED
 from gradproof.derive.explain import Section
 from gradproof.derive.prove.story import Listener, story
+from gradproof.runtime.display import table
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,15 @@ class Proofs:
 
     rows: tuple[Row, ...]
     told: tuple[Section, ...]
+
+    def _repr_html_(self) -> str:
+        proved = sum(row.status == "proved" for row in self.rows)
+        return table(
+            ("claim", "says", "status"),
+            [(r.claim, " ".join(filter(None, [r.statement, r.given, r.why])), r.status)
+             for r in self.rows],
+            f"{proved} of {len(self.rows)} claims are proved",
+        )  # fmt: skip
 
 
 def proofs(record: Record, program: Program) -> Proofs:

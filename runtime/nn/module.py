@@ -15,6 +15,7 @@ from typing import Any, Self
 from numpy.typing import DTypeLike, NDArray
 
 from gradproof.runtime.arguments import STORED, float_dtype
+from gradproof.runtime.display import module_html
 from gradproof.runtime.errors import DTypeError
 from gradproof.runtime.nn.hooks import Hook, RemovableHandle
 from gradproof.runtime.nn.registry import Registry, join
@@ -264,3 +265,6 @@ class Module(Registry):
             return f"{type(self).__name__}({extra})"
         lines = "".join(f"\n  {line}" for line in ([extra] if extra else []) + children)
         return f"{type(self).__name__}({lines}\n)"
+
+    def _repr_html_(self) -> str:
+        return module_html(self)
