@@ -175,7 +175,7 @@ def aligned(
     given: Iterable[sp.Basic | Equation], symbol: Callable[[str, str], str] | None = None
 ) -> str:
     """LaTeX for equations below each other, aligned at their first equals sign."""
-    return _below((_marked(e, latex(e, symbol)) for e in given))
+    return _below(_marked(e, latex(e, symbol)) for e in given)
 
 
 def definition_latex(d: Definition) -> str:

@@ -298,10 +298,12 @@ class Device:
     def copy(self, target: Any, source: Any, what: str, start: int = 0) -> None:
         """Copy between a buffer and a contiguous array, after all commands so far, and wait.
 
-        what: is copied; errors name it. start: the byte of a source buffer to begin at. Raises: DeviceError where that, or a kernel before it,
-        fails; DeviceHangError where a kernel does not end, see `runtime.watchdog`.
+        what: is copied; errors name it. start: the byte of a source buffer to begin at.
+        Raises: DeviceError where that, or a kernel before it, fails; DeviceHangError where a
+        kernel does not end, see `runtime.watchdog`.
         """
-        queue, place = self.queue, {"src_offset": start} if start else {}
+        queue = self.queue
+        place: dict[str, Any] = {"src_offset": start} if start else {}
         try:
             self.watchdog.wait(cl.enqueue_copy(queue, target, source, is_blocking=False, **place))
         except cl.Error as error:

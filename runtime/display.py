@@ -43,8 +43,7 @@ def _cells(row: Sequence[str], headed: bool) -> str:
 def tensor_html(t: Tensor) -> str:
     """What a tensor is, and its first elements; no others are copied from its device."""
     grad = ["requires_grad"] if t.requires_grad else []
-    kind = "Parameter" if type(t).__name__ == "Parameter" else "Tensor"
-    facts = [f"{kind} {_shape(t.shape)}", str(t.dtype), t.device.info.name, *grad]
+    facts = [f"{type(t).__name__} {_shape(t.shape)}", str(t.dtype), t.device.info.name, *grad]
     height, width = (1, 1, *t.shape)[-2:]
     caption = ", ".join(facts)
     if t.ndim > 2 and t.size:

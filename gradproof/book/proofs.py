@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from gradproof.book.formal import claim
+from gradproof.book.palette import Palette
 from gradproof.codegen.certify import Record
 from gradproof.codegen.program import Program
 from gradproof.derive.adjoint import PREFIX
@@ -39,6 +41,9 @@ class Row:
     why: str
     took: str
     obligations: tuple[Obligation, ...]
+
+    def _repr_latex_(self) -> str | None:
+        return f"$${claim(self.formal, Palette({}))}$$" if self.formal else None
 
 
 @dataclass(eq=False)
@@ -77,12 +82,12 @@ class Proofs:
 
     def _repr_html_(self) -> str:
         proved = sum(row.status == "proved" for row in self.rows)
-        return table(
-            ("claim", "says", "status"),
-            [(r.claim, " ".join(filter(None, [r.statement, r.given, r.why])), r.status)
-             for r in self.rows],
-            f"{proved} of {len(self.rows)} claims are proved",
-        )  # fmt: skip
+        rows = [
+            (r.claim, " ".join(filter(None, [r.statement, r.given, r.why])), r.status)
+            for r in self.rows
+        ]
+        caption = f"{proved} of {len(rows)} claims are proved"
+        return table(("claim", "says", "status"), rows, caption)
 
 
 def proofs(record: Record, program: Program) -> Proofs:
