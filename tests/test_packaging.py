@@ -25,7 +25,7 @@ SETUPTOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]
 # installed beside gradproof/docs, as they lie beside docs/: pages, and what pages link to
 BESIDE_DOCS = [
     path.relative_to(ROOT).as_posix()
-    for pattern in ("*.md", "examples/*.py")
+    for pattern in ("*.md", "examples/*.ipynb", "examples/*.py")
     for path in ROOT.glob(pattern)
 ]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from gradproof.book.formal import claim
@@ -40,7 +40,7 @@ class Row:
     formal: str
     why: str
     took: str
-    obligations: tuple[Obligation, ...]
+    obligations: tuple[Obligation, ...] = field(repr=False)
 
     def _repr_latex_(self) -> str | None:
         return f"$${claim(self.formal, Palette({}))}$$" if self.formal else None
@@ -73,21 +73,23 @@ class _Operator(Operator):
         super().enter(claim, statement, work, **more)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Proofs:
     """The ledger of an operator, and for each gradient its proof as a text to read."""
 
     rows: tuple[Row, ...]
     told: tuple[Section, ...]
 
-    def _repr_html_(self) -> str:
+    def __repr__(self) -> str:
         proved = sum(row.status == "proved" for row in self.rows)
+        return f"<{proved} of {len(self.rows)} claims are proved>"
+
+    def _repr_html_(self) -> str:
         rows = [
             (r.claim, " ".join(filter(None, [r.statement, r.given, r.why])), r.status)
             for r in self.rows
         ]
-        caption = f"{proved} of {len(rows)} claims are proved"
-        return table(("claim", "says", "status"), rows, caption)
+        return table(("claim", "says", "status"), rows, repr(self).strip("<>"))
 
 
 def proofs(record: Record, program: Program) -> Proofs:
