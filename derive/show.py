@@ -105,6 +105,8 @@ class _Latex(LatexPrinter):
         under = [f"{self.doprint_inner(i)} < {self.doprint_inner(n)}" for i, n in e.indices]
         under += [self.guard(g) for g in e.guards]
         body = self.parenthesize(e.body, 45)
+        if body.startswith("-"):  # after a bracket it would be read as a difference
+            body = rf"\left({body}\right)"
         if not e.indices:
             return " ".join(rf"\left[{g}\right]" for g in under) + f" {body}"
         lines = r" \\ ".join(under)

@@ -43,6 +43,11 @@ SUM = Reduce("sum", [(a, b)], [], Read("x", a) - 1)
         (IsZero(a - b), "b = a", "b = a"),
         (Divides(b, a), "b divides a", r"b \mid a"),
         (b - a, "b - a", "b - a"),
+        (
+            Reduce("sum", [], [IsZero(a - b)], -Read("x", a)),
+            "[b = a] (-x[a])",
+            r"\left[b = a\right] \left(- x_{a}\right)",
+        ),
         (SUM, "Σ_{a<b} (x[a] - 1)", r"\sum_{\substack{a < b}} \left(x_{a} - 1\right)"),
         (SUM**2, "(Σ_{a<b} (x[a] - 1))**2",
          r"\left(\sum_{\substack{a < b}} \left(x_{a} - 1\right)\right)^{2}"),
