@@ -13,7 +13,9 @@ from gradproof.derive.prove.handelman import have_solver
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
-OF_A_MACHINE = re.compile(r"(?<![\w.])/(?:home|root|tmp|usr|opt|mnt|work|Users)\b|\b[A-Z]:\\\\")
+OF_A_MACHINE = re.compile(  # a path from the root, after what no operator or tag ends with
+    r"(?<![\w.])/(?:home|root|tmp|usr|opt|mnt|Users)\b|(?<![\w./)\]<])/\w+|\b[A-Z]:\\\\"
+)
 
 
 def faults(text: str) -> list[str]:
@@ -52,6 +54,7 @@ def test_its_links_hold(path: Path) -> None:
         ({"execution_count": 3}, ["execution counts"]),
         ({"metadata": {"scrolled": True}}, ["metadata of cells"]),
         ({"source": ["open('/home/me/digits')"]}, ["/home"]),
+        ({"source": ["open('/a/digits')"]}, ["/a"]),
         ({"source": ["open('C:\\digits')"]}, ["C:\\\\"]),
     ],
 )

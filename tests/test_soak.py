@@ -145,6 +145,12 @@ def test_other_bits_are_told(
 # --- the records ---
 
 
+def test_a_record_keeps_one_of_ten_samples_and_says_so() -> None:
+    kept = soak.thinned({"cycles": 25, "samples": list(range(25))})
+    assert kept["samples"] == [0, 10, 20] and kept["cycles"] == 25
+    assert kept["samples_kept"].startswith("one of 10;")
+
+
 def test_the_records_are_of_an_hour_and_of_eight_models() -> None:
     """The hour found growth of host memory, of 2 KB for 10,000 launches, and of nothing else."""
     (memory,) = RECORDS.glob("*-soak-memory.json")

@@ -87,8 +87,9 @@ def held() -> Mapping[str, int]:
         "objects": sum(map(_counts, gc.get_objects())),
         "blocks": sys.getallocatedblocks(),
         "python_threads": threading.active_count(),
-    } | _allocated()
+    }
     if PROC.is_dir():  # Linux
+        found |= _allocated()
         pages = int((PROC / "statm").read_text("ascii").split()[1])
         found |= {
             "resident": pages * os.sysconf("SC_PAGE_SIZE"),
